@@ -1,0 +1,108 @@
+// Backend: what a device must offer. The numpy backend is its executable specification; cpu, cuda and cuda_sim
+// implement it natively. The core has checked shapes, dtypes and aliasing before it calls: kernels check nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "view.h"
+
+namespace needle {
+
+#define NEEDLE_UNARY(name, formula) name,
+enum class UnaryOp : std::uint8_t {
+#include "ops.def"
+  count
+};
+#define NEEDLE_BINARY(name, formula) name,
+enum class BinaryOp : std::uint8_t {
+#include "ops.def"
+  count
+};
+#define NEEDLE_REDUCE(name, identity, formula) name,
+enum class ReduceOp : std::uint8_t {
+#include "ops.def"
+  count
+};
+
+static inline const char* name(UnaryOp op) {
+  static constexpr const char* names[] = {
+#define NEEDLE_UNARY(name, formula) #name,
+#include "ops.def"
+  };
+  return names[static_cast<int>(op)];
+}
+
+static inline const char* name(BinaryOp op) {
+  static constexpr const char* names[] = {
+#define NEEDLE_BINARY(name, formula) #name,
+#include "ops.def"
+  };
+  return names[static_cast<int>(op)];
+}
+
+static inline const char* name(ReduceOp op) {
+  static constexpr const char* names[] = {
+#define NEEDLE_REDUCE(name, identity, formula) #name,
+#include "ops.def"
+  };
+  return names[static_cast<int>(op)];
+}
+
+// A Python number on its way into an array: integers keep 64 bits.
+struct Scalar {
+  double real;
+  std::int64_t integer;
+  bool integral;
+};
+
+// Geometry of conv2d; index 0 is height, 1 is width. Padding is the same on both sides of an axis.
+// out = (in + 2 * padding - dilation * (k - 1) - 1) / stride + 1, rounded down.
+struct Conv2dParams {
+  std::int64_t stride[2];
+  std::int64_t padding[2];
+  std::int64_t dilation[2];
+  std::int64_t groups;
+};
+
+enum class CopyKind : std::uint8_t { to_device, to_host, within };
+
+// Rules of every kernel below:
+// - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no zero stride;
+// - all views of a call have one dtype, float32 or float64, except in copy and fill, which take any;
+// - results do not depend on the number of threads.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- memory: blocks for the caching allocator; 64-byte aligned or better, nullptr when there is none left
+  virtual void* raw_allocate(std::size_t bytes) = 0;
+  virtual void raw_free(void* block, std::size_t bytes) noexcept = 0;
+  // True when the host can read and write this device's memory through its pointers.
+  virtual bool host_memory() const noexcept = 0;
+  virtual void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) = 0;
+  // Waits for all work; reports errors of earlier asynchronous work.
+  virtual void synchronize() = 0;
+
+  // --- elementwise: equal shapes, broadcasting already expressed through zero strides
+  virtual void copy(View dst, View src) = 0;  // converts dtypes (see Convert)
+  virtual void fill(View dst, Scalar value) = 0;
+  virtual void unary(UnaryOp op, View dst, View a) = 0;
+  virtual void binary(BinaryOp op, View dst, View a, View b) = 0;
+  // a op s, or s op a when reversed; s is rounded to the array's dtype first
+  virtual void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) = 0;
+
+  // --- reduction: dst has a's rank, with size 1 at every axis that is reduced (axes of a may be empty: identity)
+  virtual void reduce(ReduceOp op, View dst, View a) = 0;
+
+  // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be 0 (zeros)
+  virtual void matmul(View dst, View a, View b) = 0;
+
+  // --- convolution (cross-correlation), all views compact: x (N, H, W, Cin), w (KH, KW, Cin / groups, Cout),
+  //     y (N, OH, OW, Cout)
+  virtual void conv2d(View y, View x, View w, const Conv2dParams& p) = 0;
+  virtual void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) = 0;
+  virtual void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) = 0;
+};
+
+}  // namespace needle

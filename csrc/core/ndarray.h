@@ -1,0 +1,160 @@
+// NDArray: a value that refers to shared storage through shape, strides and offset. All view algebra and all shape,
+// dtype and aliasing checks live here, once for every device; backends only see Views that are right.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "allocator.h"
+#include "backend.h"
+#include "errors.h"
+
+namespace needle {
+
+// A device: one backend instance, its allocator, and the Python object that stands for it (owned by the binding).
+struct Device {
+  std::string name;  // "cpu", "numpy", "cuda", "cuda_sim"
+  int index;         // 0, 1, ... among devices of that name
+  Backend* backend;
+  Allocator allocator;
+  void* face = nullptr;
+
+  Device(std::string device_name, int device_index, Backend* device_backend);
+  std::string repr() const;  // "cpu()", "cuda(1)"
+};
+
+// Registered devices live as long as the process; registering a name and index twice is an error.
+Device& register_device(const std::string& name, int index, Backend* backend);
+Device* find_device(const std::string& name, int index);
+
+// Shape, strides or axes: at most kMaxDims numbers, inline.
+class Dims {
+ public:
+  Dims() = default;
+  Dims(std::initializer_list<std::int64_t> values);
+  explicit Dims(std::span<const std::int64_t> values);  // ValueError above kMaxDims
+  int size() const { return size_; }
+  std::int64_t& operator[](int i) { return values_[static_cast<std::size_t>(i)]; }
+  std::int64_t operator[](int i) const { return values_[static_cast<std::size_t>(i)]; }
+  const std::int64_t* begin() const { return values_.data(); }
+  const std::int64_t* end() const { return values_.data() + size_; }
+  void push_back(std::int64_t value);
+  bool operator==(const Dims& other) const;
+  std::string str() const;  // "(2, 3)", "(2,)", "()"
+
+ private:
+  std::array<std::int64_t, kMaxDims> values_{};
+  int size_ = 0;
+};
+
+// A block of device memory, shared by the arrays that view it. Foreign memory (DLPack, buffers) has a release hook.
+struct Storage {
+  std::atomic<std::int64_t> references{1};
+  Device* device;
+  void* data;
+  std::size_t bytes;
+  std::function<void()> release;  // empty: the block belongs to device->allocator
+  bool writable = true;
+};
+
+class StorageRef {
+ public:
+  StorageRef() = default;
+  explicit StorageRef(Storage* adopted) : storage_(adopted) {}
+  StorageRef(const StorageRef& other) noexcept;
+  StorageRef(StorageRef&& other) noexcept;
+  StorageRef& operator=(StorageRef other) noexcept;
+  ~StorageRef();
+  Storage* operator->() const { return storage_; }
+  Storage* get() const { return storage_; }
+
+ private:
+  Storage* storage_ = nullptr;
+};
+
+// One item of an index expression: an integer (drops its axis), a slice as Python's (bounds already None or int),
+// a new axis, or an ellipsis.
+struct IndexItem {
+  enum class Kind : std::uint8_t { integer, slice, newaxis, ellipsis } kind;
+  std::int64_t integer = 0;
+  std::optional<std::int64_t> start, stop, step;
+};
+
+class NDArray {
+ public:
+  NDArray() = default;
+
+  // --- construction
+  static NDArray empty(const Dims& shape, DType dtype, Device& device);  // ValueError on negative sizes or overflow
+  static NDArray full(const Dims& shape, Scalar value, DType dtype, Device& device);
+  // Wraps foreign memory without a copy; data points at the first element; byte range [lo, hi) must hold every element.
+  static NDArray foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device& device,
+                         bool writable, std::function<void()> release);
+
+  // --- properties
+  int ndim() const { return shape_.size(); }
+  const Dims& shape() const { return shape_; }
+  const Dims& strides() const { return strides_; }  // in elements
+  std::int64_t offset() const { return offset_; }   // in elements
+  std::int64_t size() const;
+  DType dtype() const { return dtype_; }
+  Device& device() const { return *storage_->device; }
+  const StorageRef& storage() const { return storage_; }
+  bool is_compact() const;  // row-major without gaps (any offset)
+  bool is_broadcast() const;  // some axis of size > 1 has stride 0
+  void* data() const;       // first element
+  View view() const;
+
+  // --- views: share storage, never copy unless said; negative axes count from the end
+  NDArray reshape(const Dims& shape) const;  // one -1 allowed; copies only where no view can express it, as numpy
+  NDArray permute(const Dims& axes) const;
+  NDArray transpose(std::int64_t axis1, std::int64_t axis2) const;
+  NDArray broadcast_to(const Dims& shape) const;
+  NDArray flip(const Dims& axes) const;
+  NDArray squeeze(const Dims& axes) const;
+  NDArray as_strided(const Dims& shape, const Dims& strides, std::int64_t offset) const;  // checked against storage
+  NDArray index(std::span<const IndexItem> items) const;  // IndexError out of range; slices clamp as in Python
+
+  // --- copies and writes
+  NDArray compact() const;  // *this when compact, otherwise a copy
+  NDArray copy() const;     // always a fresh compact array
+  NDArray astype(DType dtype) const;  // always a fresh compact array
+  NDArray to(Device& device) const;   // *this when already there
+  void assign(const NDArray& source);  // broadcasts; converts nothing: dtypes and devices must agree; overlap is safe
+  void fill(Scalar value);             // ValueError on broadcast views, read-only memory
+
+  // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of one dtype),
+  //     ValueError on shapes or devices that do not fit
+  NDArray unary(UnaryOp op) const;
+  static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);
+  NDArray binary_scalar(BinaryOp op, double scalar, bool reversed) const;
+  NDArray reduce(ReduceOp op, const std::optional<Dims>& axes, bool keepdims) const;  // nullopt: all axes
+  static NDArray matmul(const NDArray& a, const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
+  static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);
+  // x_shape / w_shape: stride may not divide, so the output shape alone does not determine them
+  static NDArray conv2d_grad_input(const NDArray& dy, const NDArray& w, const Dims& x_shape, const Conv2dParams& p);
+  static NDArray conv2d_grad_weight(const NDArray& x, const NDArray& dy, const Dims& w_shape, const Conv2dParams& p);
+
+ private:
+  StorageRef storage_;
+  std::int64_t offset_ = 0;
+  Dims shape_, strides_;
+  DType dtype_ = DType::float32;
+};
+
+// --- helpers shared with the binding
+Dims broadcast_shapes(const std::string& op, const Dims& a, const Dims& b);
+Dims compact_strides(const Dims& shape);
+// Axis in [-ndim, ndim) to [0, ndim); IndexError otherwise.
+int normalize_axis(const std::string& op, std::int64_t axis, int ndim);
+// Distinct normalised axes; ValueError on a repeated one.
+Dims normalize_axes(const std::string& op, const Dims& axes, int ndim);
+
+}  // namespace needle

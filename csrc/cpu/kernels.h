@@ -1,0 +1,30 @@
+// The cpu kernels as a table of function pointers. Every kernel file is compiled once per instruction set into a
+// namespace of its own (NEEDLE_NS); cpu/backend.cc picks one table at load (NEEDLE_ISA forces one).
+#pragma once
+
+#include "../core/backend.h"
+
+namespace needle {
+
+struct CpuKernels {
+  const char* isa;  // "x86-64-v2", "x86-64-v3", "x86-64-v4", "generic"
+  void (*copy)(View dst, View src);
+  void (*fill)(View dst, Scalar value);
+  void (*unary)(UnaryOp op, View dst, View a);
+  void (*binary)(BinaryOp op, View dst, View a, View b);
+  void (*binary_scalar)(BinaryOp op, View dst, View a, double s, bool reversed);
+  void (*reduce)(ReduceOp op, View dst, View a);
+  void (*matmul)(View dst, View a, View b);
+  void (*conv2d)(View y, View x, View w, const Conv2dParams& p);
+  void (*conv2d_grad_input)(View dx, View dy, View w, const Conv2dParams& p);
+  void (*conv2d_grad_weight)(View dw, View x, View dy, const Conv2dParams& p);
+};
+
+}  // namespace needle
+
+// One declaration per instruction set that the build knows; each kernel file defines its functions in NEEDLE_NS and
+// table.cc fills the table there.
+namespace needle_cpu_v2 { const needle::CpuKernels& kernels(); }
+namespace needle_cpu_v3 { const needle::CpuKernels& kernels(); }
+namespace needle_cpu_v4 { const needle::CpuKernels& kernels(); }
+namespace needle_cpu_generic { const needle::CpuKernels& kernels(); }

@@ -1,0 +1,209 @@
+"""What a verification run is made of: rows, cases, verdicts, and the words of the contract.
+
+A *row* describes an op once (verify/registry). A *case* is one question about it: op x judge x device x dtype x
+shapes x arguments x layout x region x seed. Its id is the whole case: seed, test id and replay line. A *verdict*
+answers it. Nothing here imports needle or torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Shape = tuple[int, ...]
+
+
+class Status(enum.StrEnum):
+    """Outcome of a case; WEAK is the only one that is decided per group, after the run."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    CRASH = "CRASH"
+    TIMEOUT = "TIMEOUT"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    SKIP = "SKIP"
+    WEAK = "WEAK"
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of needle-verify (contract)."""
+
+    GOOD = 0
+    WRONG = 1
+    USAGE = 2
+    WEAK = 3
+    REGRESSED = 4
+
+
+JUDGES = ("forward", "vjp", "fd")
+DTYPES = ("float32", "float64")
+LAYOUTS = ("compact", "strided", "offset", "transposed", "broadcast")
+# Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them passes all its cases.
+IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
+
+
+class UsageError(Exception):
+    """A request that cannot be run as given (exit 2): unknown op, absent device, malformed id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One choice of input shapes and keyword arguments for a row, with the sampling region of the values."""
+
+    shapes: tuple[Shape, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    region: str = "interior"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question; `id` holds all of it.
+
+    >>> Case("conv", "vjp", "cpu", "float32", ((1, 4, 4, 2), (3, 3, 2, 5)), (("stride", 2),)).id
+    'conv/vjp/cpu/float32/1x4x4x2,3x3x2x5/stride=2/compact/interior/seed0'
+    """
+
+    op: str
+    judge: str
+    device: str
+    dtype: str
+    shapes: tuple[Shape, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    layout: str = "compact"
+    region: str = "interior"
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """The readable string that replays the case."""
+        shapes = ",".join("x".join(map(str, s)) if s else "0d" for s in self.shapes)
+        kwargs = ",".join(f"{k}={v!r}".replace(" ", "") for k, v in self.kwargs)
+        return "/".join(
+            (
+                self.op,
+                self.judge,
+                self.device,
+                self.dtype,
+                shapes or "-",
+                kwargs or "-",
+                self.layout,
+                self.region,
+                f"seed{self.seed}",
+            )
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """The case that an id names; raises UsageError naming the malformed part."""
+        parts = text.strip().split("/")
+        if len(parts) != 9:
+            raise UsageError(
+                f"[replay] a case id has 9 parts separated by '/', got {len(parts)} in id={text!r}"
+            )
+        op, judge, device, dtype, shapes, kwargs, layout, region, seed = parts
+        try:
+            return cls(
+                op,
+                judge,
+                device,
+                dtype,
+                _parse_shapes(shapes),
+                _parse_kwargs(kwargs),
+                layout,
+                region,
+                _parse_seed(seed),
+            )
+        except (ValueError, SyntaxError) as error:
+            raise UsageError(f"[replay] malformed case id, got id={text!r} ({error})") from error
+
+    def replay_line(self) -> str:
+        """The shell command that runs this case alone."""
+        return f"needle-verify --replay {shlex.quote(self.id)}"
+
+    def entropy(self, stream: str) -> int:
+        """A 128-bit seed for one named random stream of this case: a stable hash of the id.
+
+        The device is left out, so that every device sees the same numbers and attribution compares like with like.
+        """
+        same_everywhere = "/".join(p for i, p in enumerate(self.id.split("/")) if i != 2)
+        digest = hashlib.blake2b(f"{same_everywhere}#{stream}".encode(), digest_size=16)
+        return int.from_bytes(digest.digest(), "little")
+
+
+def _parse_shapes(text: str) -> tuple[Shape, ...]:
+    if text == "-":
+        return ()
+    return tuple(
+        () if part == "0d" else tuple(int(n) for n in part.split("x")) for part in text.split(",")
+    )
+
+
+def _parse_kwargs(text: str) -> tuple[tuple[str, Any], ...]:
+    if text == "-":
+        return ()
+    call = ast.parse(f"f({text})", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args:
+        raise ValueError(f"arguments are name=literal, got {text!r}")
+    return tuple((str(k.arg), ast.literal_eval(k.value)) for k in call.keywords)
+
+
+def _parse_seed(text: str) -> int:
+    if not text.startswith("seed"):
+        raise ValueError(f"the last part is seedN, got {text!r}")
+    return int(text.removeprefix("seed"))
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The answer to a case; one line of the results file."""
+
+    id: str
+    status: Status
+    rho: float | None = None  # measured error / bound at the worst element; None for exact ops
+    ulp: float | None = None  # largest error in ULP of the result
+    worst: str = ""  # the worst element as an equation: "dx[0,7] = 1.3, should be 1.4"
+    budget: dict[str, float] = field(default_factory=dict)  # the bound's terms at the worst element
+    attribution: str = ""
+    message: str = ""  # failure text, skip reason, or crash signal
+    impostors: tuple[str, ...] = ()  # those of IMPOSTORS that would have passed this case
+    vacuous_reason: str = ""  # why the row declares the result constant or zero here
+    checked: int = 0  # elements compared
+    seconds: float = 0.0
+    environment: dict[str, str] = field(default_factory=dict)  # isa, threads: what replay restores
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types."""
+        return asdict(self) | {"status": str(self.status)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """The verdict that to_json wrote."""
+        values = dict(data)
+        values["status"] = Status(values["status"])
+        values["impostors"] = tuple(values.get("impostors", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Everything verify knows of one op. See verify/registry for the rows and CONTRIBUTING.md for how to write one."""
+
+    name: str  # public name in needle, and the name on the command line
+    family: str  # elementwise, reduction, matmul, conv, layout, ...
+    reference: Callable[..., Any]  # torch tensors in, torch tensor(s) out; same keyword arguments as the op
+    samples: Callable[[], Sequence[Sample]]  # shapes, arguments and regions worth trying
+    domain: Callable[..., Any] | None = None  # (rng, shape, region, input index, dtype) -> numpy array; None: signed normal
+    model: str = "exact"  # error model: a name in verify/budget.py
+    k_ulp: Mapping[str, float] = field(default_factory=dict)  # dtype -> k_f in ULP of the result, for model "ulp"
+    differentiable: bool = True
+    kinks: Callable[..., Any] | None = None  # distance of each input element to the nearest kink; None: smooth
+    linear: bool = False
+    constant_result: str = ""  # why the result is constant or zero, where it is
+    flops: Callable[..., float] | None = None
+    bytes: Callable[..., float] | None = None
+    errors: Sequence[Any] = ()  # bad input -> exception type and message pattern
