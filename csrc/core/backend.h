@@ -1,5 +1,6 @@
-// Backend: what a device must offer. The numpy backend is its executable specification; cpu, cuda and cuda_sim
-// implement it natively. The core has checked shapes, dtypes and aliasing before it calls: kernels check nothing.
+// Backend: what a device must offer. The numpy backend is its executable specification; cpu, cuda
+// and cuda_sim implement it natively. The core has checked shapes, dtypes and aliasing before it
+// calls: kernels check nothing.
 #pragma once
 
 #include <cstddef>
@@ -68,14 +69,17 @@ struct Conv2dParams {
 enum class CopyKind : std::uint8_t { to_device, to_host, within };
 
 // Rules of every kernel below:
-// - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no zero stride;
-// - all views of a call have one dtype, float32 or float64, except in copy and fill, which take any;
+// - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no
+// zero stride;
+// - all views of a call have one dtype, float32 or float64, except in copy and fill, which take
+// any;
 // - results do not depend on the number of threads.
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  // --- memory: blocks for the caching allocator; 64-byte aligned or better, nullptr when there is none left
+  // --- memory: blocks for the caching allocator; 64-byte aligned or better, nullptr when there is
+  // none left
   virtual void* raw_allocate(std::size_t bytes) = 0;
   virtual void raw_free(void* block, std::size_t bytes) noexcept = 0;
   // True when the host can read and write this device's memory through its pointers.
@@ -92,13 +96,16 @@ class Backend {
   // a op s, or s op a when reversed; s is rounded to the array's dtype first
   virtual void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) = 0;
 
-  // --- reduction: dst has a's rank, with size 1 at every axis that is reduced (axes of a may be empty: identity)
+  // --- reduction: dst has a's rank, with size 1 at every axis that is reduced (axes of a may be
+  // empty: identity)
   virtual void reduce(ReduceOp op, View dst, View a) = 0;
 
-  // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be 0 (zeros)
+  // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be
+  // 0 (zeros)
   virtual void matmul(View dst, View a, View b) = 0;
 
-  // --- convolution (cross-correlation), all views compact: x (N, H, W, Cin), w (KH, KW, Cin / groups, Cout),
+  // --- convolution (cross-correlation), all views compact: x (N, H, W, Cin), w (KH, KW, Cin /
+  // groups, Cout),
   //     y (N, OH, OW, Cout)
   virtual void conv2d(View y, View x, View w, const Conv2dParams& p) = 0;
   virtual void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) = 0;

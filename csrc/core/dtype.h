@@ -11,6 +11,8 @@
 #else
 #define NEEDLE_HD
 #endif
+// For members of classes: an inlined function leaves no symbol that could serve another instruction set (see view.h).
+#define NEEDLE_ALWAYS_INLINE inline __attribute__((always_inline))
 
 namespace needle {
 
@@ -45,17 +47,25 @@ static inline constexpr bool is_computed(DType t) {
   return t == DType::float32 || t == DType::float64;
 }
 
-// Calls f with a value of the C++ type of t: visit_dtype(t, [&](auto zero) { using T = decltype(zero); ... }).
+// Calls f with a value of the C++ type of t: visit_dtype(t, [&](auto zero) { using T =
+// decltype(zero); ... }).
 template <class F>
 static inline void visit_dtype(DType t, F&& f) {
   switch (t) {
-    case DType::float32: return f(float{});
-    case DType::float64: return f(double{});
-    case DType::int32: return f(std::int32_t{});
-    case DType::int64: return f(std::int64_t{});
-    case DType::boolean: return f(bool{});
-    case DType::float16: return f(Half{});
-    case DType::bfloat16: return f(BFloat16{});
+    case DType::float32:
+      return f(float{});
+    case DType::float64:
+      return f(double{});
+    case DType::int32:
+      return f(std::int32_t{});
+    case DType::int64:
+      return f(std::int64_t{});
+    case DType::boolean:
+      return f(bool{});
+    case DType::float16:
+      return f(Half{});
+    case DType::bfloat16:
+      return f(BFloat16{});
   }
 }
 
@@ -131,45 +141,46 @@ static inline NEEDLE_HD BFloat16 float_to_bfloat16(float v) {
   return BFloat16{static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
 }
 
-// One element converted as numpy's astype does: nearest even for floats, truncation to integers, != 0 to bool.
+// One element converted as numpy's astype does: nearest even for floats, truncation to integers, !=
+// 0 to bool.
 template <class To>
 struct Convert {
   template <class From>
-  static inline NEEDLE_HD To from(From v) {
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(From v) {
     return static_cast<To>(v);
   }
-  static inline NEEDLE_HD To from(Half v) { return static_cast<To>(half_to_float(v)); }
-  static inline NEEDLE_HD To from(BFloat16 v) { return static_cast<To>(bfloat16_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(Half v) { return static_cast<To>(half_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(BFloat16 v) { return static_cast<To>(bfloat16_to_float(v)); }
 };
 
 template <>
 struct Convert<bool> {
   template <class From>
-  static inline NEEDLE_HD bool from(From v) {
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD bool from(From v) {
     return v != From(0);
   }
-  static inline NEEDLE_HD bool from(Half v) { return (v.bits & 0x7fffu) != 0; }
-  static inline NEEDLE_HD bool from(BFloat16 v) { return (v.bits & 0x7fffu) != 0; }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD bool from(Half v) { return (v.bits & 0x7fffu) != 0; }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD bool from(BFloat16 v) { return (v.bits & 0x7fffu) != 0; }
 };
 
 template <>
 struct Convert<Half> {
   template <class From>
-  static inline NEEDLE_HD Half from(From v) {
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(From v) {
     return float_to_half(double_to_float_odd(static_cast<double>(v)));
   }
-  static inline NEEDLE_HD Half from(Half v) { return v; }
-  static inline NEEDLE_HD Half from(BFloat16 v) { return float_to_half(bfloat16_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(Half v) { return v; }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(BFloat16 v) { return float_to_half(bfloat16_to_float(v)); }
 };
 
 template <>
 struct Convert<BFloat16> {
   template <class From>
-  static inline NEEDLE_HD BFloat16 from(From v) {
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(From v) {
     return float_to_bfloat16(double_to_float_odd(static_cast<double>(v)));
   }
-  static inline NEEDLE_HD BFloat16 from(Half v) { return float_to_bfloat16(half_to_float(v)); }
-  static inline NEEDLE_HD BFloat16 from(BFloat16 v) { return v; }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(Half v) { return float_to_bfloat16(half_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(BFloat16 v) { return v; }
 };
 
 }  // namespace needle

@@ -1,12 +1,13 @@
-// Errors: `[op] rule, got name=value`, thrown as the standard exception that Python maps to the expected type:
-// invalid_argument -> ValueError, out_of_range -> IndexError, TypeMismatch -> TypeError, bad_alloc -> MemoryError,
-// runtime_error -> RuntimeError.
+// Errors: `[op] rule, got name=value`, thrown as the standard exception that Python maps to the
+// expected type: invalid_argument -> ValueError, out_of_range -> IndexError, TypeMismatch ->
+// TypeError, bad_alloc -> MemoryError, runtime_error -> RuntimeError.
 #pragma once
 
 #include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace needle {
 
@@ -27,7 +28,7 @@ class OutOfMemory : public std::bad_alloc {
 // message("conv", "channels of x and w must agree", "x.shape", "(1, 2)", ...) gives
 // "[conv] channels of x and w must agree, got x.shape=(1, 2)".
 template <class... Parts>
-std::string message(const std::string& op, const std::string& rule, const Parts&... parts) {
+std::string message(std::string_view op, std::string_view rule, const Parts&... parts) {
   std::ostringstream out;
   out << '[' << op << "] " << rule;
   if constexpr (sizeof...(parts) > 0) {

@@ -1,16 +1,17 @@
-// NDArray: a value that refers to shared storage through shape, strides and offset. All view algebra and all shape,
-// dtype and aliasing checks live here, once for every device; backends only see Views that are right.
+// NDArray: a value that refers to shared storage through shape, strides and offset. All view
+// algebra and all shape, dtype and aliasing checks live here, once for every device; backends only
+// see Views that are right.
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
+#include <utility>
 
 #include "allocator.h"
 #include "backend.h"
@@ -18,9 +19,10 @@
 
 namespace needle {
 
-// A device: one backend instance, its allocator, and the Python object that stands for it (owned by the binding).
+// A device: one backend instance, its allocator, and the Python object that stands for it (owned by
+// the binding).
 struct Device {
-  std::string name;  // "cpu", "numpy", "cuda", "cuda_sim"
+  std::string name;  // "cpu", "cpu_numpy", "cuda", "cuda_sim"
   int index;         // 0, 1, ... among devices of that name
   Backend* backend;
   Allocator allocator;
@@ -54,33 +56,32 @@ class Dims {
   int size_ = 0;
 };
 
-// A block of device memory, shared by the arrays that view it. Foreign memory (DLPack, buffers) has a release hook.
-struct Storage {
-  std::atomic<std::int64_t> references{1};
-  Device* device;
-  void* data;
-  std::size_t bytes;
-  std::function<void()> release;  // empty: the block belongs to device->allocator
-  bool writable = true;
-};
-
 class StorageRef {
  public:
   StorageRef() = default;
   explicit StorageRef(Storage* adopted) : storage_(adopted) {}
-  StorageRef(const StorageRef& other) noexcept;
-  StorageRef(StorageRef&& other) noexcept;
-  StorageRef& operator=(StorageRef other) noexcept;
-  ~StorageRef();
+  StorageRef(const StorageRef& other) noexcept : storage_(other.storage_) {
+    if (storage_ != nullptr) storage_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  StorageRef(StorageRef&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  StorageRef& operator=(StorageRef other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~StorageRef() {
+    if (storage_ != nullptr && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      destroy(storage_);
+  }
   Storage* operator->() const { return storage_; }
   Storage* get() const { return storage_; }
 
  private:
+  static void destroy(Storage* storage) noexcept;  // runs the release hook, or gives the block back
   Storage* storage_ = nullptr;
 };
 
-// One item of an index expression: an integer (drops its axis), a slice as Python's (bounds already None or int),
-// a new axis, or an ellipsis.
+// One item of an index expression: an integer (drops its axis), a slice as Python's (bounds already
+// None or int), a new axis, or an ellipsis.
 struct IndexItem {
   enum class Kind : std::uint8_t { integer, slice, newaxis, ellipsis } kind;
   std::int64_t integer = 0;
@@ -92,11 +93,14 @@ class NDArray {
   NDArray() = default;
 
   // --- construction
-  static NDArray empty(const Dims& shape, DType dtype, Device& device);  // ValueError on negative sizes or overflow
+  static NDArray empty(const Dims& shape, DType dtype,
+                       Device& device);  // ValueError on negative sizes or overflow
   static NDArray full(const Dims& shape, Scalar value, DType dtype, Device& device);
-  // Wraps foreign memory without a copy; data points at the first element; byte range [lo, hi) must hold every element.
-  static NDArray foreign(void* data, const Dims& shape, const Dims& strides, DType dtype, Device& device,
-                         bool writable, std::function<void()> release);
+  // Wraps foreign memory without a copy. data points at element (0, 0, ...); the array's storage is
+  // the range that shape and strides reach from there. When this throws, release is not called: the
+  // caller still owns the memory.
+  static NDArray foreign(void* data, const Dims& shape, const Dims& strides, DType dtype,
+                         Device& device, bool writable, std::function<void()> release);
 
   // --- properties
   int ndim() const { return shape_.size(); }
@@ -107,42 +111,56 @@ class NDArray {
   DType dtype() const { return dtype_; }
   Device& device() const { return *storage_->device; }
   const StorageRef& storage() const { return storage_; }
-  bool is_compact() const;  // row-major without gaps (any offset)
+  bool is_compact() const;    // row-major without gaps (any offset)
   bool is_broadcast() const;  // some axis of size > 1 has stride 0
-  void* data() const;       // first element
+  bool overlaps_itself()
+      const;           // two indices may share an element: broadcast, or windows made by as_strided
+  void* data() const;  // first element
   View view() const;
 
   // --- views: share storage, never copy unless said; negative axes count from the end
-  NDArray reshape(const Dims& shape) const;  // one -1 allowed; copies only where no view can express it, as numpy
+  NDArray reshape(const Dims& shape)
+      const;  // one -1 allowed; copies only where no view can express it, as numpy
   NDArray permute(const Dims& axes) const;
   NDArray transpose(std::int64_t axis1, std::int64_t axis2) const;
   NDArray broadcast_to(const Dims& shape) const;
   NDArray flip(const Dims& axes) const;
   NDArray squeeze(const Dims& axes) const;
-  NDArray as_strided(const Dims& shape, const Dims& strides, std::int64_t offset) const;  // checked against storage
-  NDArray index(std::span<const IndexItem> items) const;  // IndexError out of range; slices clamp as in Python
+  // offset counts from the start of the storage, in elements; ValueError when an element would lie
+  // outside of it
+  NDArray as_strided(const Dims& shape, const Dims& strides, std::int64_t offset) const;
+  NDArray index(std::span<const IndexItem> items)
+      const;  // IndexError out of range; slices clamp as in Python
 
   // --- copies and writes
-  NDArray compact() const;  // *this when compact, otherwise a copy
-  NDArray copy() const;     // always a fresh compact array
-  NDArray astype(DType dtype) const;  // always a fresh compact array
-  NDArray to(Device& device) const;   // *this when already there
-  void assign(const NDArray& source);  // broadcasts; converts nothing: dtypes and devices must agree; overlap is safe
-  void fill(Scalar value);             // ValueError on broadcast views, read-only memory
+  NDArray compact() const;             // *this when compact, otherwise a copy
+  NDArray copy() const;                // always a fresh compact array
+  NDArray astype(DType dtype) const;   // always a fresh compact array
+  NDArray to(Device& device) const;    // *this when already there
+  void assign(const NDArray& source);  // broadcasts; converts nothing: dtypes and devices must
+                                       // agree; overlap is safe
+  void fill(Scalar value);  // ValueError on views that overlap themselves, read-only memory
 
-  // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of one dtype),
+  // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of
+  // one dtype),
   //     ValueError on shapes or devices that do not fit
   NDArray unary(UnaryOp op) const;
   static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);
   NDArray binary_scalar(BinaryOp op, double scalar, bool reversed) const;
-  NDArray reduce(ReduceOp op, const std::optional<Dims>& axes, bool keepdims) const;  // nullopt: all axes
-  static NDArray matmul(const NDArray& a, const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
+  NDArray reduce(ReduceOp op, const std::optional<Dims>& axes,
+                 bool keepdims) const;  // nullopt: all axes
+  static NDArray matmul(const NDArray& a,
+                        const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
   static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);
   // x_shape / w_shape: stride may not divide, so the output shape alone does not determine them
-  static NDArray conv2d_grad_input(const NDArray& dy, const NDArray& w, const Dims& x_shape, const Conv2dParams& p);
-  static NDArray conv2d_grad_weight(const NDArray& x, const NDArray& dy, const Dims& w_shape, const Conv2dParams& p);
+  static NDArray conv2d_grad_input(const NDArray& dy, const NDArray& w, const Dims& x_shape,
+                                   const Conv2dParams& p);
+  static NDArray conv2d_grad_weight(const NDArray& x, const NDArray& dy, const Dims& w_shape,
+                                    const Conv2dParams& p);
 
  private:
+  NDArray(StorageRef storage, const Dims& shape, DType dtype);  // compact
+
   StorageRef storage_;
   std::int64_t offset_ = 0;
   Dims shape_, strides_;
@@ -150,11 +168,11 @@ class NDArray {
 };
 
 // --- helpers shared with the binding
-Dims broadcast_shapes(const std::string& op, const Dims& a, const Dims& b);
+Dims broadcast_shapes(std::string_view op, const Dims& a, const Dims& b);
 Dims compact_strides(const Dims& shape);
 // Axis in [-ndim, ndim) to [0, ndim); IndexError otherwise.
-int normalize_axis(const std::string& op, std::int64_t axis, int ndim);
+int normalize_axis(std::string_view op, std::int64_t axis, int ndim);
 // Distinct normalised axes; ValueError on a repeated one.
-Dims normalize_axes(const std::string& op, const Dims& axes, int ndim);
+Dims normalize_axes(std::string_view op, const Dims& axes, int ndim);
 
 }  // namespace needle

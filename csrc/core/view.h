@@ -1,8 +1,10 @@
-// View: where an array's elements lie, as kernels see it, and the index algebra that cpu and cuda share.
+// View: where an array's elements lie, as kernels see it, and the index algebra that cpu and cuda
+// share.
 //
-// Kernel files are compiled once per instruction set, and an inline function with external linkage that one of
-// them instantiates may be chosen by the linker for all. Headers that kernels include therefore hold only static
-// functions, plain data, and templates inside NEEDLE_NS (a namespace of the including file's own).
+// Kernel files are compiled once per instruction set, and an inline function with external linkage
+// that one of them instantiates may be chosen by the linker for all. Headers that kernels include
+// therefore hold only static functions, plain data, and templates inside NEEDLE_NS (a namespace of
+// the including file's own).
 #pragma once
 
 #include "dtype.h"
@@ -11,7 +13,8 @@ namespace needle {
 
 constexpr int kMaxDims = 8;
 
-// Element (i0, i1, ...) lies at data + itemsize * sum(i_k * strides[k]); strides may be 0 or negative.
+// Element (i0, i1, ...) lies at data + itemsize * sum(i_k * strides[k]); strides may be 0 or
+// negative.
 struct View {
   void* data;
   DType dtype;
@@ -27,19 +30,23 @@ static inline std::int64_t numel(const View& v) {
 }
 
 // Row-major without gaps; dimensions of size 1 may have any stride, empty arrays are compact.
-static inline bool is_compact(const View& v) {
+static inline bool is_compact(int ndim, const std::int64_t* shape, const std::int64_t* strides) {
   std::int64_t expected = 1;
-  for (int i = v.ndim - 1; i >= 0; --i) {
-    if (v.shape[i] == 0) return true;
-    if (v.shape[i] != 1 && v.strides[i] != expected) return false;
-    expected *= v.shape[i];
+  bool compact = true;
+  for (int i = ndim - 1; i >= 0; --i) {
+    if (shape[i] == 0) return true;
+    compact = compact && (shape[i] == 1 || strides[i] == expected);
+    expected *= shape[i];
   }
-  return true;
+  return compact;
 }
 
-// Rewrites n views of one shape into an equivalent loop nest of as few dimensions as possible: drops dimensions of
-// size 1, orders them by falling stride of views[0] (the output), and merges those that every view walks as one.
-// Only for kernels in which each output element depends on the inputs at the same index.
+static inline bool is_compact(const View& v) { return is_compact(v.ndim, v.shape, v.strides); }
+
+// Rewrites n views of one shape into an equivalent loop nest of as few dimensions as possible:
+// drops dimensions of size 1, orders them by falling stride of views[0] (the output), and merges
+// those that every view walks as one. Only for kernels in which each output element depends on the
+// inputs at the same index.
 static inline void collapse(View* views, int n) {
   const int ndim = views[0].ndim;
   int kept = 0;

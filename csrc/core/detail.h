@@ -1,0 +1,34 @@
+// What the files of the core share and nobody else sees.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "ndarray.h"
+
+namespace needle::detail {
+
+// Number of elements; ValueError on a negative size, or when sizes other than 0 times itemsize
+// exceed 63 bits.
+std::int64_t checked_size(std::string_view op, const Dims& shape, DType dtype);
+
+// Number of elements of a shape that has been checked.
+std::int64_t product(const Dims& shape);
+
+// Lowest and highest element that shape and strides reach, from element (0, 0, ...); false on
+// overflow. The shape must hold at least one element.
+struct Reach {
+  std::int64_t low = 0, high = 0;
+};
+bool reach(const Dims& shape, const Dims& strides, Reach& out);
+
+// TypeError / ValueError unless a kernel can compute on the arrays: float32 or float64, one dtype,
+// one device.
+void require_computed(std::string_view op, const NDArray& a);
+void require_alike(std::string_view op, const NDArray& a, const NDArray& b);
+
+// ValueError unless the array may be written: memory that is not read-only, every element at a
+// place of its own.
+void require_writable(std::string_view op, const NDArray& a);
+
+}  // namespace needle::detail

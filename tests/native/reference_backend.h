@@ -1,0 +1,224 @@
+// A backend of plain loops over host memory, to test the core with. Every kernel also checks what
+// the interface promises it (views not empty, one dtype, outputs apart from inputs), so that the
+// core's side is tested too.
+#pragma once
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "../../csrc/core/ndarray.h"
+#include "check.h"
+
+namespace needle_test {
+
+using namespace needle;
+
+// Calls f with the multi-index of every element, in row-major order.
+template <class F>
+void for_each_index(const std::int64_t* shape, int ndim, F&& f) {
+  std::int64_t index[kMaxDims] = {};
+  std::int64_t count = 1;
+  for (int i = 0; i < ndim; ++i) count *= shape[i];
+  for (; count > 0; --count) {
+    f(index);
+    for (int i = ndim - 1; i >= 0 && ++index[i] == shape[i]; --i) index[i] = 0;
+  }
+}
+
+class ReferenceBackend : public Backend {
+ public:
+  // Pointers of far memory are off by this much, so that touching them directly faults.
+  explicit ReferenceBackend(bool host = true)
+      : host_(host), shift_(host ? 0 : std::uintptr_t{1} << 45) {}
+
+  std::size_t room = std::numeric_limits<std::size_t>::max();  // what raw_allocate may still give
+  std::size_t held = 0;
+  int raw_allocations = 0;
+
+  void* raw_allocate(std::size_t bytes) override {
+    ++raw_allocations;
+    if (bytes > room) return nullptr;
+    room -= bytes;
+    held += bytes;
+    return far(std::aligned_alloc(64, bytes));
+  }
+  void raw_free(void* block, std::size_t bytes) noexcept override {
+    room += bytes;
+    held -= bytes;
+    std::free(near(block));
+  }
+  bool host_memory() const noexcept override { return host_; }
+  void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override {
+    std::memcpy(kind == CopyKind::to_host ? dst : near(dst),
+                kind == CopyKind::to_device ? src : near(const_cast<void*>(src)), bytes);
+  }
+  void synchronize() override {}
+
+  void copy(View dst, View src) override {
+    check_output(dst, {src}, false);
+    visit_dtype(dst.dtype, [&](auto to) {
+      visit_dtype(src.dtype, [&](auto from) {
+        using To = decltype(to);
+        using From = decltype(from);
+        for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) {
+          *address<To>(dst, at) = Convert<To>::from(*address<From>(src, at));
+        });
+      });
+    });
+  }
+  void fill(View dst, Scalar value) override {
+    check_output(dst, {}, false);
+    visit_dtype(dst.dtype, [&](auto to) {
+      using To = decltype(to);
+      const To converted =
+          value.integral ? Convert<To>::from(value.integer) : Convert<To>::from(value.real);
+      for_each_index(dst.shape, dst.ndim,
+                     [&](const std::int64_t* at) { *address<To>(dst, at) = converted; });
+    });
+  }
+  void unary(UnaryOp op, View dst, View a) override {
+    check_output(dst, {a}, true);
+    CHECK(op == UnaryOp::negate);
+    each(dst, [&](const std::int64_t* at) { return -load(a, at); });
+  }
+  void binary(BinaryOp op, View dst, View a, View b) override {
+    check_output(dst, {a, b}, true);
+    each(dst, [&](const std::int64_t* at) { return apply(op, load(a, at), load(b, at)); });
+  }
+  void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
+    check_output(dst, {a}, true);
+    each(dst, [&](const std::int64_t* at) {
+      return reversed ? apply(op, s, load(a, at)) : apply(op, load(a, at), s);
+    });
+  }
+  void reduce(ReduceOp op, View dst, View a) override {
+    CHECK(dst.ndim == a.ndim && numel(dst) > 0 && numel(a) > 0);
+    each(dst, [&](const std::int64_t*) { return op == ReduceOp::sum ? 0.0 : -HUGE_VAL; });
+    for_each_index(a.shape, a.ndim, [&](const std::int64_t* at) {
+      std::int64_t to[kMaxDims];
+      for (int i = 0; i < a.ndim; ++i) to[i] = dst.shape[i] == 1 ? 0 : at[i];
+      const double so_far = load(dst, to), next = load(a, at);
+      store(dst, to, op == ReduceOp::sum ? so_far + next : std::max(so_far, next));
+    });
+  }
+  void matmul(View dst, View a, View b) override {
+    CHECK(numel(dst) > 0 && numel(a) > 0 && numel(b) > 0 && a.ndim == dst.ndim &&
+          b.ndim == dst.ndim);
+    each(dst, [&](const std::int64_t* at) {
+      std::int64_t p[kMaxDims], q[kMaxDims];
+      std::copy(at, at + dst.ndim, p);
+      std::copy(at, at + dst.ndim, q);
+      double sum = 0;
+      for (std::int64_t k = 0; k < a.shape[a.ndim - 1]; ++k) {
+        p[dst.ndim - 1] = k;
+        q[dst.ndim - 2] = k;
+        sum += load(a, p) * load(b, q);
+      }
+      return sum;
+    });
+  }
+  void conv2d(View y, View x, View w, const Conv2dParams& p) override {
+    clear(y);
+    walk(y, x, w, p, [&](auto at_y, auto at_x, auto at_w) {
+      store(y, at_y, load(y, at_y) + load(x, at_x) * load(w, at_w));
+    });
+  }
+  void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override {
+    clear(dx);
+    walk(dy, dx, w, p, [&](auto at_y, auto at_x, auto at_w) {
+      store(dx, at_x, load(dx, at_x) + load(dy, at_y) * load(w, at_w));
+    });
+  }
+  void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
+    clear(dw);
+    walk(dy, x, dw, p, [&](auto at_y, auto at_x, auto at_w) {
+      store(dw, at_w, load(dw, at_w) + load(x, at_x) * load(dy, at_y));
+    });
+  }
+
+  void* near(void* p) const {
+    return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(p) - shift_);
+  }
+  void* far(void* p) const {
+    return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(p) + shift_);
+  }
+
+  template <class T>
+  T* address(const View& v, const std::int64_t* at) const {
+    std::int64_t offset = 0;
+    for (int i = 0; i < v.ndim; ++i) offset += at[i] * v.strides[i];
+    return static_cast<T*>(near(v.data)) + offset;
+  }
+  double load(const View& v, const std::int64_t* at) const {
+    return v.dtype == DType::float64 ? *address<double>(v, at)
+                                     : static_cast<double>(*address<float>(v, at));
+  }
+  void store(const View& v, const std::int64_t* at, double value) const {
+    if (v.dtype == DType::float64) {
+      *address<double>(v, at) = value;
+    } else {
+      *address<float>(v, at) = static_cast<float>(value);
+    }
+  }
+
+ private:
+  static double apply(BinaryOp op, double a, double b) {
+    if (op == BinaryOp::add) return a + b;
+    if (op == BinaryOp::subtract) return a - b;
+    CHECK(op == BinaryOp::multiply);
+    return a * b;
+  }
+  template <class F>
+  void each(const View& dst, F&& value) const {
+    for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) { store(dst, at, value(at)); });
+  }
+  void clear(const View& dst) const {
+    CHECK(numel(dst) > 0 && is_compact(dst));
+    each(dst, [](const std::int64_t*) { return 0.0; });
+  }
+  // Every product of a convolution: the positions of y, x and w that it joins.
+  template <class F>
+  void walk(const View& y, const View& x, const View& w, const Conv2dParams& p, F&& f) const {
+    CHECK(numel(y) > 0 && numel(x) > 0 && numel(w) > 0 && is_compact(y) && is_compact(x) &&
+          is_compact(w));
+    const std::int64_t outputs = w.shape[3] / p.groups;
+    for_each_index(y.shape, 4, [&](const std::int64_t* at_y) {
+      for_each_index(w.shape, 3, [&](const std::int64_t* k) {
+        const std::int64_t row = at_y[1] * p.stride[0] - p.padding[0] + k[0] * p.dilation[0];
+        const std::int64_t column = at_y[2] * p.stride[1] - p.padding[1] + k[1] * p.dilation[1];
+        if (row < 0 || row >= x.shape[1] || column < 0 || column >= x.shape[2]) return;
+        const std::int64_t at_x[] = {at_y[0], row, column, at_y[3] / outputs * w.shape[2] + k[2]};
+        const std::int64_t at_w[] = {k[0], k[1], k[2], at_y[3]};
+        f(at_y, at_x, at_w);
+      });
+    });
+  }
+  void check_output(const View& dst, std::initializer_list<View> inputs, bool compute) const {
+    CHECK(numel(dst) > 0);
+    for (int i = 0; i < dst.ndim; ++i) CHECK(dst.shape[i] == 1 || dst.strides[i] != 0);
+    for (const View& in : inputs) {
+      CHECK(in.ndim == dst.ndim && std::equal(dst.shape, dst.shape + dst.ndim, in.shape));
+      CHECK(!compute || (in.dtype == dst.dtype && is_computed(in.dtype)));
+      CHECK(last_byte(in) < first_byte(dst) || last_byte(dst) < first_byte(in));
+    }
+  }
+  static std::int64_t end_byte(const View& v, bool high) {
+    std::int64_t offset = 0;
+    for (int i = 0; i < v.ndim; ++i) {
+      if ((v.strides[i] > 0) == high) offset += (v.shape[i] - 1) * v.strides[i];
+    }
+    const auto item = static_cast<std::int64_t>(itemsize(v.dtype));
+    return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(v.data)) + offset * item +
+           (high ? item - 1 : 0);
+  }
+  static std::int64_t first_byte(const View& v) { return end_byte(v, false); }
+  static std::int64_t last_byte(const View& v) { return end_byte(v, true); }
+
+  bool host_;
+  std::uintptr_t shift_;
+};
+
+}  // namespace needle_test
