@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import enum
 import hashlib
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -42,7 +43,7 @@ class Exit(enum.IntEnum):
 
 JUDGES = ("forward", "vjp", "fd")
 DTYPES = ("float32", "float64")
-LAYOUTS = ("compact", "strided", "offset", "transposed", "broadcast")
+LAYOUTS = ("compact", "strided", "offset", "transposed", "reversed", "broadcast")
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
 
@@ -189,21 +190,46 @@ class Verdict:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where an input's values lie: the open interval (low, high), and how far its large and small values reach.
+
+    `huge` and `tiny` give the largest and smallest magnitudes worth trying from the dtype's largest number; the
+    defaults keep products, squares and quotients of two inputs in range.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    spread: float = 1.0  # standard deviation of interior values (of their logarithm, where low is 0)
+    huge: Callable[[float], float] = lambda largest: largest**0.4
+    tiny: Callable[[float], float] = lambda largest: largest**-0.4
+    special: bool = True  # whether infinities and NaN go into this input in region "special"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Everything verify knows of one op. See verify/registry for the rows and CONTRIBUTING.md for how to write one."""
+    """Everything verify knows of one op. See verify/registry for the rows and CONTRIBUTING.md for how to write one.
 
-    name: str  # public name in needle, and the name on the command line
+    There is no tolerance here: the bound follows from the reference's own arithmetic (verify/reference).
+    """
+
+    name: str  # public name in needle, and the name on the command line; "nn.X" is a layer
     family: str  # elementwise, reduction, matmul, conv, layout, ...
-    reference: Callable[..., Any]  # torch tensors in, torch tensor(s) out; same keyword arguments as the op
-    samples: Callable[[], Sequence[Sample]]  # shapes, arguments and regions worth trying
-    domain: Callable[..., Any] | None = None  # (rng, shape, region, input index, dtype) -> numpy array; None: signed normal
-    model: str = "exact"  # error model: a name in verify/budget.py
-    k_ulp: Mapping[str, float] = field(default_factory=dict)  # dtype -> k_f in ULP of the result, for model "ulp"
+    reference: Callable[..., Any]  # (torch, *tensors, **arguments) -> tensor or tuple of tensors
+    samples: Sequence[Sample]  # shapes and arguments worth trying
+    regions: Sequence[str] = ("tiny", "huge", "zeros", "special", "integer")  # beside "interior"
+    domains: Sequence[Domain] = (Domain(),)  # one per input; the last serves the inputs beyond
+    layouts: Sequence[str] = LAYOUTS
+    arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict  # a case's literals -> the op's keyword arguments
+    listed: bool = False  # the op takes its inputs as one list
+    in_place: bool = False  # an NDArray operation that writes into its first input: that is its result
+    parameters: Sequence[str] = ()  # of a layer: the attributes that hold the inputs after the first
+    construct: Callable[..., Any] | None = None  # of a layer: (shapes, **arguments) -> constructor's positional arguments
     differentiable: bool = True
-    kinks: Callable[..., Any] | None = None  # distance of each input element to the nearest kink; None: smooth
+    kinks: Callable[..., Any] | None = None  # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     linear: bool = False
+    signed_zero: bool = True  # whether the sign of a zero result is part of the specification
     constant_result: str = ""  # why the result is constant or zero, where it is
-    flops: Callable[..., float] | None = None
-    bytes: Callable[..., float] | None = None
+    flops: Callable[..., float] | None = None  # (shapes, **arguments)
+    bytes: Callable[..., float] | None = None  # (shapes, itemsize, **arguments); None: operands and results once
     errors: Sequence[Any] = ()  # bad input -> exception type and message pattern

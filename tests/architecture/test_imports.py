@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Layer -> what it may import inside this repository. A layer is a module or a package; a module belongs to the
-# longest layer name that fits. Importing within one's own layer is always allowed.
+# Layer -> what it may import inside this repository. A layer is a module or a package; a module
+# belongs to the longest layer name that fits. Importing within one's own layer is always allowed.
 NEEDLE = {
     "needle.backend_ndarray": {"needle._core"},
     "needle.backend_selection": {"needle.backend_ndarray"},
@@ -125,7 +125,7 @@ def test_needle_never_imports_verify_or_torch() -> None:
     ("foreign", "home"), [("needle", "verify.targets"), ("torch", "verify.reference")]
 )
 def test_one_home_for_foreign_imports(foreign: str, home: str) -> None:
-    """A reference derived from its subject proves nothing, so each is imported in one place only."""
+    """A reference derived from its subject proves nothing: each is imported in one place only."""
     wrong = [
         f"{path.relative_to(ROOT)} imports {target}"
         for name, path in modules("verify").items()
@@ -136,7 +136,12 @@ def test_one_home_for_foreign_imports(foreign: str, home: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-CSRC = {"core": {"core"}, "cpu": {"core", "cpu"}, "cuda": {"core", "cuda"}, "bind": {"core", "cpu", "cuda", "bind"}}
+CSRC = {
+    "core": {"core"},
+    "cpu": {"core", "cpu"},
+    "cuda": {"core", "cuda"},
+    "bind": {"core", "cpu", "cuda", "bind"},
+}
 
 
 def test_native_layers() -> None:

@@ -1,0 +1,187 @@
+// DLPack: zero-copy exchange with numpy, torch and others, in the versioned form and the one before
+// it.
+#include <array>
+#include <memory>
+#include <string>
+
+#include "bind/casters.h"
+#include "bind/devices.h"
+#include "bind/dlpack_abi.h"
+#include "bind/interchange.h"
+
+namespace needle::bind {
+
+namespace {
+
+constexpr std::array<dlpack::DataType, kDTypeCount> kTypes = {{{dlpack::kFloat, 32, 1},
+                                                               {dlpack::kFloat, 64, 1},
+                                                               {dlpack::kInt, 32, 1},
+                                                               {dlpack::kInt, 64, 1},
+                                                               {dlpack::kBool, 8, 1},
+                                                               {dlpack::kFloat, 16, 1},
+                                                               {dlpack::kBfloat, 16, 1}}};
+
+dlpack::Device device_of(const NDArray& a) {
+  if (a.device().backend->host_memory()) return {dlpack::kCpu, 0};
+  return {dlpack::kCuda, a.device().index};
+}
+
+// --- export: the consumer owns this object, which owns the array
+
+template <class Managed>
+struct Exported {
+  Managed managed{};
+  NDArray array;
+
+  explicit Exported(NDArray value) : array(std::move(value)) {
+    managed.tensor = {array.data(),
+                      device_of(array),
+                      array.ndim(),
+                      kTypes[static_cast<std::size_t>(array.dtype())],
+                      const_cast<std::int64_t*>(array.shape().begin()),
+                      const_cast<std::int64_t*>(array.strides().begin()),
+                      0};
+    managed.context = this;
+    managed.deleter = [](Managed* self) { delete static_cast<Exported*>(self->context); };
+  }
+};
+
+template <class Managed>
+py::object to_capsule(std::unique_ptr<Exported<Managed>> exported, const char* name) {
+  PyObject* capsule = PyCapsule_New(&exported->managed, name, [](PyObject* self) {
+    // Consumers rename what they take; one that nobody took is freed here.
+    const char* held = PyCapsule_GetName(self);
+    if (std::string(held).rfind("used_", 0) == 0) return;
+    auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(self, held));
+    managed->deleter(managed);
+  });
+  if (!capsule) throw py::error_already_set();
+  exported.release();
+  return py::reinterpret_steal<py::object>(capsule);
+}
+
+// --- import
+
+DType to_dtype(dlpack::DataType type) {
+  for (std::size_t i = 0; i < kTypes.size(); ++i) {
+    if (type.code == kTypes[i].code && type.bits == kTypes[i].bits && type.lanes == 1) {
+      return static_cast<DType>(i);
+    }
+  }
+  throw TypeMismatch(message("from_dlpack", "elements must be of a dtype that NDArray holds",
+                             "code", int{type.code}, "bits", int{type.bits}, "lanes", type.lanes));
+}
+
+// Where the producer's memory is, among our devices; `wanted` when that can reach it directly.
+Device& home(dlpack::Device place, py::handle wanted) {
+  const bool on_host = place.type == dlpack::kCpu || place.type == dlpack::kCudaHost;
+  if (!on_host && place.type != dlpack::kCuda && place.type != dlpack::kCudaManaged) {
+    throw std::invalid_argument(
+        message("from_dlpack", "memory must be the host's or CUDA's", "device_type", place.type));
+  }
+  if (on_host) {
+    Device& candidate = to_device(wanted);
+    return candidate.backend->host_memory() ? candidate : *find_device("cpu", 0);
+  }
+  py::object cuda = py::module_::import("needle.backend_ndarray.device").attr("cuda")(place.index);
+  return to_device(cuda);
+}
+
+NDArray adopt(const dlpack::Tensor& tensor, py::handle wanted, bool writable,
+              std::function<void()> release) {
+  const DType dtype = to_dtype(tensor.dtype);
+  const auto ndim = static_cast<std::size_t>(tensor.ndim);
+  const Dims shape(std::span<const std::int64_t>(tensor.shape, ndim));
+  const Dims strides = tensor.strides ? Dims(std::span<const std::int64_t>(tensor.strides, ndim))
+                                      : compact_strides(shape);
+  char* data = static_cast<char*>(tensor.data) + tensor.byte_offset;
+  if (reinterpret_cast<std::uintptr_t>(data) % itemsize(dtype) != 0) {
+    throw std::invalid_argument(message("from_dlpack", "memory must be aligned to its elements"));
+  }
+  Device& device = home(tensor.device, wanted);
+  return NDArray::foreign(data, shape, strides, dtype, device, writable, std::move(release));
+}
+
+// Takes the tensor out of its capsule: after success the array, not the capsule, calls the
+// producer's deleter.
+template <class Managed>
+NDArray take(py::handle capsule, const char* name, const char* used_name, py::handle wanted,
+             bool writable) {
+  auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
+  if (!managed) throw py::error_already_set();
+  NDArray result = adopt(managed->tensor, wanted, writable, [managed] {
+    if (!managed->deleter || !Py_IsInitialized()) return;
+    py::gil_scoped_acquire gil;
+    managed->deleter(managed);
+  });
+  if (PyCapsule_SetName(capsule.ptr(), used_name) != 0) throw py::error_already_set();
+  return result;
+}
+
+}  // namespace
+
+py::tuple dlpack_device(const NDArray& a) {
+  const dlpack::Device place = device_of(a);
+  return py::make_tuple(static_cast<int>(place.type), static_cast<int>(place.index));
+}
+
+py::object to_dlpack(const NDArray& a, py::handle, py::handle max_version, py::handle dl_device,
+                     std::optional<bool> copy) {
+  NDArray source = a;
+  bool copied = copy.value_or(false);
+  if (!dl_device.is_none() && !dlpack_device(a).equal(dl_device)) {
+    if (dl_device.cast<std::pair<int, int>>() != std::pair<int, int>{dlpack::kCpu, 0}) {
+      throw py::buffer_error("[dlpack] arrays are exported to their own device or the host");
+    }
+    if (copy == false) throw py::buffer_error("[dlpack] another device needs a copy");
+    source = a.to(*find_device("cpu", 0));
+    copied = true;
+  } else if (copied) {
+    source = a.copy();
+  }
+  source.device().backend->synchronize();  // so that any stream of the consumer may read at once
+  const bool locked = !source.storage()->writable;
+  if (!max_version.is_none() && max_version.attr("__getitem__")(0).cast<int>() >= 1) {
+    auto exported = std::make_unique<Exported<dlpack::ManagedTensorVersioned>>(std::move(source));
+    exported->managed.version = {1, 0};
+    const bool read_only = locked || exported->array.overlaps_itself();
+    exported->managed.flags = (read_only ? dlpack::kReadOnly : 0) | (copied ? dlpack::kCopied : 0);
+    return to_capsule(std::move(exported), dlpack::kVersioned);
+  }
+  if (locked) {
+    throw py::buffer_error("[dlpack] read-only memory needs max_version=(1, 0) or later");
+  }
+  return to_capsule(std::make_unique<Exported<dlpack::ManagedTensor>>(std::move(source)),
+                    dlpack::kLegacy);
+}
+
+NDArray from_dlpack(py::handle producer, py::handle device) {
+  if (!py::hasattr(producer, "__dlpack__")) {
+    throw TypeMismatch(message("from_dlpack", "the object offers __dlpack__", "type",
+                               Py_TYPE(producer.ptr())->tp_name));
+  }
+  py::object capsule;
+  try {
+    capsule = producer.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_TypeError)) throw;
+    capsule = producer.attr("__dlpack__")();  // a producer older than DLPack 1.0
+  }
+  NDArray result;
+  if (PyCapsule_IsValid(capsule.ptr(), dlpack::kVersioned)) {
+    const auto* managed = static_cast<dlpack::ManagedTensorVersioned*>(
+        PyCapsule_GetPointer(capsule.ptr(), dlpack::kVersioned));
+    if (managed->version.major != 1) {
+      throw py::buffer_error("[from_dlpack] only DLPack 1.x is understood");
+    }
+    result =
+        take<dlpack::ManagedTensorVersioned>(capsule, dlpack::kVersioned, dlpack::kVersionedUsed,
+                                             device, !(managed->flags & dlpack::kReadOnly));
+  } else {
+    result =
+        take<dlpack::ManagedTensor>(capsule, dlpack::kLegacy, dlpack::kLegacyUsed, device, true);
+  }
+  return device.is_none() ? result : result.to(to_device(device));
+}
+
+}  // namespace needle::bind

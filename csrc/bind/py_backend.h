@@ -1,0 +1,37 @@
+// PyBackend: a backend whose kernels are the Python functions of
+// needle/backend_ndarray/numpy_backend.py, called with numpy views over host memory. It only
+// adapts; the rules are those of core/backend.h.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "core/backend.h"
+
+namespace needle::bind {
+
+class PyBackend final : public Backend {
+ public:
+  explicit PyBackend(pybind11::module_ kernels);
+
+  void* raw_allocate(std::size_t bytes) override;
+  void raw_free(void* block, std::size_t bytes) noexcept override;
+  bool host_memory() const noexcept override { return true; }
+  void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override;
+  void synchronize() override {}
+
+  void copy(View dst, View src) override;
+  void fill(View dst, Scalar value) override;
+  void unary(UnaryOp op, View dst, View a) override;
+  void binary(BinaryOp op, View dst, View a, View b) override;
+  void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override;
+  void reduce(ReduceOp op, View dst, View a) override;
+  void matmul(View dst, View a, View b) override;
+  void conv2d(View y, View x, View w, const Conv2dParams& p) override;
+  void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override;
+  void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override;
+
+ private:
+  pybind11::module_ kernels_;
+};
+
+}  // namespace needle::bind

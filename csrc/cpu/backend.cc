@@ -1,0 +1,105 @@
+// CpuBackend: memory from the C library, kernels from the table of the chosen instruction set.
+#include "backend.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "../core/errors.h"
+#include "kernels.h"
+
+namespace needle {
+namespace {
+
+struct Isa {
+  const char* word;  // in NEEDLE_ISA
+  bool supported;
+  const CpuKernels& (*kernels)();
+};
+
+const CpuKernels& choose() {
+#if defined(__x86_64__)
+  const Isa best_first[] = {
+      {"v4", __builtin_cpu_supports("x86-64-v4") != 0, needle_cpu_v4::kernels},
+      {"v3", __builtin_cpu_supports("x86-64-v3") != 0, needle_cpu_v3::kernels},
+      {"v2", __builtin_cpu_supports("x86-64-v2") != 0, needle_cpu_v2::kernels},
+  };
+#else
+  const Isa best_first[] = {{"generic", true, needle_cpu_generic::kernels}};
+#endif
+  const char* forced = std::getenv("NEEDLE_ISA");
+  if (forced != nullptr && *forced == '\0') forced = nullptr;
+  std::string words;
+  for (const Isa& isa : best_first) {
+    words += words.empty() ? isa.word : std::string(", ") + isa.word;
+    if (forced != nullptr && std::strcmp(forced, isa.word) != 0) continue;
+    if (isa.supported) return isa.kernels();
+    if (forced != nullptr) {
+      throw std::runtime_error(
+          message("cpu", "this processor lacks the instruction set that NEEDLE_ISA asks for", "NEEDLE_ISA", forced));
+    }
+  }
+  if (forced != nullptr) {
+    throw std::invalid_argument(message("cpu", "NEEDLE_ISA must be one of " + words, "NEEDLE_ISA", forced));
+  }
+  throw std::runtime_error(message("cpu", "this processor lacks every instruction set of this build: " + words));
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend() : kernels_(choose()) {}
+  const char* isa() const { return kernels_.isa; }
+
+  void* raw_allocate(std::size_t bytes) override {
+    const std::size_t alignment = bytes >= kHugeFrom ? kHugePage : kAlignment;
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (rounded < bytes) return nullptr;
+    void* block = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    // Only advice: first touch of huge pages is six times as fast; without them all works the same.
+    if (block != nullptr && alignment == kHugePage) madvise(block, rounded, MADV_HUGEPAGE);
+    return block;
+  }
+  void raw_free(void* block, std::size_t) noexcept override { std::free(block); }
+  bool host_memory() const noexcept override { return true; }
+  void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind) override {
+    if (bytes > 0) std::memcpy(dst, src, bytes);
+  }
+  void synchronize() override {}
+
+  void copy(View dst, View src) override { kernels_.copy(dst, src); }
+  void fill(View dst, Scalar value) override { kernels_.fill(dst, value); }
+  void unary(UnaryOp op, View dst, View a) override { kernels_.unary(op, dst, a); }
+  void binary(BinaryOp op, View dst, View a, View b) override { kernels_.binary(op, dst, a, b); }
+  void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
+    kernels_.binary_scalar(op, dst, a, s, reversed);
+  }
+  void reduce(ReduceOp op, View dst, View a) override { kernels_.reduce(op, dst, a); }
+  void matmul(View dst, View a, View b) override { kernels_.matmul(dst, a, b); }
+  void conv2d(View y, View x, View w, const Conv2dParams& p) override { kernels_.conv2d(y, x, w, p); }
+  void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override {
+    kernels_.conv2d_grad_input(dx, dy, w, p);
+  }
+  void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
+    kernels_.conv2d_grad_weight(dw, x, dy, p);
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64, kHugePage = 2 << 20, kHugeFrom = 4 << 20;
+  const CpuKernels& kernels_;
+};
+
+CpuBackend& instance() {
+  static auto* const backend = new CpuBackend;  // outlives whatever frees memory while the process ends
+  return *backend;
+}
+
+}  // namespace
+
+Backend* cpu_backend() { return &instance(); }
+
+const char* cpu_isa() { return instance().isa(); }
+
+}  // namespace needle

@@ -1,0 +1,29 @@
+// The kernels of one instruction set: what the files of this folder define in NEEDLE_NS and table.cc collects.
+// Rules for their arguments: Backend (core/backend.h).
+#pragma once
+
+#include "../core/backend.h"
+
+namespace NEEDLE_NS {
+
+// copy.cc
+void copy(needle::View dst, needle::View src);
+void fill(needle::View dst, needle::Scalar value);
+
+// elementwise.cc
+void unary(needle::UnaryOp op, needle::View dst, needle::View a);
+void binary(needle::BinaryOp op, needle::View dst, needle::View a, needle::View b);
+void binary_scalar(needle::BinaryOp op, needle::View dst, needle::View a, double s, bool reversed);
+
+// reduce.cc
+void reduce(needle::ReduceOp op, needle::View dst, needle::View a);
+
+// gemm.cc
+void matmul(needle::View dst, needle::View a, needle::View b);
+
+// conv.cc
+void conv2d(needle::View y, needle::View x, needle::View w, const needle::Conv2dParams& p);
+void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w, const needle::Conv2dParams& p);
+void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy, const needle::Conv2dParams& p);
+
+}  // namespace NEEDLE_NS

@@ -1,0 +1,103 @@
+// Packing for gemm_block.h: panels of A and B copied into the order in which the register tiles read them.
+#include <cstdlib>
+
+#include "gemm_block.h"
+
+namespace NEEDLE_NS {
+
+// A panel of B whose columns lie side by side: copies rows of kTileColumns.
+template <class T>
+static void copy_rows(const RightBlock<T>& block, int64_t first, int64_t columns, T* packed) {
+  constexpr int64_t width = kTileColumns<T>;
+  for (int64_t k = 0; k < block.depth; ++k) {
+    const T* from = block.source + k * block.k_stride + first;
+    T* to = packed + k * width;
+    if (columns == width) {
+      store(to, load(from));
+      store(to + lanes<T>, load(from + lanes<T>));
+    } else {
+      for (int64_t j = 0; j < width; ++j) to[j] = j < columns ? from[j] : T(0);
+    }
+  }
+}
+
+// Any strides; k in steps of a cache line, so that the lines written stay in L1.
+template <class T>
+static void copy_columns(const RightBlock<T>& block, int64_t first, int64_t columns, T* packed) {
+  constexpr int64_t width = kTileColumns<T>, step = 64 / static_cast<int64_t>(sizeof(T));
+  for (int64_t k0 = 0; k0 < block.depth; k0 += step) {
+    const int64_t k1 = k0 + step < block.depth ? k0 + step : block.depth;
+    for (int64_t j = 0; j < width; ++j) {
+      const T* from = block.source + (first + j) * block.j_stride;
+      for (int64_t k = k0; k < k1; ++k) packed[k * width + j] = j < columns ? from[k * block.k_stride] : T(0);
+    }
+  }
+}
+
+template <class T>
+static void pack_right_any(const RightBlock<T>& block) {
+  constexpr int64_t width = kTileColumns<T>;
+  T* packed = block.packed;
+  for (int64_t j = 0; j < block.columns; j += width, packed += block.panel) {
+    const int64_t columns = block.columns - j < width ? block.columns - j : width;
+    if (block.j_stride == 1) {
+      copy_rows(block, j, columns, packed);
+    } else {
+      copy_columns(block, j, columns, packed);
+    }
+  }
+}
+
+void pack_right(const RightBlock<float>& block) noexcept { pack_right_any(block); }
+void pack_right(const RightBlock<double>& block) noexcept { pack_right_any(block); }
+
+template <class T>
+static void pack_left_any(Product<T>& p, int64_t k_stride, T* packed, Segment* segments) {
+  int64_t count = 0, depth = 0;
+  for (int64_t s = 0; s < p.segment_count; ++s) {
+    const Segment& segment = p.segments[s];
+    for (int i = 0; i < p.rows; ++i) {
+      const T* from = p.a[i] + segment.a;
+      T* to = packed + depth * kTileRows + i;
+      for (int64_t t = 0; t < segment.length; ++t) to[t * kTileRows] = from[t * k_stride];
+    }
+    if (count > 0 && segments[count - 1].k + segments[count - 1].length == segment.k) {
+      segments[count - 1].length += segment.length;
+    } else {
+      segments[count++] = Segment{depth * kTileRows, segment.k, segment.length};
+    }
+    depth += segment.length;
+  }
+  p.a[0] = packed;
+  p.a_step = kTileRows;
+  p.segments = segments;
+  p.segment_count = count;
+}
+
+void pack_left(Product<float>& product, int64_t k_stride, float* packed, Segment* segments) noexcept {
+  pack_left_any(product, k_stride, packed, segments);
+}
+void pack_left(Product<double>& product, int64_t k_stride, double* packed, Segment* segments) noexcept {
+  pack_left_any(product, k_stride, packed, segments);
+}
+
+namespace {
+struct Scratch {
+  void* block = nullptr;
+  int64_t bytes = 0;
+  ~Scratch() { std::free(block); }
+};
+}  // namespace
+
+void* scratch(int64_t bytes) noexcept {
+  static thread_local Scratch mine;
+  if (mine.bytes < bytes) {
+    std::free(mine.block);
+    const std::size_t size = (static_cast<std::size_t>(bytes) + 4095) / 4096 * 4096;
+    mine.block = std::aligned_alloc(64, size);
+    mine.bytes = mine.block == nullptr ? 0 : static_cast<int64_t>(size);
+  }
+  return mine.block;
+}
+
+}  // namespace NEEDLE_NS

@@ -1,0 +1,24 @@
+// The table of one instruction set's kernels; cpu/backend.cc picks a table at load.
+#include "decls.h"
+#include "kernels.h"
+
+namespace NEEDLE_NS {
+
+const needle::CpuKernels& kernels() {
+  static constexpr needle::CpuKernels table = {
+      .isa = NEEDLE_ISA_NAME,
+      .copy = copy,
+      .fill = fill,
+      .unary = unary,
+      .binary = binary,
+      .binary_scalar = binary_scalar,
+      .reduce = reduce,
+      .matmul = matmul,
+      .conv2d = conv2d,
+      .conv2d_grad_input = conv2d_grad_input,
+      .conv2d_grad_weight = conv2d_grad_weight,
+  };
+  return table;
+}
+
+}  // namespace NEEDLE_NS

@@ -1,0 +1,150 @@
+// CudaBackend: needle's Backend on one CUDA device. Work is queued on the device's default stream and runs in order;
+// copies to and from the host wait for it.
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda_backend.h"
+#include "kernels.h"
+
+namespace NEEDLE_NS {
+namespace {
+
+using needle::BinaryOp;
+using needle::Conv2dParams;
+using needle::CopyKind;
+using needle::ReduceOp;
+using needle::Scalar;
+using needle::UnaryOp;
+using needle::View;
+
+// NEEDLE_CHECKED=1: wait after every launch, so that an error names the op that caused it.
+bool checked_mode() {
+  const char* value = std::getenv("NEEDLE_CHECKED");
+  return value != nullptr && std::string(value) == "1";
+}
+
+class CudaBackend final : public needle::Backend {
+ public:
+  explicit CudaBackend(int device) : device_(device), checked_(checked_mode()) {}
+
+  void* raw_allocate(std::size_t bytes) override {
+    void* block = nullptr;
+    const Stream s = stream("allocate");
+    const cudaError_t error = cudaMalloc(&block, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    check(error, s);
+    return block;
+  }
+
+  void raw_free(void* block, std::size_t) noexcept override {
+    // At the end of a process the driver may be gone before its users: nothing is left to free then.
+    if (cudaSetDevice(device_) != cudaSuccess || cudaFree(block) != cudaSuccess) cudaGetLastError();
+  }
+
+  bool host_memory() const noexcept override { return false; }
+
+  void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override {
+    const Stream s = stream("copy");
+    const cudaMemcpyKind direction = kind == CopyKind::to_device ? cudaMemcpyHostToDevice
+                                     : kind == CopyKind::to_host ? cudaMemcpyDeviceToHost
+                                                                 : cudaMemcpyDeviceToDevice;
+    check(cudaMemcpyAsync(dst, src, bytes, direction, s.handle), s);
+    if (kind != CopyKind::within || s.checked) check(cudaStreamSynchronize(s.handle), s);
+  }
+
+  void synchronize() override {
+    const Stream s = stream("synchronize");
+    check(cudaStreamSynchronize(s.handle), s);
+  }
+
+  void copy(View dst, View src) override { NEEDLE_NS::copy(stream("copy"), dst, src); }
+  void fill(View dst, Scalar value) override { NEEDLE_NS::fill(stream("fill"), dst, value); }
+  void unary(UnaryOp op, View dst, View a) override {
+    NEEDLE_NS::unary(stream(needle::name(op)), op, dst, a);
+  }
+  void binary(BinaryOp op, View dst, View a, View b) override {
+    NEEDLE_NS::binary(stream(needle::name(op)), op, dst, a, b);
+  }
+  void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
+    NEEDLE_NS::binary_scalar(stream(needle::name(op)), op, dst, a, s, reversed);
+  }
+  void reduce(ReduceOp op, View dst, View a) override {
+    NEEDLE_NS::reduce(stream(needle::name(op)), op, dst, a);
+  }
+  void matmul(View dst, View a, View b) override {
+    NEEDLE_NS::matmul(stream("matmul"), dst, a, b);
+  }
+  void conv2d(View y, View x, View w, const Conv2dParams& p) override {
+    NEEDLE_NS::conv2d(stream("conv2d"), y, x, w, p);
+  }
+  void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override {
+    NEEDLE_NS::conv2d_grad_input(stream("conv2d_grad_input"), dx, dy, w, p);
+  }
+  void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
+    NEEDLE_NS::conv2d_grad_weight(stream("conv2d_grad_weight"), dw, x, dy, p);
+  }
+
+ private:
+  // The stream for one op; makes this backend's device the calling thread's.
+  Stream stream(const char* op) const {
+    const Stream s{nullptr, op, checked_};
+    check(cudaSetDevice(device_), s);
+    return s;
+  }
+
+  int device_;
+  bool checked_;
+};
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+std::optional<std::string> unavailable_reason() {
+  int driver = 0, runtime = 0, count = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    cudaGetLastError();
+    return "no CUDA driver is installed";
+  }
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return std::nullopt;
+  cudaGetLastError();
+  if (error == cudaErrorNoDevice || error == cudaSuccess) return "no CUDA device";
+  if (error == cudaErrorInsufficientDriver && cudaRuntimeGetVersion(&runtime) == cudaSuccess) {
+    return "driver too old (it supports CUDA " + version_text(driver) + ", needle was built with " +
+           version_text(runtime) + ")";
+  }
+  return std::string("CUDA cannot be used: ") + cudaGetErrorString(error);
+}
+
+int device_count() {
+  int count = 0;
+  if (unavailable_reason().has_value() || cudaGetDeviceCount(&count) != cudaSuccess) return 0;
+  return count;
+}
+
+needle::Backend* backend(int index) {
+  static std::mutex mutex;
+  static std::vector<std::unique_ptr<CudaBackend>>& backends =
+      *new std::vector<std::unique_ptr<CudaBackend>>;  // used until the process ends
+  const std::lock_guard lock(mutex);
+  const int count = device_count();
+  if (index < 0 || index >= count) {
+    throw std::out_of_range(needle::message("device", "there is no CUDA device of this index",
+                                            "index", index, "devices", count));
+  }
+  backends.resize(static_cast<std::size_t>(count));
+  auto& slot = backends[static_cast<std::size_t>(index)];
+  if (!slot) slot = std::make_unique<CudaBackend>(index);
+  return slot.get();
+}
+
+}  // namespace NEEDLE_NS

@@ -1,0 +1,95 @@
+// Copies and fills of any dtype: dst[i] = src[i] converted as core/dtype.h says, dst[i] = value. Without a conversion
+// only the element's size matters, so bits are moved and few kernels serve all dtypes.
+#include <cstddef>
+
+#include "kernels.h"
+#include "map.cuh"
+
+namespace NEEDLE_NS {
+namespace {
+
+using needle::DType;
+using needle::View;
+
+// Reads an element of a dtype known when the kernel runs: a kernel per output dtype serves all inputs.
+template <class To>
+struct ConvertTo {
+  DType from;
+
+  template <class From>
+  static NEEDLE_HD To read(const std::byte& where) {
+    return needle::Convert<To>::from(*reinterpret_cast<const From*>(&where));
+  }
+  NEEDLE_HD To operator()(const std::byte& where) const {
+    switch (from) {
+      case DType::float32: return read<float>(where);
+      case DType::float64: return read<double>(where);
+      case DType::int32: return read<std::int32_t>(where);
+      case DType::int64: return read<std::int64_t>(where);
+      case DType::boolean: return read<bool>(where);
+      case DType::float16: return read<needle::Half>(where);
+      case DType::bfloat16: return read<needle::BFloat16>(where);
+    }
+    return To{};
+  }
+};
+
+struct Same {
+  template <class T>
+  NEEDLE_HD T operator()(T v) const {
+    return v;
+  }
+};
+
+template <class T>
+struct Constant {
+  T value;
+  NEEDLE_HD T operator()() const { return value; }
+};
+
+// The unsigned integer with the size of a dtype's elements.
+template <class F>
+void visit_bits(std::size_t itemsize, F&& f) {
+  switch (itemsize) {
+    case 1: return f(std::uint8_t{});
+    case 2: return f(std::uint16_t{});
+    case 4: return f(std::uint32_t{});
+    default: return f(std::uint64_t{});
+  }
+}
+
+}  // namespace
+
+void copy(const Stream& stream, View dst, View src) {
+  View views[] = {dst, src};
+  if (dst.dtype == src.dtype) {
+    visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+      using T = decltype(zero);
+      map<T, T>(stream, Same{}, Same{}, views);
+    });
+    return;
+  }
+  const auto item = static_cast<std::int64_t>(needle::itemsize(src.dtype));
+  for (int d = 0; d < src.ndim; ++d) views[1].strides[d] *= item;  // in bytes
+  needle::visit_dtype(dst.dtype, [&](auto zero) {
+    using To = decltype(zero);
+    map_strided_views<To, std::byte>(stream, ConvertTo<To>{src.dtype}, views);
+  });
+}
+
+void fill(const Stream& stream, View dst, needle::Scalar value) {
+  std::uint64_t bits = 0;
+  needle::visit_dtype(dst.dtype, [&](auto zero) {
+    using Convert = needle::Convert<decltype(zero)>;
+    const auto element = value.integral ? Convert::from(value.integer) : Convert::from(value.real);
+    std::memcpy(&bits, &element, sizeof element);
+  });
+  View views[] = {dst};
+  visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+    using T = decltype(zero);
+    const Constant<T> constant{static_cast<T>(bits)};
+    map<T, T>(stream, constant, constant, views);
+  });
+}
+
+}  // namespace NEEDLE_NS

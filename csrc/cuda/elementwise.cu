@@ -1,0 +1,120 @@
+// Elementwise ops: dst[i] = op(a[i]), op(a[i], b[i]) or op(a[i], s), all of one shape (broadcast inputs have zero
+// strides). The formulas come from core/ops.def; map.cuh chooses the contiguous or the strided kernel.
+#include "kernels.h"
+#include "map.cuh"
+#include "maths.cuh"
+
+namespace NEEDLE_NS {
+namespace {
+
+using needle::BinaryOp;
+using needle::UnaryOp;
+using needle::View;
+
+// A formula, chosen when the kernel is compiled.
+template <class Op>
+struct Apply {
+  template <class... T>
+  NEEDLE_HD auto operator()(T... x) const {
+    return Op::apply(x...);
+  }
+};
+
+// A formula, chosen when the kernel runs.
+struct AnyUnary {
+  UnaryOp op;
+  template <class T>
+  NEEDLE_HD T operator()(T x) const {
+    switch (op) {
+#define NEEDLE_UNARY(name, formula) \
+  case UnaryOp::name: return unary_##name::apply(x);
+#include "../core/ops.def"
+      case UnaryOp::count: break;
+    }
+    return x;
+  }
+};
+
+struct AnyBinary {
+  BinaryOp op;
+  template <class T>
+  NEEDLE_HD T operator()(T a, T b) const {
+    switch (op) {
+#define NEEDLE_BINARY(name, formula) \
+  case BinaryOp::name: return binary_##name::apply(a, b);
+#include "../core/ops.def"
+      case BinaryOp::count: break;
+    }
+    return a;
+  }
+};
+
+// f(x, s), or f(s, x) when reversed.
+template <class F, class T>
+struct WithScalar {
+  F f;
+  T s;
+  bool reversed;
+  NEEDLE_HD T operator()(T x) const { return f(reversed ? s : x, reversed ? x : s); }
+};
+
+template <class Op>
+void run_unary(const Stream& stream, UnaryOp op, View dst, View a) {
+  View views[] = {dst, a};
+  needle::visit_computed(dst.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    map<T, T>(stream, Apply<Op>{}, AnyUnary{op}, views);
+  });
+}
+
+template <class Op>
+void run_binary(const Stream& stream, BinaryOp op, View dst, View a, View b) {
+  View views[] = {dst, a, b};
+  needle::visit_computed(dst.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    map<T, T>(stream, Apply<Op>{}, AnyBinary{op}, views);
+  });
+}
+
+template <class Op>
+void run_binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, double s,
+                       bool reversed) {
+  View views[] = {dst, a};
+  needle::visit_computed(dst.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T scalar = static_cast<T>(s);
+    map<T, T>(stream, WithScalar<Apply<Op>, T>{{}, scalar, reversed},
+              WithScalar<AnyBinary, T>{{op}, scalar, reversed}, views);
+  });
+}
+
+}  // namespace
+
+void unary(const Stream& stream, UnaryOp op, View dst, View a) {
+  switch (op) {
+#define NEEDLE_UNARY(name, formula) \
+  case UnaryOp::name: return run_unary<unary_##name>(stream, op, dst, a);
+#include "../core/ops.def"
+    case UnaryOp::count: return;
+  }
+}
+
+void binary(const Stream& stream, BinaryOp op, View dst, View a, View b) {
+  switch (op) {
+#define NEEDLE_BINARY(name, formula) \
+  case BinaryOp::name: return run_binary<binary_##name>(stream, op, dst, a, b);
+#include "../core/ops.def"
+    case BinaryOp::count: return;
+  }
+}
+
+void binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, double s, bool reversed) {
+  switch (op) {
+#define NEEDLE_BINARY(name, formula) \
+  case BinaryOp::name: return run_binary_scalar<binary_##name>(stream, op, dst, a, s, reversed);
+#include "../core/ops.def"
+    case BinaryOp::count: return;
+  }
+}
+
+}  // namespace NEEDLE_NS

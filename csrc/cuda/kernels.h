@@ -1,0 +1,25 @@
+// The kernels by op: one function per Backend method, each in the .cu file of its family.
+#pragma once
+
+#include "../core/backend.h"
+#include "launch.cuh"
+
+namespace NEEDLE_NS {
+
+void copy(const Stream& stream, needle::View dst, needle::View src);
+void fill(const Stream& stream, needle::View dst, needle::Scalar value);
+void unary(const Stream& stream, needle::UnaryOp op, needle::View dst, needle::View a);
+void binary(const Stream& stream, needle::BinaryOp op, needle::View dst, needle::View a,
+            needle::View b);
+void binary_scalar(const Stream& stream, needle::BinaryOp op, needle::View dst, needle::View a,
+                   double s, bool reversed);
+void reduce(const Stream& stream, needle::ReduceOp op, needle::View dst, needle::View a);
+void matmul(const Stream& stream, needle::View dst, needle::View a, needle::View b);
+void conv2d(const Stream& stream, needle::View y, needle::View x, needle::View w,
+            const needle::Conv2dParams& p);
+void conv2d_grad_input(const Stream& stream, needle::View dx, needle::View dy, needle::View w,
+                       const needle::Conv2dParams& p);
+void conv2d_grad_weight(const Stream& stream, needle::View dw, needle::View x, needle::View dy,
+                        const needle::Conv2dParams& p);
+
+}  // namespace NEEDLE_NS

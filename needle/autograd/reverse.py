@@ -1,0 +1,159 @@
+"""The reverse pass: order of the graph, and cotangents carried from the result to the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from needle.autograd import Op, Tensor, Value
+from needle.autograd.tuples import TensorTuple, TuplePart, make_tuple
+from needle.backend_ndarray import NDArray, zeros
+
+# What a value has received so far: a Tensor; for a TensorTuple that, or a dict of items by index.
+Cotangent: TypeAlias = Any
+
+
+def find_topo_sort(nodes: Sequence[Value]) -> list[Value]:
+    """Every value that the nodes were computed from, and they: post-order, inputs left to right."""
+    order: list[Value] = []
+    entered: set[Value] = set()
+    left: set[Value] = set()
+    stack = list(reversed(nodes))
+    while stack:
+        node = stack[-1]
+        if node not in entered:
+            entered.add(node)
+            if node.inputs:
+                stack += [x for x in reversed(node.inputs) if x not in entered]
+                continue
+        stack.pop()
+        if node not in left:
+            left.add(node)
+            order.append(node)
+    return order
+
+
+def run_backward(output: Tensor, out_grad: Tensor) -> None:
+    """Carries out_grad from output to the leaves and sets their `.grad`.
+
+    A node is visited when all its uses have sent their cotangents, and its own is dropped then.
+    """
+    uses = _count_uses(output)
+    cotangents: dict[Value, Cotangent] = {output: out_grad}
+    ready: list[Value] = [output]
+    while ready:
+        node = ready.pop()
+        cotangent = cotangents.pop(node)
+        op = node.op
+        if op is None:
+            _set_grad(node, cotangent)
+            continue
+        if type(cotangent) is dict:
+            cotangent = _join(node, cotangent)
+        inputs = node.inputs
+        contributions = op.gradient_as_tuple(cotangent, node)
+        if len(contributions) != len(inputs):
+            raise ValueError(
+                f"[{op}] gradient gives one cotangent per input, "
+                f"got cotangents={len(contributions)}, inputs={len(inputs)}"
+            )
+        for x, contribution in zip(inputs, contributions):  # noqa: B905 (lengths are equal)
+            if not x.requires_grad:
+                continue
+            held = cotangents.get(x)
+            if isinstance(x, Tensor):
+                if not _fits(contribution, x):
+                    raise _misfit(op, contribution, x)
+                cotangents[x] = contribution if held is None else held + contribution
+            else:
+                cotangents[x] = _add_to_tuple(op, held, contribution, x)
+            left = uses[x] - 1
+            if left:
+                uses[x] = left
+            else:
+                ready.append(x)
+
+
+def _count_uses(output: Value) -> dict[Value, int]:
+    """For every value that grad flows to, how many inputs of other such values it is."""
+    uses: dict[Value, int] = {}
+    stack = [output]
+    while stack:
+        for x in stack.pop().inputs:
+            if x.requires_grad:
+                if x in uses:
+                    uses[x] += 1
+                else:
+                    uses[x] = 1
+                    stack.append(x)
+    return uses
+
+
+def _set_grad(leaf: Value, cotangent: Tensor) -> None:
+    # A Tensor of its own, so that replacing one leaf's grad.data leaves the others alone.
+    grad = Tensor.__new__(Tensor)
+    grad._set(cotangent.op, cotangent.inputs, cotangent.cached_data, cotangent.requires_grad)
+    leaf.grad = grad
+
+
+def check_out_grad(given: NDArray, expected: NDArray) -> None:
+    """Raises unless out_grad agrees with the value that backward is called on."""
+    for name, error in (("shape", ValueError), ("dtype", TypeError), ("device", ValueError)):
+        got, wanted = getattr(given, name), getattr(expected, name)
+        if got != wanted:
+            raise error(
+                f"[backward] out_grad must have the {name} of the tensor, "
+                f"got out_grad.{name}={got}, expected={wanted}"
+            )
+
+
+def _fits(cotangent: Any, x: Tensor) -> bool:
+    if not isinstance(cotangent, Tensor):
+        return False
+    given, expected = cotangent.cached_data, x.cached_data
+    # Lazy values are checked by the ops that they meet, when they are computed.
+    return given is None or expected is None or given.shape == expected.shape
+
+
+def _misfit(op: Op, cotangent: Any, x: Tensor) -> Exception:
+    if not isinstance(cotangent, Tensor):
+        return TypeError(
+            f"[{op}] gradient gives a Tensor for every input that requires grad, "
+            f"got type={type(cotangent).__name__}"
+        )
+    return ValueError(
+        f"[{op}] gradient gives cotangents of the inputs' shapes, "
+        f"got shape={cotangent.shape}, expected={x.shape}"
+    )
+
+
+def _add_to_tuple(op: Op, held: Cotangent, contribution: Any, x: TensorTuple) -> Cotangent:
+    """The cotangent of x after one more contribution: a TensorTuple, or one item of it."""
+    if isinstance(contribution, TuplePart):
+        items = [contribution]
+    elif not isinstance(contribution, TensorTuple) or len(contribution) != len(x):
+        raise TypeError(
+            f"[{op}] gradient gives a TensorTuple of n items for such an input, "
+            f"got type={type(contribution).__name__}, n={len(x)}"
+        )
+    elif held is None:
+        return contribution
+    else:
+        items = [TuplePart(i, item) for i, item in enumerate(contribution)]
+    if held is None:
+        held = {}
+    elif isinstance(held, TensorTuple):
+        held = dict(enumerate(held))
+    for i, item in items:
+        held[i] = held[i] + item if i in held else item
+    return held
+
+
+def _join(node: Value, items: dict[int, Tensor]) -> TensorTuple:
+    """The TensorTuple of these items, zeros where there is none."""
+
+    def zero(a: NDArray) -> Tensor:
+        return Tensor.make_const(zeros(a.shape, dtype=a.dtype, device=a.device))
+
+    arrays = node.realize_cached_data()
+    return make_tuple(*(items[i] if i in items else zero(a) for i, a in enumerate(arrays)))

@@ -1,0 +1,182 @@
+"""Devices as users hold them: `cpu()`, `cpu_numpy()`, `cuda()`, `cuda_sim()`.
+
+numpy and cpu are part of `needle._core` and registered here at import. `needle._cuda` and
+`needle._cuda_sim` are modules of their own, loaded when their device is first asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+
+from needle import _core
+from needle.backend_ndarray import numpy_backend
+
+_MISSING = {
+    "cuda": "needle was built without CUDA: install the CUDA toolkit (nvcc) and reinstall needle",
+    "cuda_sim": "needle was built without the CUDA simulator: reinstall needle from source",
+}
+
+
+class BackendDevice:
+    """A place where arrays live and are computed; compare with ==, one object per device."""
+
+    __slots__ = ("_native", "_reason", "index", "name")
+
+    def __init__(self, name: str, index: int) -> None:
+        self.name = name
+        self.index = index
+        self._native: _core.Device | None = None
+        self._reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.name}({self.index or ''})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BackendDevice):
+            return NotImplemented
+        return (self.name, self.index) == (other.name, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (self.name, self.index)
+
+    def enabled(self) -> bool:
+        """Whether arrays can be made on this device here and now."""
+        return self.reason is None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the device cannot be used and what would help; None when it can."""
+        if self._native is None and self._reason is None:
+            self._load()
+        return self._reason
+
+    def _load(self) -> None:
+        try:
+            module = importlib.import_module(f"needle._{self.name}")
+        except ImportError as error:
+            absent = isinstance(error, ModuleNotFoundError) and error.name == f"needle._{self.name}"
+            self._reason = (
+                _MISSING.get(self.name, "no such device")
+                if absent
+                else f"needle._{self.name}: {error}"
+            )
+            return
+        self._reason = module.unavailable_reason()
+        if self._reason is None and self.index >= module.device_count():
+            self._reason = f"there are {module.device_count()} devices, got index={self.index}"
+        if self._reason is None:
+            self._register(module.backend(self.index))
+
+    def _register(self, backend: object) -> None:
+        self._native = _core.register_device(self.name, self.index, backend, self)
+
+    def _bring_up(self) -> _core.Device:
+        """The native device; the core calls this when it meets a device for the first time."""
+        if self.reason is not None or self._native is None:
+            raise RuntimeError(f"[device] {self!r} is not available: {self.reason}")
+        return self._native
+
+    # --- arrays on this device
+
+    def empty(self, shape: Any, dtype: str = "float32") -> _core.NDArray:
+        """An uninitialised array."""
+        return _core.empty(shape, dtype, self)
+
+    def full(self, shape: Any, fill_value: float, dtype: str = "float32") -> _core.NDArray:
+        """An array of one value."""
+        return _core.full(shape, fill_value, dtype, self)
+
+    def rand(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
+        """Uniform numbers in [0, 1): one draw from numpy's global generator."""
+        return _core.NDArray(np.random.rand(*shape), device=self, dtype=dtype)
+
+    def randn(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
+        """Standard normal numbers: one draw from numpy's global generator."""
+        return _core.NDArray(np.random.randn(*shape), device=self, dtype=dtype)
+
+    def one_hot(self, n: int, i: Any, dtype: str = "float32") -> _core.NDArray:
+        """Rows of the n x n identity matrix, selected by the integers i.
+
+        Shape: i.shape + (n,).
+        Raises: IndexError when one of i is not in [0, n).
+        """
+        wanted = np.asarray(i)
+        labels = wanted.astype(np.int64)
+        if labels.size and (labels.min() < 0 or labels.max() >= n):
+            raise IndexError(
+                f"[one_hot] labels lie in [0, n), got n={n}, range=[{labels.min()}, {labels.max()}]"
+            )
+        return _core.NDArray(np.eye(n, dtype="float32")[labels], device=self, dtype=dtype)
+
+    # --- memory
+
+    def memory_stats(self) -> dict[str, int]:
+        """Live, peak and cached bytes, live blocks, allocations and those served by the cache."""
+        return self._bring_up().memory_stats()
+
+    def reset_peak(self) -> None:
+        """Makes the live bytes of now the peak."""
+        self._bring_up().reset_peak()
+
+    def empty_cache(self) -> None:
+        """Gives cached blocks back to the system."""
+        self._bring_up().empty_cache()
+
+    def set_checked(self, on: bool) -> None:
+        """Whether blocks from now on are poisoned with NaN and guarded against stray writes."""
+        self._bring_up().set_checked(on)
+
+    def check_guards(self) -> list[str]:
+        """Damage found around guarded blocks since the last call, one line per block."""
+        return self._bring_up().check_guards()
+
+    def synchronize(self) -> None:
+        """Waits until all work on this device is done."""
+        self._bring_up().synchronize()
+
+
+@functools.cache
+def device(name: str, index: int) -> BackendDevice:
+    """The one face of a device; it need not be usable."""
+    return BackendDevice(name, index)
+
+
+def cpu() -> BackendDevice:
+    """The native cpu backend (C++), the default."""
+    return device("cpu", 0)
+
+
+def cpu_numpy() -> BackendDevice:
+    """The numpy backend: slow, and the specification that the others follow."""
+    return device("cpu_numpy", 0)
+
+
+def cuda(index: int = 0) -> BackendDevice:
+    """A CUDA GPU; exists without one too, with enabled() False and the reason in .reason."""
+    return device("cuda", index)
+
+
+def cuda_sim() -> BackendDevice:
+    """The CUDA kernels, run by a simulator on the host."""
+    return device("cuda_sim", 0)
+
+
+def default_device() -> BackendDevice:
+    """Where arrays go that are made without a device."""
+    return cpu()
+
+
+def all_devices() -> list[BackendDevice]:
+    """Every device that needle knows of, whether usable here or not."""
+    return [cpu(), cuda(), cpu_numpy(), cuda_sim()]
+
+
+cpu()._register(_core.cpu_backend())  # first, so that the core takes it as its default too
+cpu_numpy()._register(_core.numpy_backend(numpy_backend))

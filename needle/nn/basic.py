@@ -1,0 +1,72 @@
+"""Modules that join others, reshape, or apply one matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from needle import init, ops
+from needle.autograd import Tensor
+from needle.backend_ndarray import BackendDevice
+from needle.nn.module import Module, Parameter
+
+
+class Identity(Module):
+    """Its input, unchanged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Flatten(Module):
+    """All axes but the first, joined.
+
+    Shape: (N, ...) gives (N, product of the rest).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+class Linear(Module):
+    """x @ weight + bias.
+
+    Shape: (..., in_features) gives (..., out_features); weight (in_features, out_features),
+    bias (1, out_features).
+    Draws: weight kaiming_uniform, then bias kaiming_uniform with fan_in = out_features.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: BackendDevice | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.weight = Parameter(init.kaiming_uniform(in_features, out_features, **where))
+        self.bias = None
+        if bias:
+            column = init.kaiming_uniform(out_features, 1, **where)
+            self.bias = Parameter(column.reshape((1, out_features)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
+
+
+class Sequential(Module):
+    """Modules, each applied to the result of the one before."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        self.modules = modules
+
+    def forward(self, x: Any) -> Any:
+        for module in self.modules:
+            x = module(x)
+        return x

@@ -1,0 +1,17 @@
+"""The ops, a module per family: an Op class with compute, gradient and docstring, and its function.
+
+What a family lists in its `__all__` is exported here and from `needle`.
+"""
+
+# ruff: noqa: F403
+from needle.ops import operators as operators
+from needle.ops.broadcast import *
+from needle.ops.comparison import *
+from needle.ops.convolution import *
+from needle.ops.elementwise import *
+from needle.ops.indexing import *
+from needle.ops.joining import *
+from needle.ops.layout import *
+from needle.ops.matrix import *
+from needle.ops.reduction import *
+from needle.ops.scalar import *

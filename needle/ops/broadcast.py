@@ -1,0 +1,123 @@
+"""Reshape, BroadcastTo and Summation, which are in each other's gradients, and sum_to_shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from needle.autograd import Tensor, TensorOp
+from needle.backend_ndarray import NDArray
+
+__all__ = ["BroadcastTo", "Reshape", "Summation", "broadcast_to", "reshape", "summation"]
+
+Axes: TypeAlias = int | Sequence[int]
+Shape: TypeAlias = int | Sequence[int]
+
+
+def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
+    """Distinct axes in [0, ndim), all of them for None.
+
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+    if axes is None:
+        return tuple(range(ndim))
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    for axis in given:
+        if not -ndim <= axis < ndim:
+            raise IndexError(f"[{op}] axis lies in [-ndim, ndim), got axis={axis}, ndim={ndim}")
+    positive = tuple(axis % ndim for axis in given)
+    if len(set(positive)) != len(positive):
+        raise ValueError(f"[{op}] axes must be distinct, got axes={given}, ndim={ndim}")
+    return positive
+
+
+def kept_shape(shape: tuple[int, ...], axes: Axes | None) -> tuple[int, ...]:
+    """shape with size 1 at axes: what a reduction with keepdims gives."""
+    reduced = normalized("reduction", axes, len(shape))
+    return tuple(1 if d in reduced else n for d, n in enumerate(shape))
+
+
+def sum_to_shape(a: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """a summed over the axes along which `shape` was broadcast to a.shape."""
+    wide = a.shape
+    if wide == shape:
+        return a
+    added = len(wide) - len(shape)
+    axes = [d for d, n in enumerate(wide) if d < added or (shape[d - added] == 1 and n != 1)]
+    return reshape(summation(a, axes) if axes else a, shape)
+
+
+class Reshape(TensorOp):
+    """The same elements, in row-major order, in another shape; a view where one can express it.
+
+    Shape: one size may be -1.
+    Gradient: reshaped back.
+    Raises: ValueError when the number of elements changes.
+    """
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.reshape(self.shape)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return reshape(out_grad, node.inputs[0].shape)
+
+
+class BroadcastTo(TensorOp):
+    """A view in a larger shape, by numpy's rules: axes of size 1 and new leading axes repeat.
+
+    Gradient: summed over the axes that repeat.
+    Raises: ValueError when the shapes do not fit.
+    """
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.broadcast_to(self.shape)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return sum_to_shape(out_grad, node.inputs[0].shape)
+
+
+class Summation(TensorOp):
+    """The sum over axes (None: all); over no elements it is 0.
+
+    Shape: axes dropped, or of size 1 with keepdims.
+    Gradient: broadcast back.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+
+    __slots__ = ("axes", "keepdims")
+
+    def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
+        self.axes = axes
+        self.keepdims = keepdims
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.sum(axis=self.axes, keepdims=self.keepdims)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        shape = node.inputs[0].shape
+        return broadcast_to(reshape(out_grad, kept_shape(shape, self.axes)), shape)
+
+
+def reshape(a: Tensor, shape: Shape) -> Tensor:
+    """a in another shape. See Reshape."""
+    return Reshape(shape)(a)
+
+
+def broadcast_to(a: Tensor, shape: Shape) -> Tensor:
+    """a in a larger shape. See BroadcastTo."""
+    return BroadcastTo(shape)(a)
+
+
+def summation(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
+    """The sum over axes. See Summation."""
+    return Summation(axes, keepdims)(a)

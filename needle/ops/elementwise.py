@@ -1,0 +1,273 @@
+"""Elementwise ops of Tensors, broadcasting as numpy does."""
+
+from __future__ import annotations
+
+from needle.autograd import Tensor, TensorOp
+from needle.backend_ndarray import NDArray
+from needle.ops.broadcast import sum_to_shape
+from needle.ops.scalar import add_scalar, mul_scalar
+
+__all__ = [
+    "EWiseAdd",
+    "EWiseDiv",
+    "EWiseMul",
+    "EWisePow",
+    "Exp",
+    "Log",
+    "Maximum",
+    "Negate",
+    "ReLU",
+    "Tanh",
+    "add",
+    "divide",
+    "exp",
+    "log",
+    "maximum",
+    "multiply",
+    "negate",
+    "power",
+    "relu",
+    "tanh",
+]
+
+
+class EWiseAdd(TensorOp):
+    """a + b.
+
+    Gradient: the cotangent for both.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a + b
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = node.inputs
+        return sum_to_shape(out_grad, a.shape), sum_to_shape(out_grad, b.shape)
+
+
+class EWiseMul(TensorOp):
+    """a * b.
+
+    Gradient: da = g b, db = g a.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a * b
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = node.inputs
+        return (
+            sum_to_shape(multiply(out_grad, b), a.shape) if a.requires_grad else None,
+            sum_to_shape(multiply(out_grad, a), b.shape) if b.requires_grad else None,
+        )
+
+
+class EWiseDiv(TensorOp):
+    """a / b.
+
+    Gradient: da = g / b, db = -g (a / b) / b.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a / b
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = node.inputs
+        share = divide(out_grad, b)
+        # The quotient is divided once more: b * b could overflow or vanish.
+        return (
+            sum_to_shape(share, a.shape) if a.requires_grad else None,
+            sum_to_shape(negate(multiply(share, node)), b.shape) if b.requires_grad else None,
+        )
+
+
+class EWisePow(TensorOp):
+    """a ** b.
+
+    Domain: a > 0, or a whole b.
+    Gradient: da = g b a^(b - 1), 0 where b = 0; db = g a^b log(a), 0 where a = 0 and b >= 0.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a**b
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = node.inputs
+        da = db = None
+        a_is_zero = a.realize_cached_data().equal(0)
+        if a.requires_grad:
+            # 0 * 0^-1 is NaN: there the exponent is raised to 0.
+            both_zero = Tensor.make_const(a_is_zero * b.realize_cached_data().equal(0))
+            slope = multiply(b, power(a, add(add_scalar(b, -1), both_zero)))
+            da = sum_to_shape(multiply(out_grad, slope), a.shape)
+        if b.requires_grad:
+            # 0^b * log(0) is NaN: there log(1) is taken.
+            flat = Tensor.make_const(a_is_zero * b.realize_cached_data().greater_equal(0))
+            slope = multiply(node, log(add(a, flat)))
+            db = sum_to_shape(multiply(out_grad, slope), b.shape)
+        return da, db
+
+
+class Maximum(TensorOp):
+    """The larger of a and b; NaN wins.
+
+    Gradient: to the larger one; where they are equal, half to each.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a.maximum(b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = node.inputs
+
+        def share(x: NDArray, other: NDArray) -> Tensor:
+            # 1 - (x < other) and not (x >= other): a NaN passes the cotangent on.
+            weight = 1 - x.less(other) - x.equal(other) * 0.5
+            return multiply(out_grad, Tensor.make_const(weight))
+
+        x, y = a.realize_cached_data(), b.realize_cached_data()
+        return (
+            sum_to_shape(share(x, y), a.shape) if a.requires_grad else None,
+            sum_to_shape(share(y, x), b.shape) if b.requires_grad else None,
+        )
+
+
+class Negate(TensorOp):
+    """-a.
+
+    Gradient: -g.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return -a
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return negate(out_grad)
+
+
+class Log(TensorOp):
+    """The natural logarithm.
+
+    Domain: a > 0; -inf at 0, NaN below.
+    Gradient: g / a.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.log()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return divide(out_grad, node.inputs[0])
+
+
+class Exp(TensorOp):
+    """e to the power of a.
+
+    Gradient: g exp(a).
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.exp()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return multiply(out_grad, node)
+
+
+class Tanh(TensorOp):
+    """The hyperbolic tangent.
+
+    Gradient: g (1 - tanh(a)^2).
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.tanh()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return multiply(out_grad, add_scalar(mul_scalar(multiply(node, node), -1), 1))
+
+
+class ReLU(TensorOp):
+    """max(a, 0); NaN stays NaN.
+
+    Gradient: g where a > 0 (or NaN), 0 elsewhere, at 0 too.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.relu()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return multiply(out_grad, Tensor.make_const(node.realize_cached_data().not_equal(0)))
+
+
+_ADD, _MUL, _DIV, _POW, _MAXIMUM = EWiseAdd(), EWiseMul(), EWiseDiv(), EWisePow(), Maximum()
+_NEGATE, _LOG, _EXP, _TANH, _RELU = Negate(), Log(), Exp(), Tanh(), ReLU()
+_node = Tensor.make_from_op
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """a + b."""
+    return _node(_ADD, (a, b))
+
+
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """a * b."""
+    return _node(_MUL, (a, b))
+
+
+def divide(a: Tensor, b: Tensor) -> Tensor:
+    """a / b."""
+    return _node(_DIV, (a, b))
+
+
+def power(a: Tensor, b: Tensor) -> Tensor:
+    """a ** b. See EWisePow for its domain."""
+    return _node(_POW, (a, b))
+
+
+def maximum(a: Tensor, b: Tensor) -> Tensor:
+    """The larger of a and b. See Maximum for ties."""
+    return _node(_MAXIMUM, (a, b))
+
+
+def negate(a: Tensor) -> Tensor:
+    """-a."""
+    return _node(_NEGATE, (a,))
+
+
+def log(a: Tensor) -> Tensor:
+    """The natural logarithm."""
+    return _node(_LOG, (a,))
+
+
+def exp(a: Tensor) -> Tensor:
+    """e to the power of a."""
+    return _node(_EXP, (a,))
+
+
+def tanh(a: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return _node(_TANH, (a,))
+
+
+def relu(a: Tensor) -> Tensor:
+    """max(a, 0)."""
+    return _node(_RELU, (a,))

@@ -1,0 +1,96 @@
+"""Tensors joined along a new axis and split along one; tuples of Tensors (needle/autograd)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from needle.autograd import (
+    MakeTensorTuple,
+    Tensor,
+    TensorOp,
+    TensorTuple,
+    TensorTupleOp,
+    TupleGetItem,
+    make_tuple,
+    tuple_get_item,
+)
+from needle.backend_ndarray import NDArray, empty
+from needle.ops.broadcast import normalized
+
+__all__ = [
+    "MakeTensorTuple",
+    "Split",
+    "Stack",
+    "TupleGetItem",
+    "make_tuple",
+    "split",
+    "stack",
+    "tuple_get_item",
+]
+
+
+def _at(axis: int, i: int) -> tuple[int | slice, ...]:
+    """The index of the i-th slice along axis."""
+    return (*(slice(None),) * axis, i)
+
+
+class Stack(TensorOp):
+    """The Tensors of a TensorTuple side by side along a new axis.
+
+    Shape: n times (...) gives (..., n, ...); axis counts in the result's axes.
+    Gradient: split along the axis.
+    Raises: ValueError when there is no Tensor or shapes differ, IndexError when axis is out of
+    range.
+    """
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def compute(self, items: tuple[NDArray, ...]) -> NDArray:
+        if not items:
+            raise ValueError("[stack] at least one Tensor is needed, got n=0")
+        first = items[0]
+        shapes = {item.shape for item in items}
+        if len(shapes) > 1:
+            raise ValueError(f"[stack] shapes must be equal, got shapes={sorted(shapes)}")
+        (axis,) = normalized("stack", self.axis, first.ndim + 1)
+        shape = (*first.shape[:axis], len(items), *first.shape[axis:])
+        result = empty(shape, dtype=first.dtype, device=first.device)
+        for i, item in enumerate(items):
+            result[_at(axis, i)] = item
+        return result
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
+        return split(out_grad, self.axis)
+
+
+class Split(TensorTupleOp):
+    """The slices of a Tensor along an axis, which is dropped; views.
+
+    Gradient: stacked along the axis.
+    Raises: IndexError when axis is out of range.
+    """
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def compute(self, a: NDArray) -> tuple[NDArray, ...]:
+        (axis,) = normalized("split", self.axis, a.ndim)
+        return tuple(a[_at(axis, i)] for i in range(a.shape[axis]))
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Tensor:
+        return Stack(self.axis)(out_grad)
+
+
+def stack(args: Sequence[Tensor] | TensorTuple, axis: int) -> Tensor:
+    """Tensors of one shape side by side along a new axis. See Stack."""
+    return Stack(axis)(args if isinstance(args, TensorTuple) else make_tuple(*args))
+
+
+def split(a: Tensor, axis: int) -> TensorTuple:
+    """The slices of a along axis. See Split."""
+    return Split(axis)(a)

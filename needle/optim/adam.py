@@ -1,0 +1,105 @@
+"""Optimizers that divide by a running second moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from needle.backend_ndarray import NDArray
+
+from .optimizer import Optimizer, check
+
+
+class Adam(Optimizer):
+    """Adam with bias correction; weight decay is added to the gradient, eps stands outside the
+    root.
+
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)
+    with m' = m / (1 - b1^t), v' = v / (1 - b2^t).
+    Source: Kingma & Ba, arXiv 1412.6980, algorithm 1. Raises: ValueError on bad hyper-parameters.
+    """
+
+    decoupled = False  # AdamW's weight decay
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params)
+        op = type(self).__name__
+        self.lr = check(op, "lr", lr, 0.0)
+        self.beta1 = check(op, "beta1", beta1, 0.0, 1.0)
+        self.beta2 = check(op, "beta2", beta2, 0.0, 1.0)
+        self.eps = check(op, "eps", eps, 0.0)
+        self.weight_decay = check(op, "weight_decay", weight_decay, 0.0)
+        self.t: dict[int, int] = {}
+        self.m: dict[int, NDArray] = {}
+        self.v: dict[int, NDArray] = {}
+
+    def step(self) -> None:
+        for i, p, value, grad in self._updates():
+            t = self.t[i] = self.t.get(i, 0) + 1
+            if self.weight_decay:
+                if self.decoupled:
+                    value = value * (1.0 - self.lr * self.weight_decay)
+                else:
+                    grad = grad + value * self.weight_decay
+            first = grad * (1.0 - self.beta1)
+            second = grad * grad * (1.0 - self.beta2)
+            self.m[i] = self.m[i] * self.beta1 + first if i in self.m else first
+            self.v[i] = self.v[i] * self.beta2 + second if i in self.v else second
+            root = (self.v[i] / (1.0 - self.beta2**t)) ** 0.5 + self.eps
+            p.cached_data = value - self.m[i] / root * (self.lr / (1.0 - self.beta1**t))
+
+
+class AdamW(Adam):
+    """Adam whose weight decay acts on the parameter, not on the gradient: p <- (1 - lr wd) p first.
+
+    Source: Loshchilov & Hutter, arXiv 1711.05101.
+    """
+
+    decoupled = True
+
+
+class RMSprop(Optimizer):
+    """v <- a v + (1 - a) g^2;  p <- p - lr g / (sqrt(v) + eps), optionally with momentum, as torch
+    does.
+
+    Source: Hinton, Neural Networks for Machine Learning, lecture 6e. Raises: ValueError on bad
+    hyper-parameters.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+    ) -> None:
+        super().__init__(params)
+        self.lr = check("RMSprop", "lr", lr, 0.0)
+        self.alpha = check("RMSprop", "alpha", alpha, 0.0, 1.0)
+        self.eps = check("RMSprop", "eps", eps, 0.0)
+        self.weight_decay = check("RMSprop", "weight_decay", weight_decay, 0.0)
+        self.momentum = check("RMSprop", "momentum", momentum, 0.0)
+        self.v: dict[int, NDArray] = {}
+        self.u: dict[int, NDArray] = {}
+
+    def step(self) -> None:
+        for i, p, value, grad in self._updates():
+            if self.weight_decay:
+                grad = grad + value * self.weight_decay
+            second = grad * grad * (1.0 - self.alpha)
+            self.v[i] = self.v[i] * self.alpha + second if i in self.v else second
+            update = grad / (self.v[i] ** 0.5 + self.eps)
+            if self.momentum:
+                update = self.u[i] * self.momentum + update if i in self.u else update
+                self.u[i] = update
+            p.cached_data = value - update * self.lr

@@ -1,0 +1,54 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from needle.backend_ndarray import NDArray
+
+from .optimizer import Optimizer, check
+
+
+class SGD(Optimizer):
+    """p <- p - lr * u with u <- m u + (1 - d) (g + wd p).
+
+    The damping d is the momentum m itself, as in the course; `dampening=` sets it apart, which is
+    torch's form (there u starts as the first gradient, undamped). `nesterov=True` steps along m u +
+    (1 - d) (g + wd p).
+    Raises: ValueError on hyper-parameters that are negative or not finite.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        nesterov: bool = False,
+        dampening: float | None = None,
+    ) -> None:
+        super().__init__(params)
+        self.lr = check("SGD", "lr", lr, 0.0)
+        self.momentum = check("SGD", "momentum", momentum, 0.0)
+        self.weight_decay = check("SGD", "weight_decay", weight_decay, 0.0)
+        self.dampening = None if dampening is None else check("SGD", "dampening", dampening, 0.0)
+        self.nesterov = nesterov
+        if nesterov and momentum == 0.0:
+            raise ValueError(f"[SGD] nesterov needs momentum, got momentum={momentum}")
+        self.u: dict[int, NDArray] = {}
+
+    def step(self) -> None:
+        damping = self.momentum if self.dampening is None else self.dampening
+        for i, p, value, grad in self._updates():
+            if self.weight_decay:
+                grad = grad + value * self.weight_decay
+            if self.momentum:
+                fresh = grad if damping == 0.0 else grad * (1.0 - damping)
+                if i in self.u:
+                    self.u[i] = self.u[i] * self.momentum + fresh
+                else:  # torch's first velocity is the gradient itself
+                    self.u[i] = fresh if self.dampening is None else grad.copy()
+                grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
+            p.cached_data = value - grad * self.lr

@@ -1,0 +1,136 @@
+"""needle against torch in one process: calls interleaved, equal threads, medians and quartiles,
+written to a JSON.
+
+    python tests/benchmarks/ratios.py --json reports/speed.json --threads 1 2 --family matmul
+
+A ratio above 1 means that needle is faster. Absolute times drift with the machine; the ratio of
+neighbours does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from definitions import FAMILIES, Call, Pair, pairs
+
+import needle as ndl
+
+
+def seconds(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def repeats_for(call: Call, target: float) -> int:
+    call()
+    once = max(seconds(call, 1), 1e-7)
+    return max(1, int(target / once))
+
+
+def compare(pair: Pair, rounds: int, target: float) -> dict[str, Any]:
+    """Times every side in turn, `rounds` times; torch's fastest layout by median counts."""
+    sides = {
+        "needle": pair.needle,
+        **{f"torch {k}".strip(): call for k, call in pair.torch.items()},
+    }
+    repeats = {name: repeats_for(call, target) for name, call in sides.items()}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, call in sides.items():
+            times[name].append(seconds(call, repeats[name]) / pair.nodes)
+    best = min((n for n in times if n != "needle"), key=lambda n: statistics.median(times[n]))
+    ratios = sorted(t / o for t, o in zip(times[best], times["needle"], strict=True))
+    median = statistics.median(times["needle"])
+    quartiles = statistics.quantiles(ratios, n=4)
+    row: dict[str, Any] = {
+        "name": pair.name,
+        "dtype": pair.dtype,
+        "ratio": statistics.median(ratios),
+        "ratio_quartiles": [quartiles[0], quartiles[2]],
+        "needle_us": median * 1e6,
+        "torch_us": statistics.median(times[best]) * 1e6,
+        "torch_layout": best.removeprefix("torch").strip(),
+    }
+    if pair.flops:
+        row["needle_gflops"] = pair.flops / median / 1e9
+    if pair.bytes:
+        row["needle_gbytes"] = pair.bytes / median / 1e9
+    return row
+
+
+def provenance() -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": model,
+        "isa": ndl._core.isa(),
+        "needle": ndl.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit,
+        "command": " ".join(sys.argv),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, help="where the rows go")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--family", nargs="+", choices=sorted(FAMILIES))
+    parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--target", type=float, default=0.01, help="seconds of one round of one side"
+    )
+    options = parser.parse_args()
+    rows = []
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        ndl.set_num_threads(threads)
+        for pair in pairs(options.family, tuple(options.dtype)):
+            row = {"threads": threads} | compare(pair, options.rounds, options.target)
+            rows.append(row)
+            low, high = row["ratio_quartiles"]
+            sys.stdout.write(
+                f"{threads} thread(s)  {row['dtype']}  {row['name']:<52}{row['ratio']:6.2f} x "
+                f"({low:.2f} - {high:.2f})  {row['needle_us']:10.2f} us\n"
+            )
+            sys.stdout.flush()
+    means = {
+        f"{threads} thread(s)": statistics.geometric_mean(
+            [r["ratio"] for r in rows if r["threads"] == threads]
+        )
+        for threads in options.threads
+    }
+    for name, mean in means.items():
+        sys.stdout.write(f"geometric mean, {name}: {mean:.2f} x\n")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        report = {"provenance": provenance(), "geometric_mean": means, "rows": rows}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

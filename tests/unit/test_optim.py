@@ -1,0 +1,184 @@
+"""Optimizers against torch's in float64, and against the course's formulas where torch's differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import needle as ndl
+from needle import optim
+
+STEPS = 12
+
+
+def problem(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((3, 4)), rng.standard_normal((STEPS, 3, 4))
+
+
+def run_needle(make: Callable[[list[Any]], Any], device: Any) -> np.ndarray:
+    start, grads = problem()
+    p = ndl.Tensor(start, device=device, dtype="float64")
+    optimizer = make([p])
+    for g in grads:
+        p.grad = ndl.Tensor(g, device=device, dtype="float64")
+        optimizer.step()
+        np.testing.assert_array_equal(p.grad.numpy(), g)  # a step never modifies a gradient
+    return p.numpy()
+
+
+def run_torch(make: Callable[[list[Any]], Any]) -> np.ndarray:
+    start, grads = problem()
+    p = torch.tensor(start, requires_grad=True)
+    optimizer = make([p])
+    for g in grads:
+        p.grad = torch.tensor(g)
+        optimizer.step()
+    return p.detach().numpy()
+
+
+PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "sgd": (lambda p: optim.SGD(p, 0.1), lambda p: torch.optim.SGD(p, 0.1)),
+    "sgd decay": (
+        lambda p: optim.SGD(p, 0.1, weight_decay=0.05),
+        lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.05),
+    ),
+    "sgd torch's momentum": (
+        lambda p: optim.SGD(p, 0.1, 0.9, 0.01, dampening=0.3),
+        lambda p: torch.optim.SGD(p, 0.1, 0.9, dampening=0.3, weight_decay=0.01),
+    ),
+    "sgd torch's nesterov": (
+        lambda p: optim.SGD(p, 0.1, 0.9, nesterov=True, dampening=0.0),
+        lambda p: torch.optim.SGD(p, 0.1, 0.9, nesterov=True),
+    ),
+    "adam": (
+        lambda p: optim.Adam(p, 0.02, 0.8, 0.95, 1e-6),
+        lambda p: torch.optim.Adam(p, 0.02, (0.8, 0.95), 1e-6),
+    ),
+    "adam decay": (
+        lambda p: optim.Adam(p, 0.02, weight_decay=0.1),
+        lambda p: torch.optim.Adam(p, 0.02, weight_decay=0.1),
+    ),
+    "adamw": (
+        lambda p: optim.AdamW(p, 0.02, weight_decay=0.1),
+        lambda p: torch.optim.AdamW(p, 0.02, weight_decay=0.1),
+    ),
+    "rmsprop": (
+        lambda p: optim.RMSprop(p, 0.02, 0.9, weight_decay=0.1, momentum=0.7),
+        lambda p: torch.optim.RMSprop(p, 0.02, 0.9, weight_decay=0.1, momentum=0.7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_optimizer_follows_torch(name: str, device: Any) -> None:
+    ours, theirs = PAIRS[name]
+    np.testing.assert_allclose(run_needle(ours, device), run_torch(theirs), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_keeps_the_course_form(nesterov: bool) -> None:
+    start, grads = problem()
+    m, lr, decay = 0.9, 0.1, 0.01
+    p, u = start.copy(), np.zeros_like(start)
+    for g in grads:
+        g = g + decay * p
+        u = m * u + (1 - m) * g
+        p = p - lr * (m * u + (1 - m) * g if nesterov else u)
+    got = run_needle(lambda q: optim.SGD(q, lr, m, decay, nesterov=nesterov), ndl.cpu())
+    np.testing.assert_allclose(got, p, rtol=1e-12)
+
+
+def test_parameters_without_gradient_stay() -> None:
+    p = ndl.Tensor([1.0, 2.0])
+    for make in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop):
+        make([p]).step()
+        np.testing.assert_array_equal(p.numpy(), [1.0, 2.0])
+
+
+def test_reset_grad_and_steady_tensor_counter() -> None:
+    p = ndl.Tensor(np.ones(5), dtype="float32")
+    optimizer = optim.Adam([p], 0.01, weight_decay=0.01)
+    counts = []
+    for _ in range(5):
+        optimizer.reset_grad()
+        assert p.grad is None
+        (p * p).sum().backward()
+        optimizer.step()
+        counts.append(ndl.autograd.TENSOR_COUNTER)
+    assert len(set(counts[1:])) == 1
+    assert p.dtype == "float32"
+
+
+def test_clip_grad_norm_follows_torch() -> None:
+    start, grads = problem()
+    ours = [ndl.Tensor(start, dtype="float64"), ndl.Tensor(start[0], dtype="float64")]
+    theirs = [torch.tensor(start), torch.tensor(start[0])]
+    for p, q, g in zip(ours, theirs, (grads[0], grads[1][0]), strict=True):
+        p.grad, q.grad = ndl.Tensor(g, dtype="float64"), torch.tensor(g)
+    for bound in (100.0, 0.7):
+        norm = optim.clip_grad_norm(ours, bound)
+        expected = torch.nn.utils.clip_grad_norm_(theirs, bound)
+        np.testing.assert_allclose(norm, expected.item(), rtol=1e-13)
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12)
+
+
+def test_clip_grad_norm_does_not_overflow() -> None:
+    p = ndl.Tensor([0.0, 0.0], dtype="float32")
+    p.grad = ndl.Tensor([3e38, 3e38], dtype="float32")
+    norm = optim.SGD([p]).clip_grad_norm(1.0)
+    np.testing.assert_allclose(norm, 3e38 * 2**0.5, rtol=1e-6)
+    np.testing.assert_allclose(p.grad.numpy(), [0.5**0.5, 0.5**0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_bad_hyper_parameters(bad: float, name: str) -> None:
+    p = ndl.Tensor([1.0])
+    for make in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop):
+        with pytest.raises(ValueError, match=rf"\[{make.__name__}\] {name} must be finite"):
+            make([p], **{name: bad})
+
+
+def test_bad_parameters() -> None:
+    with pytest.raises(ValueError, match=r"\[SGD\] at least one parameter"):
+        optim.SGD([])
+    with pytest.raises(TypeError, match=r"\[Adam\] parameters are Tensors"):
+        optim.Adam([np.zeros(3)])
+    with pytest.raises(ValueError, match=r"\[Adam\] beta1"):
+        optim.Adam([ndl.Tensor([1.0])], beta1=1.0)
+
+
+def test_schedules() -> None:
+    optimizer = optim.SGD([ndl.Tensor([1.0])], lr=0.5)
+    schedule: optim.Schedule = optim.StepLR(optimizer, 2, 0.1)
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.lr)
+        schedule.step()
+    np.testing.assert_allclose(rates, [0.5, 0.5, 0.05, 0.05, 0.005])
+
+    optimizer.lr = 1.0
+    schedule = optim.CosineLR(optimizer, 10, final=0.1)
+    assert optimizer.lr == 1.0
+    for _ in range(5):
+        schedule.step()
+    np.testing.assert_allclose(optimizer.lr, 0.55)
+    for _ in range(20):
+        schedule.step()
+    np.testing.assert_allclose(optimizer.lr, 0.1)
+
+    optimizer.lr = 1.0
+    schedule = optim.WarmupLR(optimizer, 4, 8)
+    rates = []
+    for _ in range(9):
+        rates.append(optimizer.lr)
+        schedule.step()
+    np.testing.assert_allclose(rates, [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25, 0])
+    with pytest.raises(ValueError, match=r"\[WarmupLR\] total"):
+        optim.WarmupLR(optimizer, 4, 3)

@@ -1,0 +1,135 @@
+"""Finite differences: known derivatives, noise, kinks, and wrong gradients of every size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from verify import fd
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def grid(x: np.ndarray) -> np.ndarray:
+    return np.round(x * 2.0**20) * 2.0**-20
+
+
+SMOOTH: dict[str, tuple[Callable[..., Any], Callable[..., Any], float]] = {
+    "square": (lambda x: x * x, lambda x: 2 * x, 1.0),
+    "exp": (np.exp, np.exp, 1.0),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, 1.0),
+    "log": (lambda x: np.log(np.abs(x) + 0.1), lambda x: np.sign(x) / (np.abs(x) + 0.1), 1.0),
+    "sin": (np.sin, np.cos, 1.0),
+    "linear": (lambda x: 3 * x, lambda x: np.full_like(x, 3.0), 1.0),
+    "identity": (lambda x: x, np.ones_like, 1.0),
+    "constant": (np.ones_like, np.zeros_like, 1.0),
+    "steep": (lambda x: np.exp(8 * x), lambda x: 8 * np.exp(8 * x), 0.3),
+}
+
+
+def prober(f: Callable[..., Any], x: np.ndarray, seed: int, **how: Any) -> tuple[fd.Prober, np.ndarray]:
+    ct = rng(seed + 1).uniform(0.5, 1.5, x.shape) * rng(seed + 2).choice([-1, 1], x.shape)
+    return fd.Prober(lambda v: [f(v[0])], [x], [ct], rng(seed + 3), **how), ct
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_right_gradients_pass(name: str) -> None:
+    f, df, spread = SMOOTH[name]
+    for seed in range(20):
+        for n in (1, 5, 300):
+            x = grid(rng(seed).standard_normal(n) * spread)
+            x = np.where(np.abs(x) < 0.01, 0.5, x) if name == "log" else x
+            p, ct = prober(f, x, seed, margin=float(np.min(np.abs(x))) if name == "log" else math.inf)
+            outcome = p.judge(ct * df(x))
+            assert outcome.ok, (seed, n, outcome)
+
+
+@pytest.mark.parametrize("name", ["square", "exp", "tanh"])
+@pytest.mark.parametrize("n", [16, 256, 4096, 65536])
+def test_wrong_gradients_are_found_at_every_size(name: str, n: int) -> None:
+    f, df, _ = SMOOTH[name]
+    for seed in range(3):
+        x = grid(rng(seed).standard_normal(n))
+        p, ct = prober(f, x, seed)
+        right = ct * df(x)
+        assert p.judge(right).ok
+        i = int(np.argmax(np.abs(right) > np.median(np.abs(right))))
+        zeroed, off, flipped = right.copy(), right.copy(), right.copy()
+        zeroed[i], off[i], flipped[i] = 0, right[i] * 1.01, -right[i]
+        for wrong in (zeroed, off, flipped, 0 * right, 2 * right, -right, rng(9).permutation(right)):
+            assert not p.judge(wrong).ok
+        found = p.localise(off, p.judge(off))
+        assert found.element == i
+        assert p.index(i) == (0, (i,))
+
+
+def test_the_noise_of_a_noisy_function_is_measured_and_tolerated() -> None:
+    noisy = lambda x: np.asarray(np.exp(np.asarray(x, np.float64)).astype(np.float32), np.float64)  # noqa: E731
+    x = grid(rng().standard_normal(8))
+    p, ct = prober(noisy, x, 0)
+    assert 1e-9 < p.epsilon < 1e-6
+    assert p.judge(ct * np.exp(x)).ok
+    assert not p.judge(1.01 * ct * np.exp(x)).ok
+
+
+def test_an_exact_function_has_no_noise() -> None:
+    assert fd.noise(lambda t: np.longdouble(2.0) * np.longdouble(t)) < 1e-18
+
+
+def test_a_step_never_crosses_a_kink() -> None:
+    """|x - 1| right beside its kink."""
+    x = np.array([1.0 + 2.0**-12, -3.0])
+    ct = np.ones(2)
+    seen: list[float] = []
+
+    def f(v: Any) -> list[np.ndarray]:
+        seen.append(float(v[0][0]))
+        return [np.abs(v[0] - 1.0)]
+
+    p = fd.Prober(f, [x], [ct], rng(), margin=2.0**-12)
+    assert min(seen) > 1.0
+    assert p.judge(np.array([1.0, -1.0])).ok
+    assert not p.judge(np.array([-1.0, -1.0])).ok
+
+
+@pytest.mark.parametrize(("claimed", "ok"), [(0.0, True), (0.5, True), (1.0, True), (1.1, False), (-0.1, False)])
+def test_at_a_kink_the_gradient_lies_between_the_one_sided_slopes(claimed: float, ok: bool) -> None:
+    x = np.array([0.0, 2.0])
+    p = fd.Prober(lambda v: [np.maximum(v[0], 0)], [x], [np.ones(2)], rng(), margin=2.0, at_kink=True)
+    assert p.probes[0].slope.kink
+    assert not p.probes[1].slope.kink
+    assert p.judge(np.array([claimed, 1.0])).ok is ok
+
+
+def test_a_function_that_is_not_finite_verifies_nothing() -> None:
+    p = fd.Prober(lambda v: [v[0] * np.nan], [np.ones(3)], [np.ones(3)], rng())
+    assert not p.judge(np.zeros(3)).ok
+
+
+def test_nan_in_the_gradient_is_found() -> None:
+    p = fd.Prober(lambda v: [v[0] * 2], [np.ones(3)], [np.ones(3)], rng())
+    assert not p.judge(np.array([2.0, np.nan, 2.0])).ok
+
+
+def test_several_inputs_and_results() -> None:
+    a, b = grid(rng(1).standard_normal((3, 4))), grid(rng(2).standard_normal((4, 5)))
+    ct = [rng(3).standard_normal((3, 5)), rng(4).standard_normal((3, 4))]
+    p = fd.Prober(lambda v: [v[0] @ v[1], v[0] * 2], [a, b], ct, rng())
+    right = [ct[0] @ b.T + 2 * ct[1], a.T @ ct[0]]
+    assert p.judge(fd.concatenate(right)).ok
+    right[1][2, 3] += 1e-6
+    outcome = p.localise(fd.concatenate(right), p.judge(fd.concatenate(right)))
+    assert not outcome.ok
+    assert p.index(outcome.element) == (1, (2, 3))
+
+
+def test_an_empty_input_has_no_probes() -> None:
+    p = fd.Prober(lambda v: [v[0]], [np.zeros((0, 3))], [np.zeros((0, 3))], rng())
+    assert p.probes == []
+    assert p.judge(np.zeros(0)).ok

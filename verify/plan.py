@@ -1,0 +1,146 @@
+"""From a request to cases: which ops, devices, dtypes, judges, layouts; and what was meant.
+
+A plan is a tuple of unique case ids and a hash of them; a results file belongs to exactly one plan.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, Protocol
+
+from verify.spec import DTYPES, JUDGES, LAYOUTS, Case, Row, UsageError
+
+DEVICES = ("cpu", "numpy", "cuda_sim", "cuda")
+
+
+class Registry(Protocol):
+    """What a plan needs of verify.registry; tests hand in one of their own."""
+
+    def rows(self) -> Mapping[str, Row]:
+        """Rows by the public name of their op."""
+
+    def plan_cases(
+        self, row: Row, device: str, dtype: str, judge: str, seed: int
+    ) -> Sequence[Case]:
+        """The cases of one row for one judge on one device in one dtype."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was asked for; empty `ops` means every op."""
+
+    ops: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+    dtypes: tuple[str, ...] = DTYPES
+    judges: tuple[str, ...] = JUDGES
+    layouts: tuple[str, ...] = LAYOUTS
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Selection:
+        """The selection that to_json wrote."""
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of a run, in the order in which they are started."""
+
+    selection: Selection
+    cases: tuple[Case, ...]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The id of every case."""
+        return tuple(case.id for case in self.cases)
+
+    @cached_property
+    def hash(self) -> str:
+        """A stable hash of all ids: equal plans, and only those, have equal hashes."""
+        return hashlib.blake2b("\n".join(self.ids).encode(), digest_size=8).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Cases per op, in plan order."""
+        found: dict[str, int] = {}
+        for case in self.cases:
+            found[case.op] = found.get(case.op, 0) + 1
+        return found
+
+
+def make_plan(selection: Selection, registry: Registry) -> Plan:
+    """Every case that `selection` names, each once; UsageError for a name that does not exist."""
+    known = registry.rows()
+    for what, got, valid in (
+        ("device", selection.devices, DEVICES),
+        ("dtype", selection.dtypes, DTYPES),
+        ("check", selection.judges, JUDGES),
+        ("layout", selection.layouts, LAYOUTS),
+    ):
+        for value in got:
+            require_known(what, value, valid)
+    chosen = select_ops(selection.ops, known)
+    cases = (
+        case
+        for device in dict.fromkeys(selection.devices)
+        for name in chosen
+        for judge in dict.fromkeys(selection.judges)
+        for dtype in dict.fromkeys(selection.dtypes)
+        for case in registry.plan_cases(known[name], device, dtype, judge, selection.seed)
+        if case.layout in selection.layouts
+    )
+    # The id is the case: two cases of one id ask the same question, and count once.
+    return Plan(selection, tuple({case.id: case for case in cases}.values()))
+
+
+def select_ops(patterns: Iterable[str], rows: Mapping[str, Row]) -> list[str]:
+    """Rows that names, families or globs stand for, in registry order; no pattern: all."""
+    patterns = tuple(patterns)
+    chosen: set[str] = set()
+    families = {row.family for row in rows.values()}
+    for pattern in patterns:
+        hits = {
+            name
+            for name, row in rows.items()
+            if pattern in (name, row.family) or fnmatch.fnmatchcase(name, pattern)
+        }
+        if not hits:
+            require_known("op", pattern, [*rows, *sorted(families - rows.keys())])
+        chosen |= hits
+    return [name for name in rows if name in chosen or not patterns]
+
+
+def require_known(what: str, value: str, valid: Iterable[str]) -> None:
+    """Raise UsageError with near matches unless `value` is one of `valid`."""
+    valid = tuple(valid)
+    if value in valid:
+        return
+    near = difflib.get_close_matches(value.lower(), valid, n=3, cutoff=0.5)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif len(valid) <= 12:
+        hint = f"known: {', '.join(valid)}"
+    else:
+        hint = f"{len(valid)} are known; --list shows the plan and --op '*' takes every op"
+    raise UsageError(f"[{what}] unknown {what}, got {what}={value!r}; {hint}")
+
+
+def check_case(case: Case, rows: Mapping[str, Row]) -> None:
+    """Raise UsageError unless every name inside a case (of a typed id) exists."""
+    require_known("op", case.op, rows)
+    require_known("check", case.judge, JUDGES)
+    require_known("device", case.device, DEVICES)
+    require_known("dtype", case.dtype, DTYPES)
+    require_known("layout", case.layout, LAYOUTS)

@@ -1,0 +1,133 @@
+"""The oracle: torch in float64, from the same low-precision inputs, with an error bound beside every value.
+
+The only place that imports torch. A row's reference runs on `Bounded` tensors (bounded.py), forward and through
+torch's autograd, so the bound of a result or of a gradient follows from the operations that produce it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from verify.budget import Array, Format, with_oracle
+from verify.reference.bounded import Bounded, Context
+from verify.spec import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One result of the oracle and how far a correct kernel may be from it."""
+
+    value: Array
+    error: Array
+
+
+def prepare() -> None:
+    """Keeps the oracle to one thread: workers are parallel already, and its tensors are small."""
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+def _inputs(context: Context, arrays: Sequence[Any], grad: bool) -> list[Bounded]:
+    tensors = []
+    for a in arrays:
+        exact = torch.from_numpy(np.array(a, np.float64))  # a copy: the reference may not see our memory
+        tensor = Bounded(exact, torch.zeros_like(exact), context)
+        tensors.append(tensor.requires_grad_(grad))
+    return tensors
+
+
+def _outputs(row: Row, tensors: Sequence[Any], arguments: dict[str, Any]) -> list[Any]:
+    result = row.reference(torch, *tensors, **arguments)
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def _expected(tensor: Any, like: Any) -> Expected:
+    if tensor is None:  # torch's zero gradient
+        return Expected(np.zeros(like.shape), np.zeros(like.shape))
+    if not isinstance(tensor, Bounded):
+        return Expected(tensor.numpy().astype(np.float64), np.zeros(tuple(tensor.shape)))
+    return Expected(tensor.elem.numpy(), tensor.err.numpy())
+
+
+def forward(
+    row: Row, arrays: Sequence[Any], arguments: dict[str, Any], fmt: Format, without: str = ""
+) -> list[Expected]:
+    """The results of the op, with bounds; `without` leaves out one operation's own rounding."""
+    prepare()
+    context = Context(with_oracle(fmt), without)
+    with torch.no_grad(), np.errstate(all="ignore"):
+        outputs = _outputs(row, _inputs(context, arrays, grad=False), arguments)
+        return [_expected(y, y) for y in outputs]
+
+
+def vjp(
+    row: Row,
+    arrays: Sequence[Any],
+    arguments: dict[str, Any],
+    cotangents: Sequence[Any],
+    fmt: Format,
+    without: str = "",
+) -> list[Expected]:
+    """The cotangents pulled back to every input, with bounds."""
+    prepare()
+    context = Context(with_oracle(fmt, any_formula=True), without)
+    with np.errstate(all="ignore"):
+        inputs = _inputs(context, arrays, grad=True)
+        outputs = _outputs(row, inputs, arguments)
+        differentiable = [(y, c) for y, c in zip(outputs, cotangents, strict=True) if y.requires_grad]
+        if not differentiable:
+            return [_expected(None, a) for a in arrays]
+        grads = torch.autograd.grad(
+            [y for y, _ in differentiable],
+            inputs,
+            _inputs(context, [c for _, c in differentiable], grad=False),
+            allow_unused=True,
+        )
+        return [_expected(g, a) for g, a in zip(grads, arrays, strict=True)]
+
+
+def operations(
+    row: Row,
+    arrays: Sequence[Any],
+    arguments: dict[str, Any],
+    cotangents: Sequence[Any] | None,
+    fmt: Format,
+) -> list[str]:
+    """Names of the operations that round, in order of first use: what `without` accepts."""
+    context = Context(with_oracle(fmt, any_formula=cotangents is not None))
+    with np.errstate(all="ignore"):
+        inputs = _inputs(context, arrays, grad=cotangents is not None)
+        outputs = _outputs(row, inputs, arguments)
+        if cotangents is not None:
+            torch.autograd.grad(
+                outputs, inputs, _inputs(context, cotangents, grad=False), allow_unused=True
+            )
+    return list(context.seen)
+
+
+def output_shapes(row: Row, arrays: Sequence[Any], arguments: dict[str, Any]) -> list[tuple[int, ...]]:
+    """Shapes of the results, without computing bounds."""
+    prepare()
+    with torch.no_grad():
+        tensors = [torch.from_numpy(np.array(a, np.float64)) for a in arrays]
+        return [tuple(y.shape) for y in _outputs(row, tensors, arguments)]
+
+
+def oracle_is_worse(
+    row: Row, arrays: Sequence[Any], index: tuple[int, ...], got: float, want: float, judge: str
+) -> bool:
+    """Whether 50 digits side with the device: for elementary functions of one input, where mpmath is installed."""
+    if judge != "forward" or row.name not in ("exp", "log", "tanh"):
+        return False
+    try:
+        import mpmath
+    except ImportError:
+        return False
+    with mpmath.workdps(50):
+        true = getattr(mpmath, row.name)(mpmath.mpf(float(arrays[0][index])))
+        return bool(abs(true - mpmath.mpf(want)) > abs(true - mpmath.mpf(got)))

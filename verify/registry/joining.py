@@ -1,0 +1,47 @@
+"""Ops that join arrays into one or take one apart."""
+
+from __future__ import annotations
+
+from verify.registry.planning import sample
+from verify.spec import Row
+
+_REGIONS = ("special", "zeros", "denormal", "integer")
+
+ROWS = (
+    Row(
+        name="stack",
+        family="joining",
+        reference=lambda t, *tensors, axis: t.stack(tensors, axis),
+        samples=(
+            sample((), (), axis=0),
+            sample((7,), axis=0),
+            sample((7,), (7,), axis=1),
+            sample((3,), (3,), (3,), axis=-1),
+            sample((5, 13), (5, 13), axis=0),
+            sample((5, 13), (5, 13), (5, 13), axis=1),
+            sample((2, 3, 4), (2, 3, 4), axis=-2),
+            sample((2, 0), (2, 0), axis=1),
+            sample((33,), (33,), (33,), (33,), (33,), axis=0),
+        ),
+        regions=_REGIONS,
+        listed=True,
+        linear=True,
+    ),
+    Row(
+        name="split",
+        family="joining",
+        reference=lambda t, a, axis: t.unbind(a, axis),
+        samples=(
+            sample((1,), axis=0),
+            sample((7,), axis=0),
+            sample((5, 13), axis=0),
+            sample((5, 3), axis=1),
+            sample((2, 3, 4), axis=-2),
+            sample((2, 3, 4), axis=2),
+            sample((4, 1, 9), axis=1),
+            sample((3, 0), axis=0),
+        ),
+        regions=_REGIONS,
+        linear=True,
+    ),
+)

@@ -1,0 +1,61 @@
+"""Matrix products: vectors, matrices, batches and broadcast batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from verify.registry.planning import sample
+from verify.spec import Domain, Row, Shape
+
+
+def _matmul(t: Any, a: Any, b: Any) -> Any:
+    """numpy's rule, vectors made matrices first."""
+    left, right = a.dim() == 1, b.dim() == 1
+    y = t.matmul(a[None, :] if left else a, b[:, None] if right else b)
+    if left:
+        y = y.squeeze(-1 if right else -2) if right else y.squeeze(-2)
+    return y.squeeze(-1) if right else y
+
+
+def _flops(shapes: tuple[Shape, ...], **_: Any) -> float:
+    a, b = shapes
+    columns = b[-1] if len(b) > 1 else 1
+    batch = max(math.prod(a[:-1]), math.prod(a[-2:-1]) * math.prod(b[:-2]))
+    return 2.0 * batch * a[-1] * columns
+
+
+ROWS = (
+    Row(
+        name="matmul",
+        family="matmul",
+        reference=_matmul,
+        samples=(
+            sample((1, 1), (1, 1)),
+            sample((1, 7), (7, 1)),
+            sample((3, 5), (5, 2)),
+            sample((8, 8), (8, 8)),
+            sample((5, 13), (13, 17)),
+            sample((16, 33), (33, 15)),
+            sample((31, 65), (65, 33)),
+            sample((67, 3), (3, 129)),
+            sample((9, 300), (300, 7)),
+            sample((129, 64), (64, 65)),
+            sample((4, 0), (0, 3)),
+            sample((0, 4), (4, 3)),
+            sample((7,), (7,)),
+            sample((5,), (5, 3)),
+            sample((4, 6), (6,)),
+            sample((2, 3, 4), (2, 4, 5)),
+            sample((3, 2, 5), (5, 4)),
+            sample((2, 1, 3, 4), (5, 4, 2)),
+            sample((3, 4), (2, 4, 3)),
+            sample((6,), (2, 6, 3)),
+        ),
+        regions=("tiny", "huge", "zeros", "special", "integer", "ties"),
+        # an infinity times 0 is NaN: only one operand has them, so that the other decides nothing
+        domains=(Domain(), Domain(special=False)),
+        signed_zero=False,
+        flops=_flops,
+    ),
+)

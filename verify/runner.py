@@ -1,0 +1,128 @@
+"""Runs a plan's cases: a pool of workers per device, a verdict for every case, Ctrl-C keeps them.
+
+The engine is anything with `submit(case id) -> Future[Verdict]` and `stop()`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from verify.pool import Pool
+from verify.spec import Case, Verdict
+from verify.worker import Settings, SetupError
+
+_WINDOW = 64  # cases submitted per device beyond what is done: few enough to drop at once
+
+
+class Engine(Protocol):
+    """Where the cases of one device run."""
+
+    def submit(self, case_id: str) -> Future[Verdict]:
+        """The future verdict of a case."""
+
+    def stop(self) -> None:
+        """End everything now."""
+
+
+EngineMaker = Callable[[int, Settings, float], Engine]
+
+
+def default_jobs(device: str) -> int:
+    """Workers for a device: one for a GPU, two for devices of the host where it has two cores."""
+    return 1 if device == "cuda" else min(2, os.cpu_count() or 1)
+
+
+class Runner:
+    """One run: iterate over `verdicts()`; after a Ctrl-C it ends early, `interrupted` is true."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        settings: Settings | None = None,
+        *,
+        jobs: int | None = None,
+        timeout: float = 60.0,
+        engine: EngineMaker = Pool,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.jobs = jobs
+        self.timeout = timeout
+        self.interrupted = False
+        self._engine = engine
+        self._waiting: dict[str, deque[str]] = {}
+        for case in cases:
+            self._waiting.setdefault(case.device, deque()).append(case.id)
+        self._flying: dict[str, set[Future[Verdict]]] = {d: set() for d in self._waiting}
+        self._done: queue.SimpleQueue[tuple[str, Future[Verdict]]] = queue.SimpleQueue()
+
+    def verdicts(self) -> Iterator[Verdict | None]:
+        """Verdicts as they come, None after a while without; SetupError if no worker can start."""
+        engines: dict[str, Engine] = {}
+        with self._interruptible():
+            try:
+                for device, waiting in self._waiting.items():
+                    jobs = min(self.jobs or default_jobs(device), len(waiting))
+                    engines[device] = self._engine(jobs, self.settings, self.timeout)
+                while True:
+                    for device, engine in engines.items():
+                        self._drop(device) if self.interrupted else self._fill(device, engine)
+                    if not any(self._waiting.values()) and not any(self._flying.values()):
+                        return
+                    yield self._next()
+            except KeyboardInterrupt:  # the second one
+                self.interrupted = True
+            finally:
+                for engine in engines.values():
+                    engine.stop()
+
+    def _fill(self, device: str, engine: Engine) -> None:
+        waiting, flying = self._waiting[device], self._flying[device]
+        while waiting and len(flying) < _WINDOW:
+            future = engine.submit(waiting.popleft())
+            flying.add(future)
+            future.add_done_callback(lambda f: self._done.put((device, f)))
+
+    def _drop(self, device: str) -> None:
+        self._waiting[device].clear()
+        for future in list(self._flying[device]):
+            future.cancel()  # those that run go on to their verdict
+
+    def _next(self) -> Verdict | None:
+        try:
+            device, future = self._done.get(timeout=0.2)  # short: signals are handled in between
+        except queue.Empty:
+            return None
+        self._flying[device].discard(future)
+        if future.cancelled():
+            return None
+        try:
+            return future.result()
+        except SetupError as error:
+            raise SetupError(f"[{device}] the workers cannot start: {error}") from error
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """First Ctrl-C: start nothing more, keep what is running; second: end at once."""
+
+        def on_interrupt(number: int, frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        try:
+            previous = signal.signal(signal.SIGINT, on_interrupt)
+        except ValueError:  # not the main thread, whose owner handles signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,286 @@
+"""The numbers of a case, all from its id: values by region and domain, and the layout they are laid out in.
+
+A layout is a recipe: a compact array (`base`) and the views to take of it, so that the device's kernel sees the
+strides and not a copy. Nothing here imports needle or torch.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from verify.spec import Case, Domain, Row, Shape, UsageError
+
+Array: TypeAlias = npt.NDArray[Any]
+View: TypeAlias = tuple[str, Any]  # ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
+
+DATA_VARIABLE = "NEEDLE_DATA"
+IMAGES = "t10k-images-idx3-ubyte.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """An input: `base` goes to the device, `views` are taken there, and the result equals `value`."""
+
+    value: Array
+    base: Array
+    views: tuple[View, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Everything that a judge needs of a case."""
+
+    inputs: tuple[Laid, ...]
+    arguments: dict[str, Any]  # the op's keyword arguments
+
+
+def generator(case: Case, stream: str) -> np.random.Generator:
+    """The named random stream of a case: the same alone, in any order, on any worker and device."""
+    return np.random.Generator(np.random.PCG64(case.entropy(stream)))
+
+
+def problem(case: Case, row: Row) -> Problem:
+    """Inputs and arguments of a case."""
+    inputs = []
+    for i, shape in enumerate(case.shapes):
+        domain = row.domains[min(i, len(row.domains) - 1)]
+        rng = generator(case, f"input{i}")
+        value = values(rng, domain, case.region, shape, case.dtype, i)
+        if case.judge == "fd":
+            value = on_grid(value)
+        inputs.append(lay_out(value, case.layout, rng))
+    return Problem(tuple(inputs), row.arguments(dict(case.kwargs)))
+
+
+def cotangent(case: Case, index: int, shape: Shape) -> Array:
+    """A random signed cotangent; in region "integer" small integers, so that sums stay exact."""
+    rng = generator(case, f"cotangent{index}")
+    if case.region == "integer":
+        return _nonzero_integers(rng, shape, 3).astype(case.dtype)
+    # away from 0, so that a wrong element of the gradient cannot hide behind a small cotangent
+    drawn = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(drawn, case.dtype)
+
+
+# --- values
+
+
+def values(
+    rng: np.random.Generator, domain: Domain, region: str, shape: Shape, dtype: str, index: int = 0
+) -> Array:
+    """An array of the region inside the domain; UsageError for a region that is not known."""
+    if region == "mnist":
+        return _mnist(rng, shape, dtype) if index == 0 else values(rng, domain, "interior", shape, dtype)
+    if region not in _REGIONS:
+        raise UsageError(f"[case] a region is one of {sorted(_REGIONS)}, got region={region!r}")
+    with np.errstate(all="ignore"):
+        drawn = _REGIONS[region](rng, domain, shape, np.finfo(dtype))
+    return np.asarray(drawn, dtype)
+
+
+Draw: TypeAlias = Callable[[np.random.Generator, Domain, Shape, Any], Array]
+
+
+def _signs(rng: np.random.Generator, domain: Domain, shape: Shape) -> Array:
+    return rng.choice([-1.0, 1.0] if domain.low < 0 else [1.0, 1.0], shape)
+
+
+def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    drawn = rng.standard_normal(shape)
+    if domain.low == 0:
+        return np.exp(domain.spread * drawn)
+    return domain.spread * drawn
+
+
+def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    largest = min(domain.huge(float(info.max)), domain.high)
+    return _signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape))
+
+
+def _tiny(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    smallest = domain.tiny(float(info.max))
+    return _signs(rng, domain, shape) * smallest * np.exp2(4.0 * rng.random(shape))
+
+
+def _ties(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    return _signs(rng, domain, shape) * rng.choice([0.5, 1.0, 1.75], shape)
+
+
+def _zeros(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    drawn = _interior(rng, domain, shape, info)
+    return np.where(rng.random(shape) < 0.6, rng.choice([0.0, -0.0], shape), drawn)
+
+
+def _negative(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    return -np.exp(domain.spread * rng.standard_normal(shape))
+
+
+def _special(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    drawn = _interior(rng, domain, shape, info)
+    if not domain.special:
+        return drawn
+    odd = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0]
+    return np.where(rng.random(shape) < 0.4, rng.choice(odd, shape), drawn)
+
+
+def _edge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    """Where results leave the range: not for sums, whose partial sums may overflow in one order only."""
+    largest, normal = float(info.max), float(info.smallest_normal)
+    ends = [largest, largest / 2, largest**0.5, 1.0 + float(info.eps), 1.0, normal**0.5, normal]
+    return _signs(rng, domain, shape) * rng.choice(ends, shape)
+
+
+def _integer(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    return np.abs(_nonzero_integers(rng, shape, 4)) * _signs(rng, domain, shape)
+
+
+def _denormal(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    steps = rng.integers(1, 1 << 20, shape)
+    return _signs(rng, domain, shape) * (steps * float(info.smallest_subnormal))
+
+
+def _nonzero_integers(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
+    return rng.integers(1, largest + 1, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+_REGIONS: dict[str, Draw] = {
+    "interior": _interior,
+    "tiny": _tiny,
+    "huge": _huge,
+    "ties": _ties,
+    "zeros": _zeros,
+    "special": _special,
+    "integer": _integer,
+    "negative": _negative,
+    "edge": _edge,
+    "denormal": _denormal,
+}
+
+
+def on_grid(value: Array) -> Array:
+    """Values rounded to 20 bits after the point, so that the steps of finite differences are exact."""
+    with np.errstate(all="ignore"):
+        rounded = np.round(value * 2.0**20) * 2.0**-20
+    return np.asarray(np.where((rounded == 0) & (value != 0), value, rounded), value.dtype)
+
+
+# --- layouts
+
+
+def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
+    """The recipe of a layout. Gaps are filled with NaN, so that a kernel that reads them shows it."""
+    shape = value.shape
+    if layout == "broadcast":
+        stretched = [d for d, n in enumerate(shape) if n > 1]
+        if not stretched:
+            return Laid(value, value)
+        axis = stretched[int(rng.integers(len(stretched)))]
+        base = np.ascontiguousarray(value.take([0], axis))
+        return Laid(np.broadcast_to(base, shape).copy(), base, (("broadcast_to", shape),))
+    if layout == "compact":
+        return Laid(value, value)
+    if value.ndim == 0:
+        padded = np.array([np.nan, value, np.nan], value.dtype)
+        return Laid(value, padded, (("getitem", (1, ...)),))
+    if layout == "strided":
+        base = np.full((*shape[:-1], 2 * shape[-1]), np.nan, value.dtype)
+        base[..., ::2] = value
+        return Laid(value, base, (("getitem", (..., slice(None, None, 2))),))
+    if layout == "offset":
+        base = np.full((shape[0] + 3, *shape[1:]), np.nan, value.dtype)
+        base[2 : 2 + shape[0]] = value
+        return Laid(value, base, (("getitem", slice(2, 2 + shape[0])),))
+    if layout == "transposed":
+        axes = tuple(reversed(range(value.ndim)))
+        return Laid(value, np.ascontiguousarray(value.transpose(axes)), (("permute", axes),))
+    if layout == "reversed":
+        step = (slice(None, None, -1),) * value.ndim
+        return Laid(value, np.ascontiguousarray(value[step]), (("getitem", step),))
+    raise UsageError(f"[case] no such layout, got layout={layout!r}")
+
+
+def apply_views(base: Array, views: Sequence[View]) -> Array:
+    """What the recipe gives in numpy; the target does the same with its own arrays."""
+    for kind, argument in views:
+        if kind == "getitem":
+            base = base[argument]
+        elif kind == "permute":
+            base = base.transpose(argument)
+        else:
+            base = np.broadcast_to(base, argument)
+    return np.asarray(base)
+
+
+def gaps(laid: Laid) -> npt.NDArray[np.bool_]:
+    """The elements of the base that the views leave out."""
+    outside = np.ones(laid.base.shape, np.bool_)
+    if any(kind == "broadcast_to" for kind, _ in laid.views):
+        return ~outside  # stretched, never cut
+    apply_views(outside, laid.views)[...] = False
+    return outside
+
+
+# --- real data
+
+
+def data_folder() -> Path | None:
+    """The folder named by NEEDLE_DATA (needle-verify --data), or None."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named) if named else None
+
+
+def read_images(path: Path) -> npt.NDArray[np.uint8]:
+    """The images of an idx file, (N, H, W) bytes.
+
+    Raises: UsageError that names the file and the place, when it is absent or malformed.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"[data] the folder holds no {path.name}, got path={path}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"[data] not a readable gzip file, got path={path} ({error})") from error
+    if len(data) < 16:
+        raise UsageError(f"[data] an idx header has 16 bytes, got {len(data)} in path={path}")
+    magic, count, rows, columns = struct.unpack(">4I", data[:16])
+    if magic != 0x803:
+        raise UsageError(
+            f"[data] images begin with 0x00000803 at byte 0, got 0x{magic:08x} in path={path}"
+        )
+    if len(data) != 16 + count * rows * columns:
+        raise UsageError(
+            f"[data] {count} images of {rows} x {columns} need {16 + count * rows * columns} bytes, "
+            f"got {len(data)} in path={path}"
+        )
+    return np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
+
+
+def _mnist(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
+    """Random images of the test set in [0, 1], shaped (N, 28, 28, 1)."""
+    folder = data_folder()
+    if folder is None:
+        raise UsageError(
+            f"[data] region mnist needs the MNIST test set: give --data DIR or set {DATA_VARIABLE}"
+        )
+    images = read_images(folder / IMAGES)
+    wanted = (shape[0], *images.shape[1:], 1) if shape else ()
+    if shape != wanted:
+        raise UsageError(f"[data] region mnist has images of shape {wanted}, got shape={shape}")
+    chosen = rng.choice(len(images), shape[0], replace=shape[0] > len(images))
+    return (images[chosen].astype(np.float64) / 255.0).reshape(shape).astype(dtype)
+
+
+def size(shapes: Sequence[Shape]) -> int:
+    """Elements of all shapes together."""
+    return sum(math.prod(s) for s in shapes)

@@ -1,0 +1,139 @@
+"""What the verdicts of a run say together: counts that add up, WEAK groups, the exit code.
+
+A group is (op, judge, device, dtype). Its evidence is weak when one and the same wrong output
+(zeros, a constant, stale memory, NaN, a copy of the input) would have passed all of its cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from verify.spec import IMPOSTORS, Case, Exit, Status, Verdict
+
+WRONG = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+JUDGED = (Status.PASS, Status.FAIL)  # outputs were compared
+_DECLARED = frozenset({"zeros", "constant"})  # what a declared result may look like
+
+
+class Group(NamedTuple):
+    """The unit of evidence."""
+
+    op: str
+    judge: str
+    device: str
+    dtype: str
+
+
+@dataclass
+class Line:
+    """One line of the table: everything about an op on a device in a dtype."""
+
+    op: str
+    device: str
+    dtype: str
+    counts: Counter[Status] = field(default_factory=Counter)
+    rho: float | None = None
+    ulp: float | None = None
+    worst: Verdict | None = None  # the first wrong one, else the one of the largest rho
+
+    @property
+    def cases(self) -> int:
+        """All cases of the line."""
+        return self.counts.total()
+
+    def add(self, verdict: Verdict, status: Status) -> None:
+        """Count a verdict under `status` and keep the extremes."""
+        self.counts[status] += 1
+        larger = _key(verdict.rho) > _key(self.rho)
+        was_wrong = self.worst is not None and self.worst.status in WRONG
+        is_wrong = verdict.status in WRONG
+        if self.worst is None or (is_wrong and not was_wrong) or (larger and is_wrong == was_wrong):
+            self.worst = verdict
+        if larger:
+            self.rho = verdict.rho
+        if _key(verdict.ulp) > _key(self.ulp):
+            self.ulp = verdict.ulp
+
+
+@dataclass
+class Summary:
+    """A run in numbers."""
+
+    planned: int
+    counts: Counter[Status]  # a PASS in a weak group counts as WEAK; with not_run, the plan
+    weak: dict[Group, tuple[str, ...]]  # group -> the impostors that none of its cases tells apart
+    lines: list[Line]
+    vacuous: int  # single cases, in strong groups, that some impostor would have passed
+
+    @property
+    def not_run(self) -> int:
+        """Cases that have no verdict: the run was interrupted."""
+        return self.planned - self.counts.total()
+
+    @property
+    def exit(self) -> Exit:
+        """The smallest code that applies."""
+        if any(self.counts[status] for status in WRONG):
+            return Exit.WRONG
+        missing = self.counts[Status.UNIMPLEMENTED] or self.not_run or not self.planned
+        if self.weak or missing:
+            return Exit.WEAK
+        return Exit.GOOD
+
+
+def summarize(verdicts: Iterable[Verdict], planned: int) -> Summary:
+    """The summary of a plan of `planned` cases from the verdicts there are."""
+    groups: dict[Group, list[Verdict]] = {}
+    for verdict in verdicts:
+        case = Case.parse(verdict.id)
+        groups.setdefault(Group(case.op, case.judge, case.device, case.dtype), []).append(verdict)
+    weak = {group: found for group, members in groups.items() if (found := impostors(members))}
+    lines: dict[tuple[str, str, str], Line] = {}
+    counts: Counter[Status] = Counter()
+    for group, members in groups.items():
+        key = (group.op, group.device, group.dtype)
+        line = lines.setdefault(key, Line(*key))
+        for verdict in members:
+            believed = verdict.status is not Status.PASS or group not in weak
+            status = verdict.status if believed else Status.WEAK
+            counts[status] += 1
+            line.add(verdict, status)
+    return Summary(
+        planned,
+        counts,
+        weak,
+        list(lines.values()),
+        sum(
+            bool(v.impostors) and v.status is Status.PASS
+            for group, members in groups.items()
+            if group not in weak
+            for v in members
+        ),
+    )
+
+
+def impostors(members: Sequence[Verdict]) -> tuple[str, ...]:
+    """The wrong outputs that would have passed every judged case of a group; empty: it is strong.
+
+    Cases whose row declares a constant or zero result are no evidence either way. A group of
+    nothing else is excused for zeros and constants, not for NaN, stale memory or copies.
+    """
+    judged = [v for v in members if v.status in JUDGED]
+    evidence = [v for v in judged if not v.vacuous_reason]
+    passing = set(IMPOSTORS).intersection(*(v.impostors for v in evidence or judged))
+    if not judged:
+        return ()
+    if not evidence:
+        passing -= _DECLARED
+    return tuple(name for name in IMPOSTORS if name in passing)
+
+
+def _key(value: float | None) -> float:
+    """Order in which NaN is worse than everything and None better."""
+    if value is None:
+        return -math.inf
+    return math.inf if math.isnan(value) else value

@@ -1,0 +1,106 @@
+"""Inside a worker process: warm up once, then answer one case id after the other.
+
+The case function is named as "module:function" and takes a Case to a Verdict. Its module may define
+`warm_up(threads: int) -> dict[str, str]`: called once per process, after the thread counts of the
+numeric libraries are pinned in the environment. What it returns (instruction set, ...) is recorded
+in every verdict, for replay to restore.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from verify.spec import Case, Status, Verdict
+
+RETIRED = 76  # exit code of a worker that asks to be replaced
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class SetupError(Exception):
+    """No worker can start: torch or the target cannot be imported, the device cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a worker is given at its start."""
+
+    case_function: str = "verify.checks:run_case"
+    threads: int = 1
+    isa: str = ""  # instruction set to restore (NEEDLE_ISA); empty: the library's own choice
+    crash_dir: str = ""  # where a dying worker leaves its Python stack
+
+
+def serve(pipe: Connection, settings: Settings) -> None:
+    """A worker's life: say the environment or SetupError, then a verdict for each id received."""
+    try:
+        run_case, environment = _start(settings)
+    except BaseException as error:
+        pipe.send(SetupError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        return
+    pipe.send(environment)
+    while True:
+        try:
+            case_id = pipe.recv_bytes().decode()
+        except EOFError:  # the run is over
+            return
+        verdict = answer(case_id, run_case, environment)
+        pipe.send(verdict)
+        # After a CUDA error the context is lost and later calls fail: others get a new process.
+        if verdict.status is Status.FAIL and "CUDA" in verdict.message:
+            os._exit(RETIRED)
+
+
+def _start(settings: Settings) -> tuple[Callable[[Case], Verdict], dict[str, str]]:
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)))
+    if settings.isa:
+        os.environ["NEEDLE_ISA"] = settings.isa
+    if settings.crash_dir:
+        # Opened for the life of the process: the handler writes to it when a signal arrives.
+        faulthandler.enable(_crash_path(settings.crash_dir, os.getpid()).open("w"))
+    module_name, _, name = settings.case_function.partition(":")
+    module = importlib.import_module(module_name)
+    run_case: Callable[[Case], Verdict] = getattr(module, name)
+    environment = {"threads": str(settings.threads)}
+    if hasattr(module, "warm_up"):
+        environment |= module.warm_up(settings.threads)
+    return run_case, environment
+
+
+def answer(
+    case_id: str, run_case: Callable[[Case], Verdict], environment: dict[str, str]
+) -> Verdict:
+    """The verdict of the case that `case_id` names, rebuilt from the id alone."""
+    began = time.perf_counter()
+    try:
+        verdict = run_case(Case.parse(case_id))
+    except BaseException as error:  # a bug of verify itself; still one verdict, never a lost case
+        verdict = Verdict(
+            case_id,
+            Status.FAIL,
+            attribution="verify itself",
+            message=f"the check raised {type(error).__name__}: {error}\n{traceback.format_exc()}",
+        )
+    verdict.seconds = verdict.seconds or time.perf_counter() - began
+    verdict.environment = environment | verdict.environment
+    return verdict
+
+
+def last_stack(folder: str, pid: int) -> list[str]:
+    """The Python frames of a check in which the process `pid` died, innermost first."""
+    path = _crash_path(folder, pid)
+    text = path.read_text(errors="replace") if path.exists() else ""
+    frames = [line for line in text.splitlines() if line.startswith("  File ")]
+    own = next((i for i, line in enumerate(frames) if __file__ in line), len(frames))
+    return frames[:own]
+
+
+def _crash_path(folder: str, pid: int) -> Path:
+    return Path(folder, f"crash-{pid}.txt")
