@@ -4,8 +4,8 @@
 >>> x = ndl.Tensor([[1.0, 2.0], [3.0, 4.0]])
 >>> (x * x).sum().backward()
 >>> x.grad
-needle.Tensor([[2. 4.]
- [6. 8.]])
+needle.Tensor(NDArray([[2., 4.],
+               [6., 8.]], device=cpu()))
 """
 
 # ruff: noqa: F403
@@ -14,9 +14,11 @@ from importlib.metadata import version
 from needle import autograd as autograd
 from needle import backend_ndarray as backend_ndarray
 from needle import backend_selection as backend_selection
+from needle import data as data
 from needle import init as init
 from needle import nn as nn
 from needle import ops as ops
+from needle import optim as optim
 from needle._core import get_num_threads as get_num_threads
 from needle._core import set_num_threads as set_num_threads
 from needle.autograd import Op as Op

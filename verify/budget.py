@@ -1,13 +1,14 @@
 """Error bounds: how far a correct kernel's result may lie from the exact one.
 
-A `Format` is an arithmetic (unit roundoff, smallest subnormal, largest number). Each rule below takes exact values
-and bounds on the errors of the operands, as float64 arrays, and bounds the error of the result of one operation
-carried out in that format: the operands' errors propagated (mean value forms, no first-order truncation) plus the
-operation's own rounding. `verify/reference` applies them along torch's own computation, forward and backward, so a
-bound for a composite op or for a gradient needs no formula of its own. `compare` holds a result against value and
-bound.
+A `Format` is an arithmetic (unit roundoff, smallest subnormal, largest number). Each rule below
+takes exact values and bounds on the errors of the operands, as float64 arrays, and bounds the error
+of the result of one operation carried out in that format: the operands' errors propagated (mean
+value forms, no first-order truncation) plus the operation's own rounding. `verify/reference`
+applies them along torch's own computation, forward and backward, so a bound for a composite op or
+for a gradient needs no formula of its own. `compare` holds a result against value and bound.
 
-Sources: Higham, Accuracy and Stability of Numerical Algorithms, ch. 3; Ipsen & Zhou, arXiv 1906.10465.
+Sources: Higham, Accuracy and Stability of Numerical Algorithms, ch. 3; Ipsen & Zhou, arXiv
+1906.10465.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
+ORACLE_P = 53  # the oracle computes in float64
 LAMBDA = 6.0  # the probabilistic sum bound fails with probability 2 exp(-LAMBDA**2 / 2) = 3e-8
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """An arithmetic: precision p in bits, exponent range, and the accuracy of its elementary functions."""
+    """An arithmetic: p bits, exponent range, accuracy of its elementary functions."""
 
     name: str
     p: int
     emin: int  # exponent of the smallest normal number
     largest: float
-    k_ulp: Mapping[str, float] = field(default_factory=dict)  # function -> error in ULP of the result
+    # function -> error in ULP of the result
+    k_ulp: Mapping[str, float] = field(default_factory=dict)
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
 
     @property
@@ -62,16 +65,19 @@ def ulp(fmt: Format, y: Any) -> Array:
 def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
     """Error of rounding once a value that lies within e of y: half a ULP.
 
-    Where another formula of as many operations is as right (g a / (b b) for g / b * a / b), its intermediate values
-    lie elsewhere in their binades: half a ULP relative to them is up to u, whatever it is relative to these.
+    Where another formula of as many operations is as right (g a / (b b) for g / b * a / b), its
+    intermediate values lie elsewhere in their binades: half a ULP relative to them is up to u,
+    whatever it is relative to these.
     """
-    half = 0.5 * ulp(fmt, np.abs(y) + e)
+    # half of float64's smallest subnormal is none: there a whole one is allowed
+    half = np.maximum(0.5 * ulp(fmt, np.abs(y) + e), math.ulp(0.0))
     return np.maximum(half, fmt.u * (np.abs(y) + e)) if fmt.any_formula else half
 
 
-# Elementary functions: error in ULP of the result, at most. "numpy": measured over every 997th float32 pattern and, in
-# float64, against 36 digits; for float32 exp and log the larger 2.52 and 3.83 that numpy's sources state for other
-# processors. "cpu", "cuda", "cuda_sim": csrc's own formulas, measured by tests/native/maths_test.cc.
+# Elementary functions: error in ULP of the result, at most. "numpy": measured over every 997th
+# float32 pattern and, in float64, against 36 digits; for float32 exp and log the larger 2.52 and
+# 3.83 that numpy's sources state for other processors. "cpu", "cuda", "cuda_sim": csrc's own
+# formulas, measured by tests/native/maths_test.cc.
 _NUMPY = {
     "float32": {"exp": 2.6, "log": 3.9, "tanh": 2.0, "pow": 2.0},
     "float64": {"exp": 1.0, "log": 1.0, "tanh": 2.0, "pow": 1.0},
@@ -101,14 +107,16 @@ def format_of(dtype: str, device: str = "numpy") -> Format:
 def with_oracle(fmt: Format, any_formula: bool = False) -> Format:
     """The format as bounds use it, with the oracle's elementary functions charged.
 
-    `compare` multiplies bounds by 1 + u_oracle / u, so what is added here is what that does not cover.
+    `compare` multiplies bounds by 1 + u_oracle / u, so what is added here is what that does not
+    cover.
     """
-    share = math.ldexp(1.0, fmt.p - 53)
+    share = math.ldexp(1.0, fmt.p - ORACLE_P)
     k = {name: (k + share * ORACLE_ULP[name]) / (1.0 + share) for name, k in fmt.k_ulp.items()}
     return replace(fmt, k_ulp=k, any_formula=any_formula)
 
 
-# --- rules: errors of one operation. Values are exact, a and b the operands, ea and eb their errors, y the result.
+# --- rules: errors of one operation
+# Values are exact: a and b the operands, ea and eb bounds on their errors, y the result.
 
 
 def _integral(fmt: Format, *arrays: Array) -> Any:
@@ -137,9 +145,13 @@ def multiply(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) ->
     """a * b; exact for integers, and by 0 or a power of two where the result is no subnormal."""
     e = np.abs(a) * eb + np.abs(b) * ea + ea * eb
     normal = (np.abs(y) >= math.ldexp(1.0, fmt.emin)) | (a == 0) | (b == 0)
-    exact = (ea == 0) & (eb == 0) & (
-        (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
-        | ((_power_of_two(a) | _power_of_two(b)) & normal)
+    exact = (
+        (ea == 0)
+        & (eb == 0)
+        & (
+            (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
+            | ((_power_of_two(a) | _power_of_two(b)) & normal)
+        )
     )
     return np.where(exact, 0.0, e + rounding(fmt, y, e))
 
@@ -155,8 +167,8 @@ def divide(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> A
 
 
 def exp(fmt: Format, y: Array, a: Array, ea: Array) -> Array:
-    """|exp(a + d) - exp(a)| <= exp(a) (exp(ea) - 1)."""
-    e = np.where(ea == 0, 0.0, y * np.expm1(ea))
+    """|exp(a + d) - exp(a)| <= exp(a) (exp(ea) - 1) <= exp(a + ea): no 0 times infinity."""
+    e = np.where(ea == 0, 0.0, np.where(ea < 1, y * np.expm1(np.minimum(ea, 1.0)), np.exp(a + ea)))
     return e + fmt.k_ulp["exp"] * ulp(fmt, y + e)
 
 
@@ -181,9 +193,7 @@ def power(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Ar
         d = np.abs(b) * d_log
         d = d + np.where(eb == 0, 0.0, eb * (np.abs(np.log(np.abs(a))) + d_log))
         e = np.where(d == 0, 0.0, np.abs(y) * np.expm1(d))
-    return np.where(
-        (b == 0) & (eb == 0), 0.0, e + fmt.k_ulp["pow"] * ulp(fmt, np.abs(y) + e)
-    )
+    return np.where((b == 0) & (eb == 0), 0.0, e + fmt.k_ulp["pow"] * ulp(fmt, np.abs(y) + e))
 
 
 def uncorrelated(a: Array, axes: tuple[int, ...]) -> bool:
@@ -213,7 +223,7 @@ def growth(fmt: Format, roundings: int, random: bool) -> float:
 def total(
     fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
 ) -> Array:
-    """A sum of `terms` numbers: magnitude is sum |a|, e the sum of their errors. One term is copied."""
+    """A sum of `terms` numbers: magnitude is sum |a|, e that of the errors; one is copied."""
     if terms <= 1:
         return e
     own = growth(fmt, terms - 1, random) * (magnitude + e)
@@ -224,7 +234,7 @@ def total(
 def dot(
     fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
 ) -> Array:
-    """A sum of `terms` products: magnitude is sum |a||b|, e the propagated sum |a| eb + |b| ea + ea eb."""
+    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb."""
     if terms == 0:
         return np.zeros(np.shape(y))
     own = growth(fmt, terms, random) * (magnitude + e) + terms * fmt.eta
@@ -237,7 +247,7 @@ def dot(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A result held against value and bound; the worst element is the one that uses most of its budget."""
+    """A result held against value and bound; the worst element uses most of its budget."""
 
     ok: bool
     rho: float | None  # None: every bound is zero (an exact result)
@@ -254,15 +264,16 @@ def compare(
 ) -> Comparison:
     """Holds got against want: NaN where NaN, infinities equal, elsewhere within the error bound.
 
-    The oracle's own rounding is charged on top of the bound. A value too large for the format may become infinite;
-    where the bound itself is infinite (an intermediate left the range) nothing is claimed, and nothing counted.
+    The oracle's own rounding is charged on top of the bound. A value too large for the format may
+    become infinite; where the bound itself is infinite (an intermediate left the range) nothing is
+    claimed, and nothing counted.
     """
     if got.shape != want.shape:
         return Comparison(False, math.inf, None)
     if not want.size:
         return Comparison(True, None, None)
     got = got.astype(np.float64)
-    bound = error * (1.0 + 2.0 ** (fmt.p - 53))
+    bound = error * (1.0 + 2.0 ** (fmt.p - ORACLE_P))
     bound = np.where(np.isnan(bound), np.inf, bound)
     finite = np.isfinite(want)
     with np.errstate(all="ignore"):

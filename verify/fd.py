@@ -1,12 +1,14 @@
 """Finite differences that know their own error.
 
-Central differences on a ladder of steps, extrapolated (Ridders' tableau of Richardson extrapolation). Of all entries
-the one with the smallest error estimate counts; its tolerance is the disagreement with its neighbours times a safety
-factor plus the noise that its stencil lets through. The noise is measured with a difference table (ECNoise: More &
-Wild, SIAM J. Sci. Comput. 33, 2011) and at least that of rounding each result once. Nothing scales with the size
-of the problem: directions are random and signed, so no error can hide among many right elements.
+Central differences on a ladder of steps, extrapolated (Ridders' tableau of Richardson
+extrapolation). Of all entries the one with the smallest error estimate counts; its tolerance is the
+disagreement with its neighbours times a safety factor plus the noise that its stencil lets through.
+The noise is measured with a difference table (ECNoise: More & Wild, SIAM J. Sci. Comput. 33, 2011)
+and at least that of rounding each result once. Nothing scales with the size of the problem:
+directions are random and signed, so no error can hide among many right elements.
 
-Steps are powers of two and points lie on a grid of 2**-20 (sampling.on_grid), so that x + t v is exact.
+Steps are powers of two and points lie on a grid of 2**-20 (sampling.on_grid), so that x + t v is
+exact.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Line: TypeAlias = Callable[[float], np.longdouble]  # a scalar function of the step t
+Terms: TypeAlias = Callable[[float], npt.NDArray[np.longdouble]]  # what a line is the sum of
 
 U = 2.0**-53
 SAFETY = 10.0  # on the disagreement: it is an estimate of the truncation error, not a bound
-NOISE_SAFETY = 8.0  # on the measured standard deviation of the noise: 7 points make it uncertain by a factor 2
+# on the measured standard deviation of the noise: 7 points make it uncertain by a factor 2
+NOISE_SAFETY = 8.0
 LEVELS = 6
 RATIO = 4.0
 FIRST_STEP = 2.0**-2
@@ -34,7 +38,7 @@ _PROJECTIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """A directional derivative: the true one lies within tolerance of value, or at a kink in [low, high]."""
+    """A directional derivative, within tolerance of value or, at a kink, in [low, high]."""
 
     value: float
     tolerance: float
@@ -124,20 +128,25 @@ def directional(line: Line, epsilon: float, largest_step: float = FIRST_STEP) ->
     return best or Slope(math.nan, math.inf, epsilon, first)
 
 
-def one_sided(line: Line, epsilon: float, step: float) -> Slope | None:
-    """The slopes from the left and from the right of 0, where they differ for certain: a kink."""
-    centre = line(0.0)
+def one_sided(terms: Terms, epsilon: float, step: float) -> Slope | None:
+    """The slopes from the left and from the right of 0, where they differ for certain: a kink.
+
+    Every term has a kink of its own (windows that overlap share elements), and each may be taken
+    from either side: the bounds are sums of the terms' bounds.
+    """
+    centre = terms(0.0)
     sides = []
     for h in (-step, step):
-        near, far = line(h), line(2.0 * h)
-        sides.append(float((4.0 * near - far - 3.0 * centre) / (2.0 * h)))  # second order
-    if not all(map(math.isfinite, sides)):
+        near, far = terms(h), terms(2.0 * h)
+        sides.append((4.0 * near - far - 3.0 * centre) / (2.0 * h))  # second order
+    low, high = float(np.sum(np.minimum(*sides))), float(np.sum(np.maximum(*sides)))
+    if not (math.isfinite(low) and math.isfinite(high)):
         return None
     # truncation is of order step**2; the stencil's weights lead four times the noise to the slope
-    tolerance = NOISE_SAFETY * 4.0 * epsilon / step + 1e-6 * max(map(abs, sides))
-    if abs(sides[0] - sides[1]) <= 2.0 * tolerance:
+    tolerance = NOISE_SAFETY * 4.0 * epsilon / step + 1e-6 * max(abs(low), abs(high))
+    if high - low <= 2.0 * tolerance:
         return None
-    return Slope(0.5 * sum(sides), tolerance, epsilon, step, min(sides), max(sides))
+    return Slope(0.5 * (low + high), tolerance, epsilon, step, low, high)
 
 
 # --- gradients
@@ -145,7 +154,7 @@ def one_sided(line: Line, epsilon: float, step: float) -> Slope | None:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One direction: which elements of the concatenated inputs it moves, and the slope found there."""
+    """A direction in the space of the concatenated inputs, and the slope found along it."""
 
     direction: Array
     slope: Slope
@@ -196,7 +205,8 @@ class Prober:
 
     def _random(self, rng: np.random.Generator) -> Array:
         """Signed, away from 0, on a grid of 2**-6: every element matters to every probe."""
-        return rng.integers(32, 97, self.size) / 64.0 * rng.choice([-1.0, 1.0], self.size)
+        signs: Array = rng.choice([-1.0, 1.0], self.size)
+        return signs * rng.integers(32, 97, self.size) / 64.0
 
     def _directions(self, rng: np.random.Generator) -> list[Array]:
         if self.size == 0:
@@ -210,18 +220,23 @@ class Prober:
 
     def line(self, direction: Array) -> Line:
         """phi along a direction."""
+        terms = self.terms(direction)
+        return lambda t: np.longdouble(np.sum(terms(t)))
+
+    def terms(self, direction: Array) -> Terms:
+        """The terms of phi, one for each result, along a direction."""
         parts = np.split(direction, self._splits)
         moves = [v.reshape(p.shape) for v, p in zip(parts, self.point, strict=True)]
 
-        def value(t: float) -> np.longdouble:
+        def values(t: float) -> npt.NDArray[np.longdouble]:
             results = self.function([p + t * v for p, v in zip(self.point, moves, strict=True)])
             terms = [
-                np.sum(w * np.asarray(y, np.longdouble).ravel())
+                w * np.asarray(y, np.longdouble).ravel()
                 for w, y in zip(self.weights, results, strict=True)
             ]
-            return np.longdouble(sum(terms))
+            return np.concatenate(terms)
 
-        return value
+        return values
 
     def probe(self, direction: Array) -> Probe:
         """The slope along a direction, classified as smooth or kink."""
@@ -231,10 +246,12 @@ class Prober:
             step = 2.0**-16
             while step > allowed and step > 2.0**-26:
                 step /= 2.0
-            kink = one_sided(line, self.epsilon, step)
+            kink = one_sided(self.terms(direction), self.epsilon, step)
             if kink is not None:
                 return Probe(direction, kink)
-        return Probe(direction, directional(line, self.epsilon, allowed))
+        # along some directions roundings cancel: each has a noise of its own
+        epsilon = max(self.epsilon, noise(line))
+        return Probe(direction, directional(line, epsilon, allowed))
 
     def judge(self, gradient: Array) -> Outcome:
         """Holds the concatenated gradient against every probe."""
@@ -250,7 +267,9 @@ class Prober:
             terms = gradient.astype(np.longdouble) * probe.direction
             claimed = float(np.sum(terms))
             # the analytic gradient rounds too: a sum over the results in each element
-            scale = np.sqrt(np.sum(np.square(probe.direction))) * np.max(np.abs(gradient), initial=0)
+            scale = np.sqrt(np.sum(np.square(probe.direction))) * np.max(
+                np.abs(gradient), initial=0
+            )
             floor = 8.0 * U * math.sqrt(self.outputs) * float(scale)
             tolerance = probe.slope.tolerance + (floor if math.isfinite(floor) else 0.0)
             distance = probe.slope.distance(claimed)

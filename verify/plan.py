@@ -128,12 +128,11 @@ def require_known(what: str, value: str, valid: Iterable[str]) -> None:
     if value in valid:
         return
     near = difflib.get_close_matches(value.lower(), valid, n=3, cutoff=0.5)
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    elif len(valid) <= 12:
-        hint = f"known: {', '.join(valid)}"
-    else:
-        hint = f"{len(valid)} are known; --list shows the plan and --op '*' takes every op"
+    hints = [f"did you mean {' or '.join(near)}?"] if near else []
+    if len(valid) <= 8 or not near:
+        more = f" and {len(valid) - 16} more" if len(valid) > 16 else ""
+        hints.append(f"known: {', '.join(valid[:16])}{more}")
+    hint = " ".join(hints)
     raise UsageError(f"[{what}] unknown {what}, got {what}={value!r}; {hint}")
 
 

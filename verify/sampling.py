@@ -1,7 +1,7 @@
-"""The numbers of a case, all from its id: values by region and domain, and the layout they are laid out in.
+"""The numbers of a case, all from its id: values by region and domain, laid out in memory.
 
-A layout is a recipe: a compact array (`base`) and the views to take of it, so that the device's kernel sees the
-strides and not a copy. Nothing here imports needle or torch.
+A layout is a recipe: a compact array (`base`) and the views to take of it, so that the device's
+kernel sees the strides and not a copy. Nothing here imports needle or torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy.typing as npt
 from verify.spec import Case, Domain, Row, Shape, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
-View: TypeAlias = tuple[str, Any]  # ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
+# ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
+View: TypeAlias = tuple[str, Any]
 
 DATA_VARIABLE = "NEEDLE_DATA"
 IMAGES = "t10k-images-idx3-ubyte.gz"
@@ -30,7 +31,7 @@ IMAGES = "t10k-images-idx3-ubyte.gz"
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """An input: `base` goes to the device, `views` are taken there, and the result equals `value`."""
+    """An input: `base` goes to the device, `views` taken there give `value`."""
 
     value: Array
     base: Array
@@ -81,7 +82,11 @@ def values(
 ) -> Array:
     """An array of the region inside the domain; UsageError for a region that is not known."""
     if region == "mnist":
-        return _mnist(rng, shape, dtype) if index == 0 else values(rng, domain, "interior", shape, dtype)
+        return (
+            _mnist(rng, shape, dtype)
+            if index == 0
+            else values(rng, domain, "interior", shape, dtype)
+        )
     if region not in _REGIONS:
         raise UsageError(f"[case] a region is one of {sorted(_REGIONS)}, got region={region!r}")
     with np.errstate(all="ignore"):
@@ -93,28 +98,26 @@ Draw: TypeAlias = Callable[[np.random.Generator, Domain, Shape, Any], Array]
 
 
 def _signs(rng: np.random.Generator, domain: Domain, shape: Shape) -> Array:
-    return rng.choice([-1.0, 1.0] if domain.low < 0 else [1.0, 1.0], shape)
+    return np.asarray(rng.choice([-1.0, 1.0] if domain.low < 0 else [1.0, 1.0], shape))
 
 
 def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     drawn = rng.standard_normal(shape)
-    if domain.low == 0:
-        return np.exp(domain.spread * drawn)
-    return domain.spread * drawn
+    return np.asarray(np.exp(domain.spread * drawn) if domain.low == 0 else domain.spread * drawn)
 
 
 def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     largest = min(domain.huge(float(info.max)), domain.high)
-    return _signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape))
+    return np.asarray(_signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape)))
 
 
 def _tiny(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     smallest = domain.tiny(float(info.max))
-    return _signs(rng, domain, shape) * smallest * np.exp2(4.0 * rng.random(shape))
+    return np.asarray(_signs(rng, domain, shape) * smallest * np.exp2(4.0 * rng.random(shape)))
 
 
 def _ties(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    return _signs(rng, domain, shape) * rng.choice([0.5, 1.0, 1.75], shape)
+    return np.asarray(_signs(rng, domain, shape) * rng.choice([0.5, 1.0, 1.75], shape))
 
 
 def _zeros(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
@@ -135,10 +138,10 @@ def _special(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) 
 
 
 def _edge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    """Where results leave the range: not for sums, whose partial sums may overflow in one order only."""
+    """Where results leave the range; not for sums, which may overflow in one order only."""
     largest, normal = float(info.max), float(info.smallest_normal)
     ends = [largest, largest / 2, largest**0.5, 1.0 + float(info.eps), 1.0, normal**0.5, normal]
-    return _signs(rng, domain, shape) * rng.choice(ends, shape)
+    return np.asarray(_signs(rng, domain, shape) * rng.choice(ends, shape))
 
 
 def _integer(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
@@ -147,11 +150,11 @@ def _integer(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) 
 
 def _denormal(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     steps = rng.integers(1, 1 << 20, shape)
-    return _signs(rng, domain, shape) * (steps * float(info.smallest_subnormal))
+    return np.asarray(_signs(rng, domain, shape) * (steps * float(info.smallest_subnormal)))
 
 
 def _nonzero_integers(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
-    return rng.integers(1, largest + 1, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(rng.integers(1, largest + 1, shape) * rng.choice([-1.0, 1.0], shape))
 
 
 _REGIONS: dict[str, Draw] = {
@@ -169,7 +172,7 @@ _REGIONS: dict[str, Draw] = {
 
 
 def on_grid(value: Array) -> Array:
-    """Values rounded to 20 bits after the point, so that the steps of finite differences are exact."""
+    """Values rounded to 20 bits after the point: steps of finite differences are exact."""
     with np.errstate(all="ignore"):
         rounded = np.round(value * 2.0**20) * 2.0**-20
     return np.asarray(np.where((rounded == 0) & (value != 0), value, rounded), value.dtype)
@@ -179,7 +182,7 @@ def on_grid(value: Array) -> Array:
 
 
 def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
-    """The recipe of a layout. Gaps are filled with NaN, so that a kernel that reads them shows it."""
+    """The recipe of a layout. Gaps hold NaN: a kernel that reads them shows it."""
     shape = value.shape
     if layout == "broadcast":
         stretched = [d for d, n in enumerate(shape) if n > 1]
@@ -260,8 +263,8 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
         )
     if len(data) != 16 + count * rows * columns:
         raise UsageError(
-            f"[data] {count} images of {rows} x {columns} need {16 + count * rows * columns} bytes, "
-            f"got {len(data)} in path={path}"
+            f"[data] {count} images of {rows} x {columns} need "
+            f"{16 + count * rows * columns} bytes, got {len(data)} in path={path}"
         )
     return np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
 

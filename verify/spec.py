@@ -1,8 +1,8 @@
 """What a verification run is made of: rows, cases, verdicts, and the words of the contract.
 
-A *row* describes an op once (verify/registry). A *case* is one question about it: op x judge x device x dtype x
-shapes x arguments x layout x region x seed. Its id is the whole case: seed, test id and replay line. A *verdict*
-answers it. Nothing here imports needle or torch.
+A *row* describes an op once (verify/registry). A *case* is one question about it: op x judge x
+device x dtype x shapes x arguments x layout x region x seed. Its id is the whole case: seed, test
+id and replay line. A *verdict* answers it. Nothing here imports needle or torch.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Exit(enum.IntEnum):
 JUDGES = ("forward", "vjp", "fd")
 DTYPES = ("float32", "float64")
 LAYOUTS = ("compact", "strided", "offset", "transposed", "reversed", "broadcast")
-# Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them passes all its cases.
+# Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
+# passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
 
 
@@ -54,7 +55,7 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One choice of input shapes and keyword arguments for a row, with the sampling region of the values."""
+    """One choice of input shapes and keyword arguments, with the region of the values."""
 
     shapes: tuple[Shape, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
@@ -129,7 +130,8 @@ class Case:
     def entropy(self, stream: str) -> int:
         """A 128-bit seed for one named random stream of this case: a stable hash of the id.
 
-        The device is left out, so that every device sees the same numbers and attribution compares like with like.
+        The device is left out, so that every device sees the same numbers and attribution compares
+        like with like.
         """
         same_everywhere = "/".join(p for i, p in enumerate(self.id.split("/")) if i != 2)
         digest = hashlib.blake2b(f"{same_everywhere}#{stream}".encode(), digest_size=16)
@@ -192,15 +194,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an input's values lie: the open interval (low, high), and how far its large and small values reach.
+    """Where an input's values lie: the open interval (low, high), and how far they reach.
 
-    `huge` and `tiny` give the largest and smallest magnitudes worth trying from the dtype's largest number; the
-    defaults keep products, squares and quotients of two inputs in range.
+    `huge` and `tiny` give the largest and smallest magnitudes worth trying from the dtype's largest
+    number; the defaults keep products, squares and quotients of two inputs in range.
     """
 
     low: float = -math.inf
     high: float = math.inf
-    spread: float = 1.0  # standard deviation of interior values (of their logarithm, where low is 0)
+    # standard deviation of interior values (of their logarithm, where low is 0)
+    spread: float = 1.0
     huge: Callable[[float], float] = lambda largest: largest**0.4
     tiny: Callable[[float], float] = lambda largest: largest**-0.4
     special: bool = True  # whether infinities and NaN go into this input in region "special"
@@ -208,9 +211,10 @@ class Domain:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Everything verify knows of one op. See verify/registry for the rows and CONTRIBUTING.md for how to write one.
+    """Everything verify knows of one op; the rows are in verify/registry.
 
-    There is no tolerance here: the bound follows from the reference's own arithmetic (verify/reference).
+    There is no tolerance here: the bound follows from the reference's own arithmetic
+    (verify/reference).
     """
 
     name: str  # public name in needle, and the name on the command line; "nn.X" is a layer
@@ -220,16 +224,22 @@ class Row:
     regions: Sequence[str] = ("tiny", "huge", "zeros", "special", "integer")  # beside "interior"
     domains: Sequence[Domain] = (Domain(),)  # one per input; the last serves the inputs beyond
     layouts: Sequence[str] = LAYOUTS
-    arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict  # a case's literals -> the op's keyword arguments
+    # a case's literals -> the op's keyword arguments
+    arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict
     listed: bool = False  # the op takes its inputs as one list
-    in_place: bool = False  # an NDArray operation that writes into its first input: that is its result
-    parameters: Sequence[str] = ()  # of a layer: the attributes that hold the inputs after the first
-    construct: Callable[..., Any] | None = None  # of a layer: (shapes, **arguments) -> constructor's positional arguments
+    # an NDArray operation that writes into its first input: that is its result
+    in_place: bool = False
+    # of a layer: the attributes that hold the inputs after the first
+    parameters: Sequence[str] = ()
+    # of a layer: (shapes, **arguments) -> constructor's positional arguments
+    construct: Callable[..., Any] | None = None
     differentiable: bool = True
-    kinks: Callable[..., Any] | None = None  # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
+    # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
+    kinks: Callable[..., Any] | None = None
     linear: bool = False
     signed_zero: bool = True  # whether the sign of a zero result is part of the specification
     constant_result: str = ""  # why the result is constant or zero, where it is
     flops: Callable[..., float] | None = None  # (shapes, **arguments)
-    bytes: Callable[..., float] | None = None  # (shapes, itemsize, **arguments); None: operands and results once
+    # (shapes, itemsize, **arguments); None: operands and results once
+    bytes: Callable[..., float] | None = None
     errors: Sequence[Any] = ()  # bad input -> exception type and message pattern

@@ -106,7 +106,7 @@ def summarize(verdicts: Iterable[Verdict], planned: int) -> Summary:
         planned,
         counts,
         weak,
-        list(lines.values()),
+        _by_op(list(lines.values())),
         sum(
             bool(v.impostors) and v.status is Status.PASS
             for group, members in groups.items()
@@ -130,6 +130,12 @@ def impostors(members: Sequence[Verdict]) -> tuple[str, ...]:
     if not evidence:
         passing -= _DECLARED
     return tuple(name for name in IMPOSTORS if name in passing)
+
+
+def _by_op(lines: list[Line]) -> list[Line]:
+    """Devices of an op side by side, ops in the order in which they first come."""
+    first = {line.op: i for i, line in reversed(list(enumerate(lines)))}
+    return sorted(lines, key=lambda line: first[line.op])
 
 
 def _key(value: float | None) -> float:

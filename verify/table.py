@@ -39,9 +39,9 @@ def table(lines: Sequence[Line], colour: Paint) -> str:
     """The lines of a summary under a heading."""
     width = max([len(line.op) for line in lines] + [2])
     width = min(width, 22)
-    note = 80 - (width + 39)
+    note = 80 - (width + 40)
     head = (
-        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':9} {'rho':>5} {'ULP':>4}  worst"
+        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':9} {'rho':>5} {'ULP':>5}  worst"
     )
     rows = [colour(head, "bold")]
     for line in lines:
@@ -49,7 +49,7 @@ def table(lines: Sequence[Line], colour: Paint) -> str:
         rows.append(
             f"{_cut(line.op, width):{width}} {line.device:8} {_SHORT[line.dtype]:4} "
             f"{line.cases:5} {colour(f'{text:9}', style)} {number(line.rho):>5} "
-            f"{number(line.ulp):>4}  {colour(_cut(_note(line), note), 'dim')}".rstrip()
+            f"{number(line.ulp):>5}  {colour(_cut(_note(line), note), 'dim')}".rstrip()
         )
     return "\n".join(rows)
 

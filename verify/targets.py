@@ -1,8 +1,9 @@
 """The subject: the only file that imports needle.
 
-An op is known by its public name. Every call passes device and dtype explicitly, asserts them on the results, runs
-with the allocator's checked mode on (fresh memory is NaN, blocks have guard bands), and checks that inputs, and the
-gaps between the elements of strided ones, are what they were.
+An op is known by its public name. Every call passes device and dtype explicitly, asserts them on
+the results, runs with the allocator's checked mode on (fresh memory is NaN, blocks have guard
+bands), and checks that inputs, and the gaps between the elements of strided ones, are what they
+were.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Missing(Exception):
 
 
 class Broken(Exception):
-    """The target broke a rule that holds whatever the values are: dtype, device, inputs untouched, memory."""
+    """The target broke a rule that holds for any values: dtype, device, inputs, memory."""
 
 
 def device_status(name: str) -> str | None:
@@ -135,7 +136,9 @@ class Call:
     def _array(self, a: Array) -> Any:
         from needle.backend_ndarray import NDArray
 
-        return NDArray(np.ascontiguousarray(a).reshape(a.shape), device=self.device, dtype=self.dtype)
+        return NDArray(
+            np.ascontiguousarray(a).reshape(a.shape), device=self.device, dtype=self.dtype
+        )
 
     def _tensor(self, a: Array, grad: bool) -> Any:
         array = self._array(a)

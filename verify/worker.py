@@ -34,7 +34,7 @@ class Settings:
 
     case_function: str = "verify.checks:run_case"
     threads: int = 1
-    isa: str = ""  # instruction set to restore (NEEDLE_ISA); empty: the library's own choice
+    isa: str = ""  # instruction set to restore, as verdicts record it; empty: the library chooses
     crash_dir: str = ""  # where a dying worker leaves its Python stack
 
 
@@ -61,7 +61,8 @@ def serve(pipe: Connection, settings: Settings) -> None:
 def _start(settings: Settings) -> tuple[Callable[[Case], Verdict], dict[str, str]]:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)))
     if settings.isa:
-        os.environ["NEEDLE_ISA"] = settings.isa
+        # Recorded as "x86-64-v3", asked for as "v3".
+        os.environ["NEEDLE_ISA"] = settings.isa.removeprefix("x86-64-")
     if settings.crash_dir:
         # Opened for the life of the process: the handler writes to it when a signal arrives.
         faulthandler.enable(_crash_path(settings.crash_dir, os.getpid()).open("w"))

@@ -23,7 +23,8 @@ constexpr std::array<dlpack::DataType, kDTypeCount> kTypes = {{{dlpack::kFloat, 
 
 dlpack::Device device_of(const NDArray& a) {
   if (a.device().backend->host_memory()) return {dlpack::kCpu, 0};
-  return {dlpack::kCuda, a.device().index};
+  // The simulator's memory is its own: nobody else may take it for a GPU's or for the host's.
+  return {a.device().name == "cuda" ? dlpack::kCuda : dlpack::kExtension, a.device().index};
 }
 
 // --- export: the consumer owns this object, which owns the array

@@ -6,7 +6,13 @@
 
 namespace needle::bind::dlpack {
 
-enum DeviceType : std::int32_t { kCpu = 1, kCuda = 2, kCudaHost = 3, kCudaManaged = 13 };
+enum DeviceType : std::int32_t {
+  kCpu = 1,
+  kCuda = 2,
+  kCudaHost = 3,
+  kExtension = 12,
+  kCudaManaged = 13
+};
 enum TypeCode : std::uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
 
 constexpr std::uint64_t kReadOnly = 1;

@@ -39,13 +39,16 @@ const CpuKernels& choose() {
     if (isa.supported) return isa.kernels();
     if (forced != nullptr) {
       throw std::runtime_error(
-          message("cpu", "this processor lacks the instruction set that NEEDLE_ISA asks for", "NEEDLE_ISA", forced));
+          message("cpu", "this processor lacks the instruction set that NEEDLE_ISA asks for",
+                  "NEEDLE_ISA", forced));
     }
   }
   if (forced != nullptr) {
-    throw std::invalid_argument(message("cpu", "NEEDLE_ISA must be one of " + words, "NEEDLE_ISA", forced));
+    throw std::invalid_argument(
+        message("cpu", "NEEDLE_ISA must be one of " + words, "NEEDLE_ISA", forced));
   }
-  throw std::runtime_error(message("cpu", "this processor lacks every instruction set of this build: " + words));
+  throw std::runtime_error(
+      message("cpu", "this processor lacks every instruction set of this build: " + words));
 }
 
 class CpuBackend final : public Backend {
@@ -78,7 +81,9 @@ class CpuBackend final : public Backend {
   }
   void reduce(ReduceOp op, View dst, View a) override { kernels_.reduce(op, dst, a); }
   void matmul(View dst, View a, View b) override { kernels_.matmul(dst, a, b); }
-  void conv2d(View y, View x, View w, const Conv2dParams& p) override { kernels_.conv2d(y, x, w, p); }
+  void conv2d(View y, View x, View w, const Conv2dParams& p) override {
+    kernels_.conv2d(y, x, w, p);
+  }
   void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override {
     kernels_.conv2d_grad_input(dx, dy, w, p);
   }
@@ -92,7 +97,8 @@ class CpuBackend final : public Backend {
 };
 
 CpuBackend& instance() {
-  static auto* const backend = new CpuBackend;  // outlives whatever frees memory while the process ends
+  static auto* const backend =
+      new CpuBackend;  // outlives whatever frees memory while the process ends
   return *backend;
 }
 

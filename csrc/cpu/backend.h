@@ -5,8 +5,9 @@
 
 namespace needle {
 
-// The one instance. The first call chooses the instruction set; NEEDLE_ISA=v2, v3 or v4 in the environment forces one
-// (invalid_argument for another word, runtime_error where the processor lacks it).
+// The one instance. The first call chooses the instruction set; NEEDLE_ISA=v2, v3 or v4 in the
+// environment forces one (invalid_argument for another word, runtime_error where the processor
+// lacks it).
 Backend* cpu_backend();
 
 // "x86-64-v2", "x86-64-v3", "x86-64-v4" or "generic".

@@ -1,6 +1,7 @@
-// Cascade: folds rows of up to N vectors into one by a reduction of the op table. kBlockRows rows are folded one after
-// another; block results meet like the carries of a binary counter, so that an element takes part in about
-// kBlockRows + log2(rows / kBlockRows) roundings. The order depends on the number and length of the runs pushed only.
+// Cascade: folds rows of up to N vectors into one by a reduction of the op table. kBlockRows rows
+// are folded one after another; block results meet like the carries of a binary counter, so that an
+// element takes part in about kBlockRows + log2(rows / kBlockRows) roundings. The order depends on
+// the number and length of the runs pushed only.
 #pragma once
 
 #include "simd.h"
@@ -12,6 +13,8 @@ class Cascade {
  public:
   using V = vec<T>;
   static constexpr std::int64_t kColumns = N * lanes<T>;
+
+  static V identity() { return broadcast<V>(static_cast<T>(F::identity())); }
 
   Cascade() { reset(open_); }
 
@@ -58,7 +61,6 @@ class Cascade {
   static constexpr std::int64_t kBlockRows = 16;
   static constexpr int kLevels = 60;
 
-  static V identity() { return broadcast<V>(static_cast<T>(F::identity())); }
   static void reset(V (&sum)[N]) {
     for (int k = 0; k < N; ++k) sum[k] = identity();
   }
@@ -83,7 +85,7 @@ class Cascade {
     open_rows_ = 0;
   }
 
-  V open_[N];          // the block being filled
+  V open_[N];            // the block being filled
   V level_[kLevels][N];  // [l]: result of 2^l blocks, where bit l of blocks_ is set
   std::int64_t open_rows_ = 0, blocks_ = 0;
 };

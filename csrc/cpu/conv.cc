@@ -222,21 +222,16 @@ static void multiply_share(const Gathered<T>& g, const Share& whole) {
 template <class T>
 static void run(const Gathered<T>& g) {
   const int64_t pixels = g.batch * g.result.height * g.result.width;
-  const int threads = threads_for(static_cast<double>(pixels) * static_cast<double>(g.result.channels) *
+  const int64_t parts = parts_for(static_cast<double>(pixels) * static_cast<double>(g.result.channels) *
                                   static_cast<double>(g.kernel_height * g.kernel_width * g.source.share));
-  const Grid grid = cut_grid(pixels, g.result.share, kTileRows, kTileColumns<T>, threads);
+  const Grid grid = cut_grid(pixels, g.result.share, kTileRows, kTileColumns<T>, parts);
   const int64_t tasks = grid.down * grid.across;
   const auto task = [&](int64_t i) {
     const int64_t column = i % grid.across;
     multiply_share(g, Share{i / grid.across, grid.down, cut_at(g.result.share, kTileColumns<T>, grid.across, column),
                             cut_at(g.result.share, kTileColumns<T>, grid.across, column + 1)});
   };
-  if (threads == 1) {
-    for (int64_t i = 0; i < tasks; ++i) task(i);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t i = 0; i < tasks; ++i) task(i);
+  run_tasks(tasks, parts, task);
 }
 
 template <class T>

@@ -173,21 +173,16 @@ static void grad_weight(const needle::View& dw, const needle::View& x, const nee
   __builtin_memset(dw.data, 0, static_cast<std::size_t>(needle::numel(dw)) * sizeof(T));
   const bool together = p.groups == 1 && p.dilation[1] == 1 && g.kernel_width > 1 && g.taken <= kTileRows / 2;
   const int64_t rows = g.kernel_height * g.kernel_width * g.taken;
-  const int threads = threads_for(static_cast<double>(g.batch * g.out_height * g.out_width) *
+  const int64_t parts = parts_for(static_cast<double>(g.batch * g.out_height * g.out_width) *
                                   static_cast<double>(rows) * static_cast<double>(g.outputs));
-  const Grid grid = cut_grid(rows, g.made, together ? g.kernel_width * g.taken : kTileRows, kTileColumns<T>, threads);
+  const Grid grid = cut_grid(rows, g.made, together ? g.kernel_width * g.taken : kTileRows, kTileColumns<T>, parts);
   const int64_t tasks = grid.down * grid.across;
   const auto task = [&](int64_t i) {
     const int64_t column = i % grid.across;
     multiply_owned(g, Owned{i / grid.across, grid.down, cut_at(g.made, kTileColumns<T>, grid.across, column),
                             cut_at(g.made, kTileColumns<T>, grid.across, column + 1)}, together);
   };
-  if (threads == 1) {
-    for (int64_t i = 0; i < tasks; ++i) task(i);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t i = 0; i < tasks; ++i) task(i);
+  run_tasks(tasks, parts, task);
 }
 
 void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy, const needle::Conv2dParams& p) {

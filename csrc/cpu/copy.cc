@@ -1,14 +1,14 @@
 // Copies between views of one shape and any strides, dtype conversion, and fill.
 //
-//   same dtype   moved as words of its size: row by row; where source and destination are contiguous along different
-//                dimensions, by transposes (transpose.h)
-//   conversion   element by element (Convert in core/dtype.h)
+//   - same dtype: words of its size are moved, row by row; where source and destination are
+//     contiguous along different axes, by transposes (transpose.h)
+//   - conversion: element by element (Convert in core/dtype.h)
+#include <type_traits>
+
 #include "decls.h"
 #include "loops.h"
 #include "simd.h"
 #include "transpose.h"
-
-#include <type_traits>
 
 namespace NEEDLE_NS {
 
@@ -16,7 +16,8 @@ using needle::View;
 
 // Whole bytes past the caches; dst is a multiple of 4 bytes away from alignment.
 static void stream_bytes(char* dst, const char* src, std::int64_t n) {
-  const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes);
+  const auto misaligned =
+      static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes);
   std::int64_t i = misaligned == 0 ? 0 : kVectorBytes - misaligned;
   if (i > n) i = n;
   std::memcpy(dst, src, static_cast<std::size_t>(i));
@@ -33,7 +34,7 @@ template <class T, class U>
 static void move_rows(View (&views)[2]) {
   const std::int64_t to_step = inner_stride(views[0]), from_step = inner_stride(views[1]);
   const bool streamed = streams(views[0]);
-  for_rows(views, [&](char* const (&p)[2], std::int64_t n) {
+  for_rows(views, [&](char* const(&p)[2], std::int64_t n) {
     T* to = reinterpret_cast<T*>(p[0]);
     const U* from = reinterpret_cast<const U*>(p[1]);
     if constexpr (std::is_same_v<T, U>) {
@@ -81,14 +82,15 @@ void copy(View dst, View src) {
     }
   }
   needle::visit_dtype(dst.dtype, [&](auto to) {
-    needle::visit_dtype(src.dtype, [&](auto from) { move_rows<decltype(to), decltype(from)>(views); });
+    needle::visit_dtype(src.dtype,
+                        [&](auto from) { move_rows<decltype(to), decltype(from)>(views); });
   });
 }
 
 template <class T>
 static void fill_rows(View (&views)[1], T value) {
   const std::int64_t step = inner_stride(views[0]);
-  for_rows(views, [&](char* const (&p)[1], std::int64_t n) {
+  for_rows(views, [&](char* const(&p)[1], std::int64_t n) {
     T* to = reinterpret_cast<T*>(p[0]);
     if (step == 1) {
       for (std::int64_t i = 0; i < n; ++i) to[i] = value;

@@ -1,5 +1,5 @@
-// The kernels of one instruction set: what the files of this folder define in NEEDLE_NS and table.cc collects.
-// Rules for their arguments: Backend (core/backend.h).
+// The kernels of one instruction set: what the files of this folder define in NEEDLE_NS and
+// table.cc collects. Rules for their arguments: Backend (core/backend.h).
 #pragma once
 
 #include "../core/backend.h"
@@ -23,7 +23,9 @@ void matmul(needle::View dst, needle::View a, needle::View b);
 
 // conv.cc
 void conv2d(needle::View y, needle::View x, needle::View w, const needle::Conv2dParams& p);
-void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w, const needle::Conv2dParams& p);
-void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy, const needle::Conv2dParams& p);
+void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w,
+                       const needle::Conv2dParams& p);
+void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy,
+                        const needle::Conv2dParams& p);
 
 }  // namespace NEEDLE_NS

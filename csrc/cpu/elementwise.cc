@@ -1,13 +1,13 @@
-// Elementwise kernels: dst[i] = f(a[i]) or f(a[i], b[i]) over views of one shape, any strides; f is a row of core/ops.def.
+// Elementwise kernels: dst[i] = f(a[i]) or f(a[i], b[i]) over views of one shape and any strides;
+// f is a row of core/ops.def.
 //
-// Everything goes through the vector formula, so that an element's bits do not depend on the path taken:
-//   contiguous or repeated (stride 0) operand   loaded in place; the last few lanes by partial loads
-//   other strides                               gathered into blocks of kBlock elements first, results scattered after
+// Everything goes through the vector formula, so that an element's bits do not depend on the path:
+//   - contiguous and repeated (stride 0) operands are loaded in place, the last lanes in part
+//   - others are gathered into blocks of kBlock elements first, and results scattered after
 #include "decls.h"
 #include "loops.h"
 #include "math.h"
-
-#include "../core/functors.h"
+#include "transpose.h"
 
 namespace NEEDLE_NS {
 
@@ -34,7 +34,8 @@ static void run(T* dst, std::int64_t n, bool streamed, const Operands... x) {
   constexpr std::int64_t width = lanes<T>;
   std::int64_t i = 0;
   if (streamed) {
-    const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes);
+    const auto misaligned =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes);
     if (misaligned != 0) {
       i = (kVectorBytes - misaligned) / static_cast<std::int64_t>(sizeof(T));
       if (i > n) i = n;
@@ -50,12 +51,14 @@ static void run(T* dst, std::int64_t n, bool streamed, const Operands... x) {
 
 // One operand never repeats (it is gathered if it does); of two, at most one.
 template <class F, class T>
-static void evaluate(T* dst, const T* const (&x)[1], const bool (&)[1], std::int64_t n, bool streamed) {
+static void evaluate(T* dst, const T* const (&x)[1], const bool (&)[1], std::int64_t n,
+                     bool streamed) {
   run<F>(dst, n, streamed, Contiguous<T>{x[0]});
 }
 
 template <class F, class T>
-static void evaluate(T* dst, const T* const (&x)[2], const bool (&repeats)[2], std::int64_t n, bool streamed) {
+static void evaluate(T* dst, const T* const (&x)[2], const bool (&repeats)[2], std::int64_t n,
+                     bool streamed) {
   if (repeats[0]) {
     run<F>(dst, n, streamed, Repeated<T>{broadcast<vec<T>>(*x[0])}, Contiguous<T>{x[1]});
   } else if (repeats[1]) {
@@ -65,9 +68,24 @@ static void evaluate(T* dst, const T* const (&x)[2], const bool (&repeats)[2], s
   }
 }
 
+// The axis along which some operand is contiguous that would be gathered along the innermost one,
+// so that rows are best taken several at a time; -1 where there is none.
+template <int N>
+static int turned_axis(const View (&views)[N], const bool (&gathered)[N - 1]) {
+  const int inner = views[0].ndim - 1;
+  if (inner_stride(views[0]) != 1 || inner_size(views[0]) < 16) return -1;
+  for (int k = 1; k < N; ++k) {
+    for (int d = 0; gathered[k - 1] && d < inner; ++d) {
+      if (views[k].strides[d] == 1 && views[k].shape[d] >= 8) return d;
+    }
+  }
+  return -1;
+}
+
 // views: dst and the N operands.
 template <class F, class T, int N>
 static void map(View (&views)[N + 1]) {
+  constexpr std::int64_t most_rows = 64 / sizeof(T);  // a cache line of a turned operand
   collapse_rows(views);
   const bool streamed = streams(views[0]);
   const std::int64_t out = inner_stride(views[0]);
@@ -81,30 +99,61 @@ static void map(View (&views)[N + 1]) {
     gathered[k] = step[k] != 1 && !repeats[k];
     direct = direct && !gathered[k];
   }
-  for_rows(views, [&](char* const (&p)[N + 1], std::int64_t n) {
-    T* dst = reinterpret_cast<T*>(p[0]);
-    const T* x[N];
-    for (int k = 0; k < N; ++k) x[k] = reinterpret_cast<const T*>(p[k + 1]);
-    if (direct) {
-      evaluate<F>(dst, x, repeats, n, streamed);
-      return;
-    }
-    alignas(kVectorBytes) T in[N][kBlock], result[kBlock];
-    for (std::int64_t begin = 0; begin < n; begin += kBlock) {
-      const std::int64_t m = n - begin < kBlock ? n - begin : kBlock;
-      const T* block[N];
-      for (int k = 0; k < N; ++k) {
-        const T* from = block[k] = x[k] + begin * step[k];
-        if (!gathered[k]) continue;
-        for (std::int64_t i = 0; i < m; ++i) in[k][i] = from[i * step[k]];
-        block[k] = in[k];
+  if (direct) {
+    for_rows(views, [&](char* const(&p)[N + 1], std::int64_t n) {
+      const T* x[N];
+      for (int k = 0; k < N; ++k) x[k] = reinterpret_cast<const T*>(p[k + 1]);
+      evaluate<F>(reinterpret_cast<T*>(p[0]), x, repeats, n, streamed);
+    });
+    return;
+  }
+  const int axis = turned_axis(views, gathered);
+  std::int64_t apart[N + 1] = {};  // of rows that are taken together
+  for (int k = 0; axis >= 0 && k <= N; ++k) apart[k] = views[k].strides[axis];
+  const auto blocks = [&](std::int64_t rows) {
+    return [&, rows](char* const(&p)[N + 1], std::int64_t n) {
+      alignas(kVectorBytes) T in[N][most_rows * kBlock], result[kBlock];
+      for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+        const std::int64_t m = n - begin < kBlock ? n - begin : kBlock;
+        const T* x[N];
+        for (int k = 0; k < N; ++k) {
+          x[k] = reinterpret_cast<const T*>(p[k + 1]) + begin * step[k];
+          if (!gathered[k]) continue;
+          if (axis >= 0 && apart[k + 1] == 1) {
+            transpose_band(in[k], kBlock, x[k], step[k], rows, m);
+            continue;
+          }
+          for (std::int64_t r = 0; r < rows; ++r) {
+            const T* from = x[k] + r * apart[k + 1];
+            for (std::int64_t i = 0; i < m; ++i) in[k][r * kBlock + i] = from[i * step[k]];
+          }
+        }
+        for (std::int64_t r = 0; r < rows; ++r) {
+          T* to = reinterpret_cast<T*>(p[0]) + begin * out + r * apart[0];
+          const T* row[N];
+          for (int k = 0; k < N; ++k) {
+            row[k] = gathered[k] ? in[k] + r * kBlock : x[k] + r * apart[k + 1];
+          }
+          evaluate<F>(out == 1 ? to : result, row, repeats, m, false);
+          if (out == 1) continue;
+          for (std::int64_t i = 0; i < m; ++i) to[i * out] = result[i];
+        }
       }
-      T* to = dst + begin * out;
-      evaluate<F>(out == 1 ? to : result, block, repeats, m, false);
-      if (out == 1) continue;
-      for (std::int64_t i = 0; i < m; ++i) to[i * out] = result[i];
-    }
-  });
+    };
+  };
+  if (axis < 0) return for_rows(views, blocks(1));
+  // Whole groups of rows, then the rows that remain.
+  const std::int64_t size = views[0].shape[axis], rest = size % most_rows;
+  View last[N + 1];
+  for (int k = 0; k <= N; ++k) {
+    last[k] = views[k];
+    last[k].shape[axis] = rest > 0;
+    last[k].data = static_cast<T*>(last[k].data) + (size - rest) * apart[k];
+    views[k].shape[axis] = size / most_rows;
+    views[k].strides[axis] *= most_rows;
+  }
+  for_rows(views, blocks(most_rows), most_rows);
+  for_rows(last, blocks(rest), rest);
 }
 
 template <class F>

@@ -155,11 +155,11 @@ static void matmul_any(const needle::View& dst, const needle::View& a, const nee
   int64_t batch = 1;
   for (int d = 0; d < p.batch_dims; ++d) batch *= p.batch[d];
   const bool vector = p.columns == 1 || p.rows == 1;
-  const int threads = threads_for(static_cast<double>(batch) * static_cast<double>(p.rows) *
+  const int64_t parts = parts_for(static_cast<double>(batch) * static_cast<double>(p.rows) *
                                   static_cast<double>(p.columns) * static_cast<double>(p.depth));
   // Few products are cut further, into as many parts as spread evenly.
-  const int64_t parts = batch >= 4 * threads || batch % threads == 0 ? 1 : threads;
-  const Grid grid = cut_grid(p.rows, p.columns, vector ? 64 : kTileRows, vector ? 64 : kTileColumns<T>, parts);
+  const int64_t cuts = batch >= 4 * parts || batch % parts == 0 ? 1 : parts;
+  const Grid grid = cut_grid(p.rows, p.columns, vector ? 64 : kTileRows, vector ? 64 : kTileColumns<T>, cuts);
   const int64_t tiles = grid.down * grid.across, tasks = batch * tiles;
   const auto task = [&](int64_t index) {
     Problem<T> q = p;
@@ -185,12 +185,7 @@ static void matmul_any(const needle::View& dst, const needle::View& a, const nee
       multiply_tile(q.c, q.a, q.b, i1 - i0, j1 - j0, p.depth);
     }
   };
-  if (threads == 1) {
-    for (int64_t i = 0; i < tasks; ++i) task(i);
-    return;
-  }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t i = 0; i < tasks; ++i) task(i);
+  run_tasks(tasks, parts, task);
 }
 
 void matmul(needle::View dst, needle::View a, needle::View b) {

@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "gemm_block.h"
+#include "transpose.h"
 
 namespace NEEDLE_NS {
 
@@ -21,15 +22,23 @@ static void copy_rows(const RightBlock<T>& block, int64_t first, int64_t columns
   }
 }
 
-// Any strides; k in steps of a cache line, so that the lines written stay in L1.
+// Any strides; k in bands of a cache line, so that the lines written stay in L1.
 template <class T>
 static void copy_columns(const RightBlock<T>& block, int64_t first, int64_t columns, T* packed) {
-  constexpr int64_t width = kTileColumns<T>, step = 64 / static_cast<int64_t>(sizeof(T));
-  for (int64_t k0 = 0; k0 < block.depth; k0 += step) {
-    const int64_t k1 = k0 + step < block.depth ? k0 + step : block.depth;
-    for (int64_t j = 0; j < width; ++j) {
-      const T* from = block.source + (first + j) * block.j_stride;
-      for (int64_t k = k0; k < k1; ++k) packed[k * width + j] = j < columns ? from[k * block.k_stride] : T(0);
+  constexpr int64_t width = kTileColumns<T>, band = 64 / static_cast<int64_t>(sizeof(T));
+  const T* const from = block.source + first * block.j_stride;
+  for (int64_t k0 = 0; k0 < block.depth; k0 += band) {
+    const int64_t rows = block.depth - k0 < band ? block.depth - k0 : band;
+    T* const to = packed + k0 * width;
+    if (block.k_stride == 1) {
+      transpose_band(to, width, from + k0, block.j_stride, rows, columns);
+    } else {
+      for (int64_t j = 0; j < columns; ++j) {
+        for (int64_t k = 0; k < rows; ++k) to[k * width + j] = from[(k0 + k) * block.k_stride + j * block.j_stride];
+      }
+    }
+    for (int64_t j = columns; j < width; ++j) {
+      for (int64_t k = 0; k < rows; ++k) to[k * width + j] = 0;
     }
   }
 }

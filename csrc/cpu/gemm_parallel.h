@@ -8,12 +8,25 @@
 
 namespace NEEDLE_NS {
 
-// How many threads this many multiply-adds are worth; starting them costs about a microsecond.
-static inline int threads_for(double work) {
+// Into how many parts this many multiply-adds are worth cutting: 1 where waking the threads (about a microsecond)
+// costs more than it saves, or inside somebody else's parallel region.
+static inline std::int64_t parts_for(double work) {
   if (work < 64.0 * 1024 || omp_in_parallel()) return 1;
   const double useful = work / (32.0 * 1024);
   const int most = omp_get_max_threads();
-  return useful < most ? static_cast<int>(useful) : most;
+  return useful < most ? static_cast<std::int64_t>(useful) : most;
+}
+
+// Calls task(0) ... task(tasks - 1), on all threads if there is more than one part. The team is always the whole one:
+// OpenMP ends threads that a smaller team leaves over.
+template <class Task>
+static void run_tasks(std::int64_t tasks, std::int64_t parts, const Task& task) {
+  if (parts == 1) {
+    for (std::int64_t i = 0; i < tasks; ++i) task(i);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < tasks; ++i) task(i);
 }
 
 struct Grid {

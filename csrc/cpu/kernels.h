@@ -1,5 +1,6 @@
-// The cpu kernels as a table of function pointers. Every kernel file is compiled once per instruction set into a
-// namespace of its own (NEEDLE_NS); cpu/backend.cc picks one table at load (NEEDLE_ISA forces one).
+// The cpu kernels as a table of function pointers. Every kernel file is compiled once per
+// instruction set into a namespace of its own (NEEDLE_NS); cpu/backend.cc picks one table at load
+// (NEEDLE_ISA forces one).
 #pragma once
 
 #include "../core/backend.h"
@@ -22,9 +23,17 @@ struct CpuKernels {
 
 }  // namespace needle
 
-// One declaration per instruction set that the build knows; each kernel file defines its functions in NEEDLE_NS and
-// table.cc fills the table there.
-namespace needle_cpu_v2 { const needle::CpuKernels& kernels(); }
-namespace needle_cpu_v3 { const needle::CpuKernels& kernels(); }
-namespace needle_cpu_v4 { const needle::CpuKernels& kernels(); }
-namespace needle_cpu_generic { const needle::CpuKernels& kernels(); }
+// One declaration per instruction set that the build knows; each kernel file defines its functions
+// in NEEDLE_NS and table.cc fills the table there.
+namespace needle_cpu_v2 {
+const needle::CpuKernels& kernels();
+}
+namespace needle_cpu_v3 {
+const needle::CpuKernels& kernels();
+}
+namespace needle_cpu_v4 {
+const needle::CpuKernels& kernels();
+}
+namespace needle_cpu_generic {
+const needle::CpuKernels& kernels();
+}

@@ -1,5 +1,6 @@
-// loops: how the kernels walk memory. Views are collapsed to rows (runs along the innermost dimension), rows are cut into
-// segments, and segments are dealt to threads. Which thread computes an element never changes how it is computed.
+// loops: how the kernels walk memory. Views are collapsed to rows (runs along the innermost
+// dimension), rows are cut into segments, and segments are dealt to threads. Which thread computes
+// an element never changes how it is computed.
 #pragma once
 
 #include <omp.h>
@@ -8,11 +9,13 @@
 
 namespace NEEDLE_NS {
 
-constexpr std::int64_t kParallelElements = 64 * 1024;   // below, waking the threads costs more than it saves
-constexpr std::int64_t kSegment = 16 * 1024;            // elements of a row that are one unit of work
+constexpr std::int64_t kParallelElements =
+    64 * 1024;                                // below, waking the threads costs more than it saves
+constexpr std::int64_t kSegment = 16 * 1024;  // elements of a row that are one unit of work
 constexpr std::int64_t kStreamBytes = 8 * 1024 * 1024;  // outputs from here on bypass the caches
 
-// Calls range(begin, end) so that the calls cover [0, tasks): once, or on every thread when the work is worth it.
+// Calls range(begin, end) so that the calls cover [0, tasks): once, or on every thread when the
+// work is worth it.
 template <class Range>
 static void parallel(std::int64_t tasks, std::int64_t elements, const Range& range) {
   // Branching before the region: even a region of one thread costs 0.3 us.
@@ -50,9 +53,10 @@ static inline bool streams(const needle::View& dst) {
          reinterpret_cast<std::uintptr_t>(dst.data) % needle::itemsize(dst.dtype) == 0;
 }
 
-// Calls body(pointers, n) for every row segment of collapsed views: pointers[k] is the segment's first element in views[k].
+// Calls body(pointers, n) for every row segment of collapsed views: pointers[k] is the segment's
+// first element in views[k]. An element stands for `weight` elements of work.
 template <int N, class Body>
-static void for_rows(const needle::View (&views)[N], const Body& body) {
+static void for_rows(const needle::View (&views)[N], const Body& body, std::int64_t weight = 1) {
   const int outer = views[0].ndim - 1;
   const std::int64_t inner = views[0].shape[outer], total = needle::numel(views[0]);
   if (total == 0) return;
@@ -60,7 +64,8 @@ static void for_rows(const needle::View (&views)[N], const Body& body) {
   std::int64_t step[N][needle::kMaxDims];  // strides in bytes
   for (int k = 0; k < N; ++k) {
     for (int d = 0; d <= outer; ++d) {
-      step[k][d] = views[k].strides[d] * static_cast<std::int64_t>(needle::itemsize(views[k].dtype));
+      step[k][d] =
+          views[k].strides[d] * static_cast<std::int64_t>(needle::itemsize(views[k].dtype));
     }
   }
   const auto range = [&](std::int64_t begin, std::int64_t end) {
@@ -87,7 +92,7 @@ static void for_rows(const needle::View (&views)[N], const Body& body) {
       }
     }
   };
-  parallel(total / inner * segments, total, range);
+  parallel(total / inner * segments, total * weight, range);
 }
 
 }  // namespace NEEDLE_NS

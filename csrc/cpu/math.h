@@ -1,13 +1,17 @@
-// m: the maths of the op table (core/functors.h) for V = float, double and the vectors of both. One formula serves
-// scalars and vectors, so an element's value does not depend on the loop that computes it. Errors in units of the last
-// place are listed by tests/native/elementwise_test; NaN, infinities, denormals and signed zeros follow IEEE 754.
+// m: the maths of the op table (core/functors.h) for V = float, double and the vectors of both. One
+// formula serves scalars and vectors, so an element's value does not depend on the loop that
+// computes it. NaN, infinities, denormals and signed zeros follow IEEE 754; the errors in units of
+// the last place are held to limits by tests/native/maths_test.
 //
-// exp    x = k ln2 + r, |r| <= ln2 / 2; e^r = 1 + r + r^2 q(r), scaled by 2^k in two steps (denormal results round once)
-// log    x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); s = f / (2 + f); log(1 + f) = 2 s + s^3 R(s^2)
-// tanh   e / (e + 2) with e = expm1(2 |x|), the sign put back
-// pow    float: exp(y log |x|) in double; double: the C library's, lane by lane
+//   - exp: x = k ln2 + r, |r| <= ln2 / 2; e^r = 1 + r + r^2 q(r), times 2^k in two steps, so that
+//     denormal results are rounded once
+//   - log: x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); s = f / (2 + f);
+//     log(1 + f) = 2 s + s^3 R(s^2)
+//   - tanh: e / (e + 2) with e = expm1(2 |x|), the sign put back
+//   - pow: of floats, exp2(y log2 |x|) in double; of doubles, the C library's, lane by lane
 //
-// q and R are minimax polynomials (Remez exchange in 60 digits), relative error below 2^-30 (float), 2^-59 (double).
+// q and R are minimax polynomials (Remez exchange in 60 digits); their relative errors are below
+// 2^-30 for float and 2^-59 for double.
 #pragma once
 
 #include "simd.h"
@@ -26,15 +30,18 @@ struct format;
 template <>
 struct format<float> {
   static constexpr int kMantissa = 23, kBias = 127;
-  static constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  static constexpr float kRound =
+      0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   static constexpr float kMinNormal = 0x1p-126f, kRescue = 0x1p24f;
   static constexpr int kRescueBits = 24;
   static constexpr float kLn2High = 0x1.62ep-1f;  // 12 bits: exact times any exponent
   static constexpr float kExpLow = -105.0f, kExpHigh = 89.0f, kTanhOne = 20.0f;
   static constexpr float kSqrtHalf = 0x1.6a09e6p-1f;
-  static constexpr float kExp[] = {0.50000000684270176f,   0.16666665859339087f,   0.04166629218193933f,
-                                   0.008333498405287958f,  0.0013944868296634214f, 0.00019790110825517342f};
-  static constexpr float kLog[] = {0.66666776711489613f, 0.39977496183317220f, 0.29873059679922563f};
+  static constexpr float kExp[] = {0.50000000684270176f,   0.16666665859339087f,
+                                   0.04166629218193933f,   0.008333498405287958f,
+                                   0.0013944868296634214f, 0.00019790110825517342f};
+  static constexpr float kLog[] = {0.66666776711489613f, 0.39977496183317220f,
+                                   0.29873059679922563f};
 };
 template <>
 struct format<double> {
@@ -46,11 +53,13 @@ struct format<double> {
   static constexpr double kExpLow = -747.0, kExpHigh = 710.0, kTanhOne = 44.0;
   static constexpr double kSqrtHalf = 0x1.6a09e667f3bcdp-1;
   static constexpr double kExp[] = {
-      0.50000000000000000449,    0.16666666666666683738,    0.041666666666666083274,   0.0083333333333167866884,
-      0.0013888888889119128175,  0.00019841269897011248216, 2.4801586922267100733e-05, 2.7557234222213091046e-06,
-      2.7557583914930275638e-07, 2.5112263857976277751e-08, 2.0826415825438254825e-09};
-  static constexpr double kLog[] = {0.6666666666666734891,  0.39999999999411113539, 0.28571428743259299371,
-                                    0.22222198476224612737, 0.18183569732552245155, 0.15313903309495016663,
+      0.50000000000000000449,    0.16666666666666683738,    0.041666666666666083274,
+      0.0083333333333167866884,  0.0013888888889119128175,  0.00019841269897011248216,
+      2.4801586922267100733e-05, 2.7557234222213091046e-06, 2.7557583914930275638e-07,
+      2.5112263857976277751e-08, 2.0826415825438254825e-09};
+  static constexpr double kLog[] = {0.6666666666666734891,  0.39999999999411113539,
+                                    0.28571428743259299371, 0.22222198476224612737,
+                                    0.18183569732552245155, 0.15313903309495016663,
                                     0.14797508217555186181};
 };
 
@@ -98,19 +107,31 @@ NEEDLE_INLINE V exp(V x) {
   return e * power_of_two<V>(half) * power_of_two<V>(k - half);
 }
 
+// A normal x > 0 as 2^k (1 + f). The exponent relative to sqrt(1/2), biased to stay positive, is
+// put into the mantissa of 2^kMantissa to become a number: AVX2 cannot convert 64-bit integers.
+// Unsigned, since other x may come along.
+template <class V>
+NEEDLE_INLINE V split(V x, V& k) {
+  using T = scalar_of<V>;
+  using F = format<T>;
+  using U = uint_of<V>;
+  constexpr auto bias = static_cast<uint_of<T>>(F::kBias) << F::kMantissa;
+  constexpr T two_to_mantissa = F::kRound / T(1.5);
+  const U word = (U)bits(x);
+  const U exponent = (word - (uint_of<T>)bits(F::kSqrtHalf) + bias) >> F::kMantissa;
+  k = from_bits<V>((int_of<V>)exponent | bits(two_to_mantissa)) -
+      broadcast<V>(two_to_mantissa + F::kBias);
+  return from_bits<V>((int_of<V>)(word - (exponent << F::kMantissa) + bias)) - constant<V>(1);
+}
+
 template <class V>
 NEEDLE_INLINE V log(V x) {
   using T = scalar_of<V>;
   using F = format<T>;
   const auto tiny = x < broadcast<V>(F::kMinNormal);
   const V scaled = tiny ? x * broadcast<V>(F::kRescue) : x;
-  // The exponent relative to sqrt(1/2), biased to stay positive, is put into the mantissa of 2^kMantissa to become a
-  // number: no conversion between integers and floats, which AVX2 lacks for 64 bits.
-  constexpr auto bias = static_cast<int_of<T>>(F::kBias) << F::kMantissa;
-  const int_of<V> exponent = shift_right(bits(scaled) - bits(F::kSqrtHalf) + bias, F::kMantissa);
-  const V f = from_bits<V>(bits(scaled) - (exponent << F::kMantissa) + bias) - constant<V>(1);
-  constexpr T two_to_mantissa = F::kRound / T(1.5);
-  V k = from_bits<V>(exponent | bits(two_to_mantissa)) - broadcast<V>(two_to_mantissa + F::kBias);
+  V k;
+  const V f = split(scaled, k);
   k = k - (tiny ? constant<V>(F::kRescueBits) : constant<V>(0));
   const V s = f / (f + constant<V>(2));
   const V z = s * s;
@@ -137,25 +158,46 @@ NEEDLE_INLINE V tanh(V x) {
   return from_bits<V>(bits(e / (e + constant<V>(2))) | sign);
 }
 
-// For x and y that were floats: the double result carries 20 bits more than they need.
+// For x and y that were floats, so that double has no denormals and no overflow here: exp2(y log2
+// |x|) by shorter polynomials than those above, with relative errors below 2^-34.
 template <class V>
 NEEDLE_INLINE V pow_of_floats(V x, V y) {
+  static constexpr double log2_odd[] = {2.8853900817902025532, 0.96179667320018034462,
+                                        0.57708361157079185176, 0.41167113461150252381,
+                                        0.34075936184665451361};  // in s, as in log
+  static constexpr double exp2_slope[] = {0.69314718070688206476,   0.24022651071002350679,
+                                          0.055504103599206279659,  0.0096180374061346583698,
+                                          0.001333393810918031065,  0.00015467008488982855613,
+                                          1.5195923015072859509e-05};
   const V zero = constant<V>(0), one = constant<V>(1), infinity = constant<V>(__builtin_inf());
-  const V magnitude = x < zero ? -x : x;
-  const V size = y < zero ? -y : y;
-  const V round = broadcast<V>(format<double>::kRound);
-  const V shifted = size + round;
-  const auto large = size >= constant<V>(0x1p50);  // an even integer, or infinite
-  const auto integral = large | (shifted - round == size);
-  const V parity = from_bits<V>((bits(shifted) & 1) | bits(1.0)) - one;  // not 0 where the rounded size is odd
-  const auto odd = (parity != zero) & integral & (size < constant<V>(0x1p50));
+  const V round = constant<V>(format<double>::kRound);
   const auto negative = bits(x) < 0;
-  V r = exp(y * log(magnitude));
-  r = negative & odd ? -r : r;
-  const auto outside = (x < zero) & (magnitude < infinity) & (size < infinity);
-  r = outside & (integral == 0) ? constant<V>(__builtin_nan("")) : r;
+  const V magnitude = from_bits<V>(bits(x) & ~bits(-0.0));
+  const V size = from_bits<V>(bits(y) & ~bits(-0.0));
+
+  V k;
+  const V f = split(magnitude, k);
+  const V s = f / (f + constant<V>(2));
+  V exponent = fma(s, polynomial(s * s, log2_odd), k);
+  exponent = magnitude < infinity ? exponent : magnitude;
+  exponent = y * (magnitude == zero ? -infinity : exponent);
+  const V most = constant<V>(200);  // beyond, a float is infinite or zero
+  exponent = exponent > most ? most : exponent;
+  exponent = exponent < -most ? -most : exponent;
+  const V shifted = exponent + round;
+  const V r = exponent - (shifted - round);
+  V power = fma(r, polynomial(r, exp2_slope), one) *
+            power_of_two<V>(bits(shifted) - bits(format<double>::kRound));
+
+  // x < 0 has a power for whole y only, negative for odd ones; floats from 2^24 on are even.
+  const V whole = size + round;
+  const auto integral = (whole - round == size) | (size >= constant<V>(0x1p50));
+  const auto odd = ((bits(whole) & 1) != 0) & integral & (size < constant<V>(0x1p50));
+  power = negative & odd ? -power : power;
+  const auto outside = (x < zero) & (magnitude < infinity) & (integral == 0);
+  power = outside ? constant<V>(__builtin_nan("")) : power;
   const auto unity = (y == zero) | (x == one) | ((magnitude == one) & (size == infinity));
-  return unity ? one : r;
+  return unity ? one : power;
 }
 
 NEEDLE_INLINE float pow(float a, float b) {
@@ -173,3 +215,5 @@ NEEDLE_INLINE f64v pow(f64v a, f64v b) {
 }
 
 }  // namespace NEEDLE_NS::m
+
+#include "../core/functors.h"  // the op table over these functions

@@ -1,19 +1,22 @@
 // Reductions: sum and max (core/ops.def) over any axes of a view with any strides.
 //
-// A task folds rows into one row of results, with one cascade (cascade.h) per task:
-//   contiguous kept axis     rows are its elements, or a tile of them;   (R, C) over axis 0: R rows of C
-//   contiguous reduced axis  rows are stretches of it, folded again at the end;  (R, C) over axis 1: C / n rows of n
-//   neither                  rows of one element
-// Rows shorter than a tile that follow each other in memory are taken several at a time, and folded at the end too.
-// When there are few tasks, the longest reduced axis is cut into parts, by its size alone, never by the threads.
+// A task folds rows into one row of results, with one cascade (cascade.h). Its rows are:
+//   - where the kept axis is contiguous, its elements: (R, C) over axis 0 has R rows of C
+//   - where a reduced axis is contiguous, stretches of it, n long: (R, C) over axis 1 has C / n
+//   rows
+//   - single elements where neither is
+//
+// Rows that follow each other in memory and are shorter than a tile are taken several at a time.
+// What they leave side by side is folded at the end. When there are few tasks, the longest reduced
+// axis is cut into parts, by its size alone, never by the threads.
 #include <new>
+#include <type_traits>
 
 #include "cascade.h"
 #include "decls.h"
 #include "loops.h"
 #include "math.h"
-
-#include "../core/functors.h"
+#include "reduce_plan.h"
 
 namespace NEEDLE_NS {
 
@@ -22,62 +25,6 @@ using std::int64_t;
 
 constexpr int64_t kFewTasks = 32, kMaxParts = 64, kPartElements = 32 * 1024;
 
-struct Axis {
-  int64_t size, a, dst;  // strides of the input and the output
-};
-
-struct Plan {
-  Axis kept[needle::kMaxDims + 1], reduced[needle::kMaxDims];
-  int n_kept = 0, n_reduced = 0;
-  int64_t outputs = 1, inputs = 1;  // elements of the output, elements that go into each
-};
-
-// Falling strides of the input (0 first), and axes that are walked as one merged.
-static int merge(Axis* axes, int n) {
-  const auto weight = [](const Axis& x) { return static_cast<std::uint64_t>(x.a < 0 ? -x.a : x.a) - 1; };
-  for (int i = 1; i < n; ++i) {
-    for (int j = i; j > 0 && weight(axes[j - 1]) < weight(axes[j]); --j) {
-      const Axis swapped = axes[j];
-      axes[j] = axes[j - 1];
-      axes[j - 1] = swapped;
-    }
-  }
-  int out = 0;
-  for (int i = 0; i < n; ++i) {
-    const Axis& x = axes[i];
-    if (out > 0 && axes[out - 1].a == x.a * x.size && axes[out - 1].dst == x.dst * x.size) {
-      axes[out - 1] = {axes[out - 1].size * x.size, x.a, x.dst};
-    } else {
-      axes[out++] = x;
-    }
-  }
-  return out;
-}
-
-template <class T>
-static Plan make_plan(const View& dst, const View& a, const T*& data) {
-  Plan plan;
-  for (int d = 0; d < a.ndim; ++d) {
-    if (a.shape[d] == 1) continue;
-    if (dst.shape[d] != 1) {
-      plan.kept[plan.n_kept++] = {a.shape[d], a.strides[d], dst.strides[d]};
-      plan.outputs *= a.shape[d];
-      continue;
-    }
-    int64_t stride = a.strides[d];
-    if (stride < 0) {  // the order of a reduction is ours
-      data += stride * (a.shape[d] - 1);
-      stride = -stride;
-    }
-    plan.reduced[plan.n_reduced++] = {a.shape[d], stride, 0};
-    plan.inputs *= a.shape[d];
-  }
-  plan.n_kept = merge(plan.kept, plan.n_kept);
-  plan.n_reduced = merge(plan.reduced, plan.n_reduced);
-  if (plan.n_reduced == 0) plan.reduced[plan.n_reduced++] = {1, 0, 0};  // every plan has rows
-  return plan;
-}
-
 // One row of results: `width` of them, dst_step apart, from rows of width * fold elements.
 struct Tile {
   int64_t width, dst_step, fold;
@@ -85,14 +32,13 @@ struct Tile {
 
 constexpr int kMaxVectors = 8;  // of a row
 
-// Pushes the rows along `run` for every index of the reduced axes before it.
+// Pushes every row: those along the last reduced axis, for every index of the axes before it.
 template <class F, class T, int N>
-static void push_all(const Axis* outer, int n_outer, const Axis& run, const T* p, const Tile& tile,
-                     Cascade<F, T, N>& sum) {
-  if (n_outer > 0) {
-    for (int64_t i = 0; i < outer->size; ++i, p += outer->a) {
-      push_all(outer + 1, n_outer - 1, run, p, tile, sum);
-    }
+static void push_all(const Plan& plan, const Tile& tile, const T* p, Cascade<F, T, N>& sum,
+                     int axis = 0) {
+  const Axis& run = plan.reduced[axis];
+  if (axis < plan.n_reduced - 1) {
+    for (int64_t i = 0; i < run.size; ++i) push_all(plan, tile, p + i * run.a, sum, axis + 1);
     return;
   }
   const int64_t rows = run.size / tile.fold, rest = run.size % tile.fold;
@@ -100,46 +46,91 @@ static void push_all(const Axis* outer, int n_outer, const Axis& run, const T* p
   if (rest > 0) sum.push_short(p + rows * run.a * tile.fold, rest * tile.width);
 }
 
-// Folds n values (numbers or vectors), step apart, into the first, by halves.
-template <class F, class V>
-static void fold(V* values, int64_t n, int64_t step) {
+// Folds n groups of `width` values into the first, by halves.
+template <class F, class T>
+static void fold(T* row, int64_t n, int64_t width) {
   while (n > 1) {
     const int64_t half = n / 2, kept = n - half;
-    for (int64_t i = 0; i < half * step; ++i) values[i] = F::combine(values[i], values[kept * step + i]);
+    for (int64_t i = 0; i < half * width; ++i) {
+      row[i] = F::combine(row[i], row[kept * width + i]);
+    }
     n = kept;
   }
 }
 
+template <class F, class V, int N, int Count = N>
+NEEDLE_INLINE V fold_vectors(V (&v)[N]) {
+  constexpr int half = Count / 2;
+  for (int i = 0; i < half; ++i) v[i] = F::combine(v[i], v[Count - half + i]);
+  if constexpr (Count > 1) fold_vectors<F, V, N, Count - half>(v);
+  return v[0];
+}
+
+// Where the input and the result of an index into the first `outer` kept axes begin.
+template <class T>
+static void locate(const Plan& plan, int outer, int64_t index, const T*& a, T*& dst) {
+  for (int d = outer - 1; d >= 0; --d) {
+    a += index % plan.kept[d].size * plan.kept[d].a;
+    dst += index % plan.kept[d].size * plan.kept[d].dst;
+    index /= plan.kept[d].size;
+  }
+}
+
+// A row of results.
 template <class F, class T, int N>
 static void reduce_tile(const Plan& plan, const Tile& tile, const T* a, T* dst) {
-  const int outer = plan.n_reduced - 1;
   Cascade<F, T, N> sum;
-  push_all(plan.reduced, outer, plan.reduced[outer], a, tile, sum);
+  push_all(plan, tile, a, sum);
   vec<T> result[N];
   sum.finish(result);
   alignas(kVectorBytes) T row[N * lanes<T>];
-  if (tile.width == 1) {  // every lane counts: those beyond the row hold the identity
-    fold<F>(result, N, 1);
-    store(row, result[0]);
-    fold<F>(row, lanes<T>, 1);
-  } else {
-    for (int k = 0; k < N; ++k) store(row + k * lanes<T>, result[k]);
-    fold<F>(row, tile.fold, tile.width);
-  }
+  for (int k = 0; k < N; ++k) store(row + k * lanes<T>, result[k]);
+  fold<F>(row, tile.fold, tile.width);
   for (int64_t i = 0; i < tile.width; ++i) dst[i * tile.dst_step] = row[i];
 }
 
-// With as many vectors as hold a row.
-template <class F, class T, int N = kMaxVectors>
-static void reduce_tile_of(int64_t vectors, const Plan& plan, const Tile& tile, const T* a, T* dst) {
-  if (vectors == N) return reduce_tile<F, T, N>(plan, tile, a, dst);
-  if constexpr (N > 1) reduce_tile_of<F, T, N - 1>(vectors, plan, tile, a, dst);
+// Up to lanes<T> results from index `first` on, each from rows of `tile.fold` elements. Every lane
+// of a folded vector counts (those beyond a row hold the identity), and the vectors of all results
+// are folded at once: of two vectors' lanes, taken in turn, the lower and the upper half.
+template <class F, class T, int N>
+static void reduce_group(const Plan& plan, const Tile& tile, int64_t first, const T* a, T* dst) {
+  constexpr int n = lanes<T>;
+  const int64_t left = plan.outputs - first;
+  vec<T> sums[n];
+  T* to[n];
+  for (int r = 0; r < n; ++r) {
+    sums[r] = Cascade<F, T, N>::identity();
+    if (r >= left) continue;
+    const T* from = a;
+    to[r] = dst;
+    locate(plan, plan.n_kept, first + r, from, to[r]);
+    Cascade<F, T, N> sum;
+    push_all(plan, tile, from, sum);
+    vec<T> result[N];
+    sum.finish(result);
+    sums[r] = fold_vectors<F>(result);
+  }
+  for (int half = n / 2; half > 0; half /= 2) {
+    for (int r = 0; r < half; ++r) {
+      sums[r] = F::combine(interleave_low(sums[r], sums[r + half]),
+                           interleave_high(sums[r], sums[r + half]));
+    }
+  }
+  for (int r = 0; r < n && r < left; ++r) *to[r] = sums[0][r];
+}
+
+// Calls body with the number of vectors as a constant.
+template <int N = kMaxVectors, class Body>
+static void with_vectors(int64_t vectors, const Body& body) {
+  if (vectors == N) return body(std::integral_constant<int, N>{});
+  if constexpr (N > 1) with_vectors<N - 1>(vectors, body);
 }
 
 template <class F, class T>
 static void execute(const Plan& plan, const T* a, T* dst);
 
-// Cuts reduced axis d into `parts` of equal length and what remains; their results are reduced in turn.
+// Cuts reduced axis d into `parts` of equal length and what remains; their results are reduced in
+// turn.
 template <class F, class T>
 static void execute_parts(const Plan& plan, int d, int64_t parts, const T* a, T* dst) {
   const Axis cut = plan.reduced[d];
@@ -174,7 +165,8 @@ static void execute_parts(const Plan& plan, int d, int64_t parts, const T* a, T*
   last.inputs = plan.inputs / cut.size * rest;
   join.inputs = join.reduced[0].size;
 
-  auto* partial = static_cast<T*>(::operator new(static_cast<std::size_t>(join.inputs * plan.outputs) * sizeof(T)));
+  auto* partial = static_cast<T*>(
+      ::operator new(static_cast<std::size_t>(join.inputs * plan.outputs) * sizeof(T)));
   execute<F>(first, a, partial);
   if (rest > 0) execute<F>(last, a + parts * length * cut.a, partial + parts * plan.outputs);
   execute<F>(join, static_cast<const T*>(partial), dst);
@@ -192,10 +184,12 @@ static void execute(const Plan& plan, const T* a, T* dst) {
   if (run.a == column.size && run.size > 1) {
     tile.fold = max_columns / tile.width < run.size ? max_columns / tile.width : run.size;
   }
+  const bool grouped = column.size == 1;  // several results a task, not part of a row of them
   const int64_t tiles = (column.size + tile.width - 1) / tile.width;
-  const int64_t tasks = plan.outputs / column.size * tiles;
+  const int64_t tasks =
+      grouped ? (plan.outputs + lanes<T> - 1) / lanes<T> : plan.outputs / column.size * tiles;
 
-  const int64_t parts = plan.inputs * tile.width / kPartElements;
+  const int64_t parts = plan.inputs * (grouped ? lanes<T> : tile.width) / kPartElements;
   if (tasks < kFewTasks && parts > 1) {
     int longest = 0;
     for (int d = 1; d < plan.n_reduced; ++d) {
@@ -206,18 +200,19 @@ static void execute(const Plan& plan, const T* a, T* dst) {
   }
   parallel(tasks, plan.outputs * plan.inputs, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t first = task % tiles * tile.width;
-      const T* from = a + first;
-      T* to = dst + first * column.dst;
-      int64_t index = task / tiles;
-      for (int d = outer - 1; d >= 0; --d) {
-        from += index % plan.kept[d].size * plan.kept[d].a;
-        to += index % plan.kept[d].size * plan.kept[d].dst;
-        index /= plan.kept[d].size;
+      if (grouped) {
+        with_vectors((tile.fold + lanes<T> - 1) / lanes<T>,
+                     [&](auto n) { reduce_group<F, T, n>(plan, tile, task * lanes<T>, a, dst); });
+        continue;
       }
       Tile mine = tile;
+      const int64_t first = task % tiles * tile.width;
       if (column.size - first < mine.width) mine.width = column.size - first;
-      reduce_tile_of<F, T>((mine.width * mine.fold + lanes<T> - 1) / lanes<T>, plan, mine, from, to);
+      const T* from = a + first;
+      T* to = dst + first * column.dst;
+      locate(plan, outer, task / tiles, from, to);
+      with_vectors((mine.width * mine.fold + lanes<T> - 1) / lanes<T>,
+                   [&](auto n) { reduce_tile<F, T, n>(plan, mine, from, to); });
     }
   });
 }

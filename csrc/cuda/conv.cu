@@ -36,7 +36,7 @@ __device__ __forceinline__ void each_group(const Geometry<I>& g, I columns, F pr
 }
 
 template <class T, class I>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, 1)
     conv2d_kernel(T* y, const T* x, const T* w, Geometry<I> g) {
   const std::int64_t pitch = std::int64_t{g.filters} * g.groups;
   each_group(g, g.filters, [&](I group, I first_m, I first_n) {
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kGemmThreads)
 }
 
 template <class T, class I>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, 1)
     conv2d_grad_input_kernel(T* dx, const T* dy, const T* w, Geometry<I> g) {
   each_group(g, g.channels, [&](I group, I first_m, I first_n) {
     const SeenBy<T, I> left{g, dy + group * g.filters};
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kGemmThreads)
 }
 
 template <class T, class I>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, 1)
     conv2d_grad_weight_kernel(T* dw, const T* x, const T* dy, Geometry<I> g) {
   const std::int64_t pitch = std::int64_t{g.filters} * g.groups;
   each_group(g, g.filters, [&](I group, I first_m, I first_n) {

@@ -10,6 +10,7 @@
 namespace NEEDLE_NS {
 
 constexpr int kMapThreads = 256;
+constexpr int kMapBlocks = 4;  // per multiprocessor at least: up to 64 registers, which no formula exceeds
 
 template <class T>
 struct alignas(16) Pack {
@@ -37,7 +38,7 @@ __device__ auto call(const F& f, const Get& get) {
 }
 
 template <class F, class T, class A, int N>
-__global__ void __launch_bounds__(kMapThreads)
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
     map_contiguous(F f, std::int64_t n, T* __restrict__ dst, Inputs<A, N> in) {
   const std::int64_t first =
       (std::int64_t{blockIdx.x} * kMapThreads + threadIdx.x) * Pack<T>::size;
@@ -57,8 +58,8 @@ __global__ void __launch_bounds__(kMapThreads)
 }
 
 template <class F, class T, class A, int N>
-__global__ void __launch_bounds__(kMapThreads)
-    map_strided(F f, std::uint32_t n, Nest<1 + N, std::uint32_t> nest, T* __restrict__ dst,
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks)
+    map_strided(F f, std::uint32_t n, const __grid_constant__ Nest<1 + N, std::uint32_t> nest, T* __restrict__ dst,
                 Inputs<A, N> in) {
   const std::uint32_t i = blockIdx.x * kMapThreads + threadIdx.x;
   if (i >= n) return;

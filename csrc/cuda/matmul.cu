@@ -32,7 +32,7 @@ struct Matrix {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, 1)
     matmul_kernel(Matrix<T> dst, Strided<T> a, Strided<T> b, std::int64_t depth,
                   Nest<3, std::int64_t> batch, std::int64_t products) {
   const std::int64_t tiles = (b.lanes() + kTile - 1) / kTile;

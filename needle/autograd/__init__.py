@@ -238,8 +238,10 @@ class Tensor(Value):
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes."""
-        data = self.cached_data
-        return (self.realize_cached_data() if data is None else data).shape  # type: ignore[no-any-return]
+        try:
+            return self.cached_data.shape  # type: ignore[no-any-return]
+        except AttributeError:  # lazy
+            return self.realize_cached_data().shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:

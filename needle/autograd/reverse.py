@@ -61,12 +61,14 @@ def run_backward(output: Tensor, out_grad: Tensor) -> None:
             if not x.requires_grad:
                 continue
             held = cotangents.get(x)
-            if isinstance(x, Tensor):
-                if not _fits(contribution, x):
-                    raise _misfit(op, contribution, x)
-                cotangents[x] = contribution if held is None else held + contribution
+            try:
+                plain = contribution.cached_data.shape == x.cached_data.shape
+            except AttributeError:  # a TensorTuple, a lazy value, or a gradient that is no Tensor
+                plain = False
+            if not plain:
+                cotangents[x] = _add_unusual(op, held, contribution, x)
             else:
-                cotangents[x] = _add_to_tuple(op, held, contribution, x)
+                cotangents[x] = contribution if held is None else held + contribution
             left = uses[x] - 1
             if left:
                 uses[x] = left
@@ -107,24 +109,22 @@ def check_out_grad(given: NDArray, expected: NDArray) -> None:
             )
 
 
-def _fits(cotangent: Any, x: Tensor) -> bool:
-    if not isinstance(cotangent, Tensor):
-        return False
-    given, expected = cotangent.cached_data, x.cached_data
-    # Lazy values are checked by the ops that they meet, when they are computed.
-    return given is None or expected is None or given.shape == expected.shape
-
-
-def _misfit(op: Op, cotangent: Any, x: Tensor) -> Exception:
-    if not isinstance(cotangent, Tensor):
-        return TypeError(
+def _add_unusual(op: Op, held: Cotangent, contribution: Any, x: Value) -> Cotangent:
+    """The cotangent of x after one more contribution, where shapes cannot be compared or differ."""
+    if isinstance(x, TensorTuple):
+        return _add_to_tuple(op, held, contribution, x)
+    if not isinstance(contribution, Tensor):
+        raise TypeError(
             f"[{op}] gradient gives a Tensor for every input that requires grad, "
-            f"got type={type(cotangent).__name__}"
+            f"got type={type(contribution).__name__}"
         )
-    return ValueError(
-        f"[{op}] gradient gives cotangents of the inputs' shapes, "
-        f"got shape={cotangent.shape}, expected={x.shape}"
-    )
+    given, expected = contribution.realize_cached_data(), x.realize_cached_data()
+    if given.shape != expected.shape:
+        raise ValueError(
+            f"[{op}] gradient gives cotangents of the inputs' shapes, "
+            f"got shape={given.shape}, expected={expected.shape}"
+        )
+    return contribution if held is None else held + contribution
 
 
 def _add_to_tuple(op: Op, held: Cotangent, contribution: Any, x: TensorTuple) -> Cotangent:

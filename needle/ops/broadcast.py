@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from operator import index
+from typing import SupportsIndex, TypeAlias
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
@@ -21,7 +22,8 @@ def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
     """
     if axes is None:
         return tuple(range(ndim))
-    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    many = (axes,) if isinstance(axes, SupportsIndex) else axes
+    given = tuple(index(axis) for axis in many)
     for axis in given:
         if not -ndim <= axis < ndim:
             raise IndexError(f"[{op}] axis lies in [-ndim, ndim), got axis={axis}, ndim={ndim}")

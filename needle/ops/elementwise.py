@@ -42,9 +42,12 @@ class EWiseAdd(TensorOp):
     def compute(self, a: NDArray, b: NDArray) -> NDArray:
         return a + b
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = node.inputs
-        return sum_to_shape(out_grad, a.shape), sum_to_shape(out_grad, b.shape)
+        return (
+            sum_to_shape(out_grad, a.shape) if a.requires_grad else None,
+            sum_to_shape(out_grad, b.shape) if b.requires_grad else None,
+        )
 
 
 class EWiseMul(TensorOp):

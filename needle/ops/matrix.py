@@ -39,7 +39,7 @@ class MatMul(TensorOp):
         if a.requires_grad:
             da = _back(matmul(g, transpose(column)), row, a)
         if b.requires_grad:
-            if column.ndim == 2 and g.ndim > 2 and g.ndim == row.ndim:
+            if column.ndim == 2 and g.ndim > 2:
                 # One product over all rows, instead of one for each matrix and their sum.
                 rows = math.prod(g.shape[:-1])
                 row, g = (reshape(t, (rows, t.shape[-1])) for t in (row, g))

@@ -1,5 +1,5 @@
-// unary, binary and binary_scalar of every instruction set: values against scalar formulas written here, every layout
-// against the compact one bit by bit, and independence of the number of threads.
+// unary, binary and binary_scalar of every instruction set: values against scalar formulas written
+// here, every layout against the compact one bit by bit, and independence of the number of threads.
 #include <omp.h>
 
 #include <cmath>
@@ -13,7 +13,8 @@ using needle::UnaryOp;
 
 namespace {
 
-constexpr int kUnary = static_cast<int>(UnaryOp::count), kBinary = static_cast<int>(BinaryOp::count);
+constexpr int kUnary = static_cast<int>(UnaryOp::count),
+              kBinary = static_cast<int>(BinaryOp::count);
 
 template <class T>
 T expected(BinaryOp op, T a, T b) {
@@ -47,7 +48,8 @@ T expected(BinaryOp op, T a, T b) {
 
 template <class T>
 T special(std::int64_t i) {
-  static const double values[] = {0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-40, -1e-40, 1e-310, 3e38, -3e38, INFINITY, -INFINITY, NAN, 1e300, 7.0};
+  static const double values[] = {0.0,    -0.0, 1.0,   -1.0,     0.5,       -2.5, 1e-40, -1e-40,
+                                  1e-310, 3e38, -3e38, INFINITY, -INFINITY, NAN,  1e300, 7.0};
   return static_cast<T>(values[i % 16]);
 }
 
@@ -72,7 +74,8 @@ void values(const CpuKernels& kernels) {
         kernels.binary_scalar(binary, out.view, a.view, static_cast<double>(s), reversed);
         for (std::int64_t i = 0; i < a.size(); ++i) {
           const T x = a.get<T>(i);
-          CHECK(same_value(out.get<T>(i), reversed ? expected(binary, s, x) : expected(binary, x, s)));
+          CHECK(same_value(out.get<T>(i),
+                           reversed ? expected(binary, s, x) : expected(binary, x, s)));
         }
       }
     }
@@ -101,7 +104,8 @@ void gather(const Array& from, Array& to) {
 template <class T>
 void expect_same(Array& out, const Array& reference) {
   bool same = true;
-  for (std::int64_t i = 0; i < out.size(); ++i) same = same && same_bits(out.get<T>(i), reference.get<T>(i));
+  for (std::int64_t i = 0; i < out.size(); ++i)
+    same = same && same_bits(out.get<T>(i), reference.get<T>(i));
   CHECK(same);
   CHECK(out.surroundings_untouched());
 }
@@ -139,11 +143,13 @@ void layouts(const CpuKernels& kernels) {
   expect_same<T>(out, reference);
 }
 
-// Large enough for several threads and, compact, for stores past the caches; an odd number of rows and columns.
+// Large enough for several threads and, compact, for stores past the caches; an odd number of rows
+// and columns.
 template <class T>
 void threads(const CpuKernels& kernels) {
   const Shape shape = {1031, 2111};
-  Array a(dtype_of<T>, shape), b(dtype_of<T>, shape), one(dtype_of<T>, shape), many(dtype_of<T>, shape);
+  Array a(dtype_of<T>, shape), b(dtype_of<T>, shape), one(dtype_of<T>, shape),
+      many(dtype_of<T>, shape);
   for (std::int64_t i = 0; i < a.size(); ++i) {
     a.set(i, static_cast<T>(i % 1013) / T(100));
     b.set(i, static_cast<T>(i % 509) / T(-50));
@@ -165,10 +171,12 @@ void threads(const CpuKernels& kernels) {
     check([&](const View& out) { kernels.unary(UnaryOp::tanh, out, with); });
     check([&](const View& out) { kernels.binary(BinaryOp::power, out, from, with); });
     check([&](const View& out) { kernels.binary(BinaryOp::divide, out, from, with); });
-    check([&](const View& out) { kernels.binary_scalar(BinaryOp::subtract, out, with, 0.25, true); });
+    check(
+        [&](const View& out) { kernels.binary_scalar(BinaryOp::subtract, out, with, 0.25, true); });
     omp_set_num_threads(before);
   }
-  // Stores past the caches give the bits of ordinary ones; so does an output that is not aligned for them.
+  // Stores past the caches give the bits of ordinary ones; so does an output that is not aligned
+  // for them.
   Array shifted(dtype_of<T>, {count(shape) + 3});
   View whole = a.view, moved = shifted.view;
   whole.ndim = moved.ndim = 1;
@@ -183,7 +191,8 @@ void threads(const CpuKernels& kernels) {
     part.shape[0] = out.shape[0] = std::min<std::int64_t>(5000, a.size() - begin);
     out.strides[0] = 1;
     kernels.unary(UnaryOp::exp, out, part);
-    CHECK(std::memcmp(out.data, static_cast<T*>(moved.data) + begin, static_cast<std::size_t>(part.shape[0]) * sizeof(T)) == 0);
+    CHECK(std::memcmp(out.data, static_cast<T*>(moved.data) + begin,
+                      static_cast<std::size_t>(part.shape[0]) * sizeof(T)) == 0);
   }
 }
 

@@ -36,7 +36,8 @@ inline constexpr DType dtype_of<double> = DType::float64;
 
 using Shape = std::vector<std::int64_t>;
 
-// strided: permuted axes, gaps, negative strides and an offset, by chance; broadcast: zero strides too.
+// strided: permuted axes, gaps, negative strides and an offset, by chance; broadcast: zero strides
+// too.
 enum class Layout { compact, strided, broadcast };
 
 inline bool one_in(std::int64_t n) { return draw(1, n) == 1; }
@@ -53,7 +54,7 @@ struct Array {
   View view;
   Shape positions;  // of the elements in row-major order, in elements from the start of bytes
 
-    Array(DType dtype, const Shape& shape, Layout layout = Layout::compact) {
+  Array(DType dtype, const Shape& shape, Layout layout = Layout::compact) {
     const int n = static_cast<int>(shape.size());
     const bool any = layout != Layout::compact;
     view.dtype = dtype;
@@ -126,7 +127,8 @@ struct Array {
 };
 
 inline Shape random_shape(std::int64_t largest = 3000) {
-  static constexpr std::int64_t sizes[] = {1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 259, 300};
+  static constexpr std::int64_t sizes[] = {1,  1,  2,  3,  4,  5,  7,   8,   9,  15,
+                                           16, 17, 31, 33, 64, 65, 100, 259, 300};
   Shape shape(static_cast<std::size_t>(draw(0, 4)));
   do {
     for (std::int64_t& s : shape) s = sizes[draw(0, std::size(sizes) - 1)];

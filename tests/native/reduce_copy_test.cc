@@ -1,5 +1,5 @@
-// reduce, copy and fill of every instruction set: exact values in every layout and over any axes, rounding errors of
-// long sums, NaN, and independence of the number of threads.
+// reduce, copy and fill of every instruction set: exact values in every layout and over any axes,
+// rounding errors of long sums, NaN, and independence of the number of threads.
 #include <omp.h>
 
 #include <cmath>
@@ -38,12 +38,14 @@ void reduce_layouts(const CpuKernels& kernels, const Shape& shape) {
       max(dtype_of<T>, out_shape, Layout::strided);
   for (std::int64_t i = 0; i < a.size(); ++i) a.set(i, static_cast<T>(draw(-9, 9)));
   if (a.size() > 0 && one_in(3)) a.set(draw(0, a.size() - 1), static_cast<T>(NAN));
-  std::vector<T> sums(sum.positions.size(), T(0)), largest(sum.positions.size(), -static_cast<T>(INFINITY));
+  std::vector<T> sums(sum.positions.size(), T(0)),
+      largest(sum.positions.size(), -static_cast<T>(INFINITY));
   for (std::int64_t i = 0; i < a.size(); ++i) {
     const auto o = static_cast<std::size_t>(target(i, shape, reduced));
     const T x = a.get<T>(i);
     sums[o] += x;
-    largest[o] = std::isnan(largest[o]) || std::isnan(x) ? static_cast<T>(NAN) : std::max(largest[o], x);
+    largest[o] =
+        std::isnan(largest[o]) || std::isnan(x) ? static_cast<T>(NAN) : std::max(largest[o], x);
   }
   kernels.reduce(ReduceOp::sum, sum.view, a.view);
   kernels.reduce(ReduceOp::max, max.view, a.view);
@@ -51,7 +53,8 @@ void reduce_layouts(const CpuKernels& kernels, const Shape& shape) {
   for (std::int64_t o = 0; o < sum.size(); ++o) {
     const auto k = static_cast<std::size_t>(o);
     same = same && (sum.get<T>(o) == sums[k] || (std::isnan(sums[k]) && std::isnan(sum.get<T>(o))));
-    same = same && (max.get<T>(o) == largest[k] || (std::isnan(largest[k]) && std::isnan(max.get<T>(o))));
+    same = same &&
+           (max.get<T>(o) == largest[k] || (std::isnan(largest[k]) && std::isnan(max.get<T>(o))));
   }
   CHECK(same);
   CHECK(sum.surroundings_untouched() && max.surroundings_untouched());
@@ -61,8 +64,10 @@ void reduce_layouts(const CpuKernels& kernels, const Shape& shape) {
 template <class T>
 void reduce_rounding(const CpuKernels& kernels, std::int64_t rows, std::int64_t columns) {
   Array a(dtype_of<T>, {rows, columns});
-  for (std::int64_t i = 0; i < a.size(); ++i) a.set(i, static_cast<T>(draw(1, 1 << 20)) / T(1 << 20));
-  for (const auto& [keep_rows, keep_columns] : {std::pair{false, false}, {false, true}, {true, false}}) {
+  for (std::int64_t i = 0; i < a.size(); ++i)
+    a.set(i, static_cast<T>(draw(1, 1 << 20)) / T(1 << 20));
+  for (const auto& [keep_rows, keep_columns] :
+       {std::pair{false, false}, {false, true}, {true, false}}) {
     const Shape shape = {keep_rows ? rows : 1, keep_columns ? columns : 1};
     Array out(dtype_of<T>, shape), again(dtype_of<T>, shape);
     kernels.reduce(ReduceOp::sum, out.view, a.view);
@@ -75,10 +80,12 @@ void reduce_rounding(const CpuKernels& kernels, std::int64_t rows, std::int64_t 
     omp_set_num_threads(before);
     std::vector<long double> exact(out.positions.size(), 0);
     for (std::int64_t i = 0; i < a.size(); ++i) {
-      exact[static_cast<std::size_t>(target(i, {rows, columns}, {!keep_rows, !keep_columns}))] += a.get<T>(i);
+      exact[static_cast<std::size_t>(target(i, {rows, columns}, {!keep_rows, !keep_columns}))] +=
+          a.get<T>(i);
     }
     const double terms = static_cast<double>(a.size()) / static_cast<double>(out.size());
-    const double allowed = (16 + std::log2(terms)) * 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
+    const double allowed =
+        (16 + std::log2(terms)) * 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
     double worst = 0;
     for (std::int64_t o = 0; o < out.size(); ++o) {
       const long double e = exact[static_cast<std::size_t>(o)];
@@ -101,7 +108,10 @@ constexpr DType kDTypes[] = {DType::float32, DType::float64, DType::int32,   DTy
 std::uint64_t raw(const Array& a, std::int64_t i) {
   std::uint64_t value = 0;
   const std::size_t item = needle::itemsize(a.view.dtype);
-  std::memcpy(&value, a.bytes.data() + static_cast<std::size_t>(a.positions[static_cast<std::size_t>(i)]) * item, item);
+  std::memcpy(
+      &value,
+      a.bytes.data() + static_cast<std::size_t>(a.positions[static_cast<std::size_t>(i)]) * item,
+      item);
   return value;
 }
 
@@ -136,15 +146,18 @@ void copy_layouts(const CpuKernels& kernels, DType to, DType from, const Shape& 
 }
 
 void fill_layouts(const CpuKernels& kernels, DType dtype) {
-  const needle::Scalar scalars[] = {{0, (std::int64_t{1} << 40) + 1, true}, {0, -3, true}, {-0.0, 0, false}, {2.75, 0, false}};
+  const needle::Scalar scalars[] = {
+      {0, (std::int64_t{1} << 40) + 1, true}, {0, -3, true}, {-0.0, 0, false}, {2.75, 0, false}};
   for (const needle::Scalar& s : scalars) {
     Array out(dtype, random_shape(), Layout::strided);
     kernels.fill(out.view, s);
     needle::visit_dtype(dtype, [&](auto zero) {
       using T = decltype(zero);
-      const T expected = s.integral ? needle::Convert<T>::from(s.integer) : needle::Convert<T>::from(s.real);
+      const T expected =
+          s.integral ? needle::Convert<T>::from(s.integer) : needle::Convert<T>::from(s.real);
       bool same = true;
-      for (std::int64_t i = 0; i < out.size(); ++i) same = same && same_bits(out.get<T>(i), expected);
+      for (std::int64_t i = 0; i < out.size(); ++i)
+        same = same && same_bits(out.get<T>(i), expected);
       CHECK(same);
     });
     CHECK(out.surroundings_untouched());
@@ -163,7 +176,8 @@ void copy_large(const CpuKernels& kernels) {
     std::swap(from.strides[0], from.strides[1]);
     kernels.copy(turned.view, from);
     bool same = true;
-    for (std::int64_t i = 0; i < a.size(); ++i) same = same && raw(turned, i % 1403 * 1501 + i / 1403) == raw(a, i);
+    for (std::int64_t i = 0; i < a.size(); ++i)
+      same = same && raw(turned, i % 1403 * 1501 + i / 1403) == raw(a, i);
     CHECK(same);
   }
 }
@@ -176,7 +190,8 @@ int main() {
       reduce_layouts<float>(*kernels, random_shape());
       reduce_layouts<double>(*kernels, random_shape());
     }
-    for (const Shape& shape : {Shape{400000}, {3, 130001}, {130001, 3}, {1000, 7, 60}, {70000, 8}, {2, 300, 700}}) {
+    for (const Shape& shape :
+         {Shape{400000}, {3, 130001}, {130001, 3}, {1000, 7, 60}, {70000, 8}, {2, 300, 700}}) {
       for (int i = 0; i < 4; ++i) reduce_layouts<float>(*kernels, shape);
     }
     reduce_rounding<float>(*kernels, 700, 900);
@@ -184,7 +199,8 @@ int main() {
     reduce_rounding<float>(*kernels, 3, 300001);
     reduce_rounding<float>(*kernels, 300001, 3);
     empty(*kernels);
-    for (int i = 0; i < 400; ++i) copy_layouts(*kernels, kDTypes[i % 7], kDTypes[i % 7], random_shape());
+    for (int i = 0; i < 400; ++i)
+      copy_layouts(*kernels, kDTypes[i % 7], kDTypes[i % 7], random_shape());
     for (const DType to : kDTypes) {
       for (const DType from : kDTypes) {
         for (int i = 0; i < 6; ++i) copy_layouts(*kernels, to, from, random_shape());

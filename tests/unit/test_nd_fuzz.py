@@ -33,7 +33,9 @@ def step(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[str, Any]:
         size = math.prod(shape)
         fitting = [(size,), (-1,), (1, size), (size, 1, 1)]
         fitting += [(size // n, n) for n in range(1, 5) if size % n == 0]
-        return kind, draw(st.sampled_from(fitting) | st.lists(st.integers(-1, 5), max_size=3).map(tuple))
+        return kind, draw(
+            st.sampled_from(fitting) | st.lists(st.integers(-1, 5), max_size=3).map(tuple)
+        )
     if kind == "flip":
         return kind, tuple(draw(st.lists(small, max_size=2)))
     grown = tuple(draw(st.integers(0, 3)) if n == 1 else n for n in shape)

@@ -28,7 +28,9 @@ def row(expression: Callable[..., Any]) -> Row:
 
 
 def test_ulp_is_the_spacing_of_float32() -> None:
-    x = np.concatenate([rng().standard_normal(1000) * np.exp2(rng(1).uniform(-149, 127, 1000)), [0.0]])
+    x = np.concatenate(
+        [rng().standard_normal(1000) * np.exp2(rng(1).uniform(-149, 127, 1000)), [0.0]]
+    )
     x32 = np.abs(x.astype(np.float32))
     assert np.array_equal(budget.ulp(F32, x32), np.spacing(x32).astype(np.float64))
 
@@ -38,12 +40,14 @@ def test_ulp_is_the_spacing_of_float64() -> None:
     assert np.array_equal(budget.ulp(F64, x), np.spacing(x))
 
 
-# --- each rule: operands off by no more than their errors, the result rounded once, in rational arithmetic
+# --- each rule: operands off by no more than their errors, rounded once, in rational arithmetic
 
 
 def perturbed(a: np.ndarray, e: np.ndarray, seed: int) -> list[Fraction]:
     share = rng(seed).choice([-1.0, 1.0], a.shape)
-    return [Fraction(float(v)) + Fraction(float(s * d)) for v, d, s in zip(a, e, share, strict=True)]
+    return [
+        Fraction(float(v)) + Fraction(float(s * d)) for v, d, s in zip(a, e, share, strict=True)
+    ]
 
 
 def rounded(x: Fraction, p: int) -> Fraction:
@@ -73,7 +77,9 @@ def test_rules_hold_in_rational_arithmetic(rule: Any, operation: Any, share: flo
     bound = rule(F32, operation(a, b), a, ea, b, eb)
     for i, (p, q) in enumerate(zip(perturbed(a, ea, 3), perturbed(b, eb, 4), strict=True)):
         exact = operation(Fraction(a[i]), Fraction(b[i]))
-        assert abs(rounded(operation(p, q), 24) - exact) <= Fraction(float(bound[i])) * (1 + Fraction(1, 2**28))
+        assert abs(rounded(operation(p, q), 24) - exact) <= Fraction(float(bound[i])) * (
+            1 + Fraction(1, 2**28)
+        )
 
 
 @pytest.mark.parametrize(("name", "low"), [("exp", -5.0), ("log", 0.01), ("tanh", -5.0)])
@@ -82,7 +88,9 @@ def test_elementary_rules_propagate_errors(name: str, low: float) -> None:
     a = rng().uniform(low, 5.0, 200)
     e = np.abs(a) * np.exp2(rng(1).uniform(-40, -2, 200))
     y = getattr(np, name)(a)
-    quiet = budget.Format("test", 53, -1022, np.inf, dict.fromkeys(["exp", "log", "tanh", "pow"], 0.0))
+    quiet = budget.Format(
+        "test", 53, -1022, np.inf, dict.fromkeys(["exp", "log", "tanh", "pow"], 0.0)
+    )
     bound = getattr(budget, name)(quiet, y, a, e)
     function = getattr(mpmath, name)
     for x, d, b in zip(a, e, bound, strict=True):
@@ -160,7 +168,9 @@ def test_no_correct_sum_alarms(order: Any, kind: str) -> None:
             assert verdict.ok, (n, seed, verdict)
 
 
-def test_a_sequential_sum_of_a_million_tenths_is_wrong_by_a_percent_and_correct_all_the_same() -> None:
+def test_a_sequential_sum_of_a_million_tenths_is_wrong_by_a_percent_and_correct_all_the_same() -> (
+    None
+):
     a = np.full(10**6, 0.1, np.float32)
     got = sequential(a)
     assert abs(got / 1e5 - 1) > 5e-3
@@ -172,7 +182,10 @@ def test_a_sequential_sum_of_a_million_tenths_is_wrong_by_a_percent_and_correct_
 def test_no_correct_dot_alarms(kind: str) -> None:
     for n in (1, 3, 40, 1000):
         for seed in range(5):
-            a, b = KINDS[kind](n, seed).astype(np.float32), KINDS[kind](n, seed + 50).astype(np.float32)
+            a, b = (
+                KINDS[kind](n, seed).astype(np.float32),
+                KINDS[kind](n, seed + 50).astype(np.float32),
+            )
             [want] = reference.forward(row(lambda t, x, y: t.dot(x, y)), [a, b], {}, F32)
             for got in (*(order(a * b) for order in ORDERS), fused(a, b), np.dot(a, b)):
                 assert compare(F32, np.asarray(got), want.value, want.error).ok
@@ -238,15 +251,29 @@ def test_gradient_of_tanh() -> None:
 
 
 def test_gradient_of_a_broadcast_operand_is_a_sum() -> None:
-    a, b, g = (rng(s).standard_normal(n).astype(np.float32) for s, n in ((1, (500, 3)), (2, 3), (3, (500, 3))))
+    a, b, g = (
+        rng(s).standard_normal(n).astype(np.float32)
+        for s, n in ((1, (500, 3)), (2, 3), (3, (500, 3)))
+    )
     _, want = reference.vjp(row(lambda t, x, y: x * y), [a, b], {}, [g], F32)
-    assert compare(F32, np.array([sequential((g * a)[:, j]) for j in range(3)]), want.value, want.error).ok
+    assert compare(
+        F32, np.array([sequential((g * a)[:, j]) for j in range(3)]), want.value, want.error
+    ).ok
     assert not compare(F32, (g * a)[:-1].sum(0), want.value, want.error).ok
 
 
 def test_an_operation_without_a_rule_raises() -> None:
     with pytest.raises(NotImplementedError, match="no error rule"):
         reference.forward(row(lambda t, x: t.special.bessel_j0(x)), [np.ones(2)], {}, F32)
+
+
+def test_float64_operations_that_ieee_rounds_are_compared_bit_for_bit() -> None:
+    a, b = (rng(s).standard_normal(1000) for s in (1, 2))
+    [want] = reference.forward(row(lambda t, x, y: x / y), [a, b], {}, F64)
+    assert compare(F64, a / b, want.value, want.error).ok
+    assert not compare(F64, a * (1 / b), want.value, want.error).ok
+    [twice] = reference.forward(row(lambda t, x, y: x / y / y), [a, b], {}, F64)
+    assert compare(F64, a / (b * b), twice.value, twice.error).ok
 
 
 # --- compare

@@ -33,7 +33,9 @@ SMOOTH: dict[str, tuple[Callable[..., Any], Callable[..., Any], float]] = {
 }
 
 
-def prober(f: Callable[..., Any], x: np.ndarray, seed: int, **how: Any) -> tuple[fd.Prober, np.ndarray]:
+def prober(
+    f: Callable[..., Any], x: np.ndarray, seed: int, **how: Any
+) -> tuple[fd.Prober, np.ndarray]:
     ct = rng(seed + 1).uniform(0.5, 1.5, x.shape) * rng(seed + 2).choice([-1, 1], x.shape)
     return fd.Prober(lambda v: [f(v[0])], [x], [ct], rng(seed + 3), **how), ct
 
@@ -45,7 +47,9 @@ def test_right_gradients_pass(name: str) -> None:
         for n in (1, 5, 300):
             x = grid(rng(seed).standard_normal(n) * spread)
             x = np.where(np.abs(x) < 0.01, 0.5, x) if name == "log" else x
-            p, ct = prober(f, x, seed, margin=float(np.min(np.abs(x))) if name == "log" else math.inf)
+            p, ct = prober(
+                f, x, seed, margin=float(np.min(np.abs(x))) if name == "log" else math.inf
+            )
             outcome = p.judge(ct * df(x))
             assert outcome.ok, (seed, n, outcome)
 
@@ -62,7 +66,15 @@ def test_wrong_gradients_are_found_at_every_size(name: str, n: int) -> None:
         i = int(np.argmax(np.abs(right) > np.median(np.abs(right))))
         zeroed, off, flipped = right.copy(), right.copy(), right.copy()
         zeroed[i], off[i], flipped[i] = 0, right[i] * 1.01, -right[i]
-        for wrong in (zeroed, off, flipped, 0 * right, 2 * right, -right, rng(9).permutation(right)):
+        for wrong in (
+            zeroed,
+            off,
+            flipped,
+            0 * right,
+            2 * right,
+            -right,
+            rng(9).permutation(right),
+        ):
             assert not p.judge(wrong).ok
         found = p.localise(off, p.judge(off))
         assert found.element == i
@@ -70,7 +82,9 @@ def test_wrong_gradients_are_found_at_every_size(name: str, n: int) -> None:
 
 
 def test_the_noise_of_a_noisy_function_is_measured_and_tolerated() -> None:
-    noisy = lambda x: np.asarray(np.exp(np.asarray(x, np.float64)).astype(np.float32), np.float64)  # noqa: E731
+    def noisy(x: np.ndarray) -> np.ndarray:
+        return np.exp(x.astype(np.float64)).astype(np.float32).astype(np.float64)
+
     x = grid(rng().standard_normal(8))
     p, ct = prober(noisy, x, 0)
     assert 1e-9 < p.epsilon < 1e-6
@@ -98,10 +112,14 @@ def test_a_step_never_crosses_a_kink() -> None:
     assert not p.judge(np.array([-1.0, -1.0])).ok
 
 
-@pytest.mark.parametrize(("claimed", "ok"), [(0.0, True), (0.5, True), (1.0, True), (1.1, False), (-0.1, False)])
+@pytest.mark.parametrize(
+    ("claimed", "ok"), [(0.0, True), (0.5, True), (1.0, True), (1.1, False), (-0.1, False)]
+)
 def test_at_a_kink_the_gradient_lies_between_the_one_sided_slopes(claimed: float, ok: bool) -> None:
     x = np.array([0.0, 2.0])
-    p = fd.Prober(lambda v: [np.maximum(v[0], 0)], [x], [np.ones(2)], rng(), margin=2.0, at_kink=True)
+    p = fd.Prober(
+        lambda v: [np.maximum(v[0], 0)], [x], [np.ones(2)], rng(), margin=2.0, at_kink=True
+    )
     assert p.probes[0].slope.kink
     assert not p.probes[1].slope.kink
     assert p.judge(np.array([claimed, 1.0])).ok is ok

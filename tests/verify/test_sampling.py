@@ -38,7 +38,11 @@ def test_a_replayed_id_has_the_same_numbers() -> None:
 def test_devices_see_the_same_numbers_and_everything_else_changes_them() -> None:
     base = numbers(CASE)[0]
     assert np.array_equal(base, numbers(replace(CASE, device="cuda"))[0])
-    for other in (replace(CASE, seed=1), replace(CASE, judge="forward"), replace(CASE, layout="strided")):
+    for other in (
+        replace(CASE, seed=1),
+        replace(CASE, judge="forward"),
+        replace(CASE, layout="strided"),
+    ):
         assert not np.array_equal(base, numbers(other)[0])
 
 
@@ -131,10 +135,15 @@ def test_images_become_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     x = numbers(MNIST)[0]
     images = (pixels.reshape(3, 28, 28, 1) / 255.0).astype(np.float32)
     assert all(any(np.array_equal(given, image) for image in images) for given in x)
-    assert any(c.region == "mnist" for c in registry.plan_cases(registry.rows()["conv"], "cpu", "float32", "vjp", 0))
+    assert any(
+        c.region == "mnist"
+        for c in registry.plan_cases(registry.rows()["conv"], "cpu", "float32", "vjp", 0)
+    )
 
 
-def test_without_a_folder_nothing_is_planned_and_a_replay_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_nothing_is_planned_and_a_replay_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv(sampling.DATA_VARIABLE, raising=False)
     planned = registry.plan_cases(registry.rows()["conv"], "cpu", "float32", "vjp", 0)
     assert not any(c.region == "mnist" for c in planned)
@@ -160,7 +169,9 @@ def test_malformed_files_are_named(
         numbers(MNIST)
 
 
-def test_absent_and_unreadable_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_and_unreadable_files_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(sampling.DATA_VARIABLE, str(tmp_path))
     with pytest.raises(UsageError, match="holds no t10k-images"):
         numbers(MNIST)

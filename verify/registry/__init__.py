@@ -1,25 +1,48 @@
-"""The registry: one row per public op and layer of needle, by family, and the plan of cases that a row gives.
+"""The registry: one row per public op and layer of needle, by family, and the plan of its cases.
 
-To add an op, add one row to its family's file (CONTRIBUTING.md shows one). Cheap to import: neither torch nor needle.
+To add an op, add one row to its family's file (CONTRIBUTING.md shows one). Cheap to import: neither
+torch nor needle.
 """
 
 from __future__ import annotations
 
 import functools
 
-from verify.registry import conv, elementwise, joining, layers, layout, matmul, reduction
+from verify.registry import (
+    conv,
+    elementwise,
+    joining,
+    layers,
+    layout,
+    matmul,
+    normalization,
+    pooling,
+    reduction,
+    softmax,
+)
 from verify.registry.planning import plan_cases
 from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
 
-_FAMILIES = (elementwise, reduction, matmul, conv, layout, joining, layers)
+_FAMILIES = (
+    elementwise,
+    reduction,
+    matmul,
+    conv,
+    softmax,
+    normalization,
+    pooling,
+    layout,
+    joining,
+    layers,
+)
 
 # Public functions of needle.ops without a row, and why.
 NOT_JUDGED = {
     "make_tuple": "builds a TensorTuple; stack and split are judged",
     "tuple_get_item": "takes a TensorTuple; split's results go through it",
-    "fused_add_scalars": "takes tensors and gives a TensorTuple for graph rewrites; add_scalar is judged",
+    "fused_add_scalars": "gives a TensorTuple for graph rewrites; add_scalar is judged",
 }
 
 

@@ -60,7 +60,8 @@ ROWS = (
             sample((2, 5, 5, 4), (3, 3, 2, 6), groups=2),
             sample((1, 6, 6, 5), (3, 3, 1, 5), stride=2, groups=5),  # depthwise
             sample((1, 3, 3, 2), (3, 3, 2, 1), padding=0),  # one output pixel
-            sample((2, 4, 4, 3), (4, 4, 3, 2), stride=5, padding=2),  # a stride longer than the kernel
+            # a stride longer than the kernel
+            sample((2, 4, 4, 3), (4, 4, 3, 2), stride=5, padding=2),
             sample((0, 4, 4, 2), (3, 3, 2, 3)),
             sample((2, 6, 6, 17), (3, 3, 17, 33)),  # channels around vector widths
             sample((1, 12, 13, 8), (5, 5, 8, 16), padding=2),
@@ -69,7 +70,8 @@ ROWS = (
             sample((3, 28, 28, 1), (5, 5, 1, 3), region="mnist", stride=2, padding=2),
         ),
         regions=("tiny", "huge", "zeros", "special", "integer", "ties"),
-        # padding is no operand: infinities and NaN in the image only, so that 0 x inf does not decide
+        # padding is no operand: infinities and NaN in the image only, so that 0 x inf does not
+        # decide
         domains=(Domain(), Domain(special=False)),
         signed_zero=False,
         flops=_flops,

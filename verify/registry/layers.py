@@ -1,4 +1,4 @@
-"""Layers: their parameters are inputs like any other, so that gradients of weights are judged too."""
+"""Layers: parameters are inputs like any other, so gradients of weights are judged too."""
 
 from __future__ import annotations
 

@@ -35,7 +35,11 @@ def _dilate(t: Any, a: Any, axes: Any, dilation: int) -> Any:
     """Every element is followed by `dilation` zeros along each of the axes."""
     for axis in (d % a.dim() for d in _tuple(axes)):
         a = t.stack([a] + [t.zeros_like(a)] * dilation, axis + 1)
-        a = a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :]) if a.numel() else a.flatten(axis, axis + 1)
+        a = (
+            a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :])
+            if a.numel()
+            else a.flatten(axis, axis + 1)
+        )
     return a
 
 
@@ -72,7 +76,7 @@ def _indexed(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _select(t: Any, a: Any, index: Any) -> Any:
-    """numpy's indexing by integers and slices; torch has no negative steps, so those axes are flipped."""
+    """numpy's indexing by integers and slices; torch has no negative steps but flips."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in parts:
         at = parts.index(Ellipsis)
@@ -86,7 +90,10 @@ def _select(t: Any, a: Any, index: Any) -> Any:
         wanted = range(start, stop, step)
         if step < 0:
             wanted = wanted[::-1]
-        a = a[(slice(None),) * axis + (slice(wanted.start, max(wanted.stop, wanted.start), wanted.step),)]
+        a = a[
+            (slice(None),) * axis
+            + (slice(wanted.start, max(wanted.stop, wanted.start), wanted.step),)
+        ]
         a = a.flip(axis) if step < 0 else a
         axis += 1
     return a
@@ -256,6 +263,7 @@ ROWS = (
         arguments=_indexed,
         in_place=True,
         differentiable=False,  # it writes into an array: no op of the graph
-        layouts=("compact", "strided", "offset", "transposed", "reversed"),  # no writes to broadcast views
+        # no writes to broadcast views
+        layouts=("compact", "strided", "offset", "transposed", "reversed"),
     ),
 )

@@ -1,7 +1,7 @@
-"""From a row to its cases: every sample once, then layouts and regions spread over the samples pairwise.
+"""From a row to its cases: every sample once, then layouts and regions spread over the samples.
 
-The full product would be some thousand cases an op; here each (sample, region), (sample, layout) and most
-(layout, region) pairs that matter are met once.
+The full product would be some thousand cases an op; here each sample, (region, layout of its turn)
+and (layout, three samples) is met once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
 
 
 def plan_cases(row: Row, device: str, dtype: str, judge: str, seed: int) -> list[Case]:
-    """The default plan of a row for one device, dtype and judge; empty where the judge does not apply."""
+    """The default plan of a row; empty where the judge does not apply."""
     if judge != "forward" and not row.differentiable:
         return []
     if judge == "fd" and dtype != "float64":
-        return []  # in float32 noise blinds finite differences: the device's float64 kernels are judged
+        # in float32 noise blinds finite differences: the device's float64 kernels are judged
+        return []
     cases: dict[tuple[Sample, str, str], None] = {}
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
     if judge == "fd":

@@ -11,7 +11,7 @@ from verify.registry.planning import sample
 from verify.spec import Row, Shape
 
 
-def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
+def reduced_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     """axes=None means all of them; torch reads an empty tuple the same way, numpy does not."""
     if axes is None:
         return tuple(range(ndim))
@@ -19,18 +19,18 @@ def _axes(axes: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _sum(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
-    over = _axes(axes, a.dim())
+    over = reduced_axes(axes, a.dim())
     return a.sum(over, keepdim=keepdims) if over else a.clone()
 
 
 def _max(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
-    over = _axes(axes, a.dim())
+    over = reduced_axes(axes, a.dim())
     return t.amax(a, over, keepdim=keepdims) if over else a.clone()
 
 
 def _gap(a: Any, axes: Any = None, keepdims: bool = False) -> Any:
-    """How far every value is below the largest of the others in its lane: where max has its kinks."""
-    over = _axes(axes, a.ndim)
+    """How far each value is below the largest of its lane: max has its kinks where two tie."""
+    over = reduced_axes(axes, a.ndim)
     kept = [d for d in range(a.ndim) if d not in over]
     if a.size == 0:
         return np.zeros(0)

@@ -1,5 +1,6 @@
 // Every CUDA kernel on the simulator against plain loops (reference_backend.h), over random shapes, strides and
-// schedules, with guard bands around every array. `kernels_test --time` prints how long typical kernels take instead.
+// schedules, with guard bands around every array. `kernels_test N` runs N rounds; `kernels_test --time` prints how long
+// typical kernels take instead.
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -335,8 +336,9 @@ int main(int argc, char** argv) {
   CHECK(!NEEDLE_NS::unavailable_reason().has_value() && NEEDLE_NS::device_count() == 1);
   CHECK(!device().host_memory());
   CHECK_THROWS(std::out_of_range, "[device]", NEEDLE_NS::backend(1));
-  for (unsigned i = 0; i < 300; ++i) {
-    needle_sim::set_seed(i);
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 300;
+  for (int i = 0; i < rounds && needle_test::failures == 0; ++i) {
+    needle_sim::set_seed(static_cast<std::uint64_t>(i));
     test_elementwise();
     test_copy();
     test_reduce();

@@ -1,0 +1,38 @@
+"""Fixtures for the tests of the run: `fake` is the module of ops that misbehave on purpose."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(HERE)  # spawned workers get this sys.path too
+    return importlib.import_module("fake_parts")
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts a Python program that can import verify and the fakes, as a user's shell would."""
+
+    def popen(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return popen

@@ -1,0 +1,309 @@
+"""The command line from outside: what it prints, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from verify.cli import main
+from verify.plan import DEVICES
+from verify.results import read
+from verify.spec import Status
+
+pytestmark = pytest.mark.timeout(120)
+Start = Callable[..., subprocess.Popen[str]]
+SCRIPT = str(Path(__file__).with_name("fake_parts.py"))
+
+
+@pytest.fixture
+def verify(
+    fake: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs needle-verify over the fake ops: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments, fake.parts())
+        return code, *capsys.readouterr()
+
+    return run
+
+
+Verify = Callable[..., tuple[int, str, str]]
+
+
+def test_nothing_heavy_is_imported_before_the_workers(start: Start) -> None:
+    program = (
+        "import sys, verify.cli\n"
+        "try: verify.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert verify.cli.main(['--list', '--op', 'conv']) == 0\n"
+        "print({'torch', 'needle', 'hypothesis'} & set(sys.modules), file=sys.stderr)"
+    )
+    process = start("-c", program)
+    out, err = process.communicate()
+    assert err.strip() == "set()"
+    assert "--replay" in out
+
+
+def test_a_good_run(verify: Verify) -> None:
+    code, out, err = verify("--op", "good")
+    assert code == 0
+    assert "30 PASS = 30 cases" in out
+    assert "all good (exit 0)" in out
+    assert "\x1b" not in out, "no colours in a pipe"
+    assert err == "", "no progress in a pipe"
+    rows = [line for line in out.splitlines() if line.startswith("good")]
+    assert [row.split()[:6] for row in rows] == [
+        ["good", "cpu", "f32", "15", "PASS", "0.25"],
+        ["good", "cpu", "f64", "15", "PASS", "0.25"],
+    ]
+
+
+def test_the_table_fits_80_columns(verify: Verify) -> None:
+    _, out, _ = verify("--device", "cpu,cuda_sim", "--op", "goodness,wrong", "--check", "vjp")
+    table = out.split("\n\n")[1]
+    assert "wrong" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_wrong_op_is_exit_1_with_its_text_and_replay_line(verify: Verify) -> None:
+    code, out, _ = verify("--op", "good", "--op", "wrong", "--dtype", "float32", "--check", "fd")
+    assert code == 1
+    assert "dx[0] = 1.3120, should be 1.3447" in out
+    assert "needle-verify --replay wrong/fd/cpu/float32/1/-/compact/interior/seed0" in out
+    assert "5 PASS + 5 FAIL = 10 cases" in out
+
+
+def test_a_crash_is_exit_1_and_the_others_go_on(verify: Verify) -> None:
+    code, out, _ = verify("--op", "goo*", "--op", "segfault", "--check", "fd", "--dtype", "float32")
+    assert code == 1
+    assert "10 PASS + 5 CRASH = 15 cases" in out
+    assert "needle-verify --replay segfault/fd/cpu/float32/1/" in out
+
+
+def test_weak_groups_and_missing_ops_are_exit_3(verify: Verify) -> None:
+    code, out, _ = verify("--op", "weak", "--check", "fd", "--dtype", "float32")
+    assert code == 3
+    assert "WEAK weak/fd/cpu/float32: zeros would have passed all cases" in out
+    assert "5 WEAK = 5 cases" in out
+    code, out, _ = verify("--op", "missing", "--check", "fd", "--dtype", "float32")
+    assert code == 3
+    assert "5 UNIMPLEMENTED" in out
+
+
+def test_list_prints_ids_and_runs_nothing(verify: Verify) -> None:
+    code, out, _ = verify("--list", "--op", "calm", "--device", "cuda", "--check", "fd")
+    ids = out.splitlines()
+    assert code == 0
+    assert len(ids) == 30
+    assert ids[0] == "good/fd/cuda/float32/1/-/compact/interior/seed0"
+    assert verify("--list", "--op", "good", "--seed", "7")[1].count("/seed7") == 30
+    assert verify("--list", "--op", "good", "--layout", "strided")[1].count("/strided/") == 12
+
+
+def test_an_empty_selection_is_exit_3(verify: Verify) -> None:
+    code, out, err = verify("--op", "good", "--layout", "offset")
+    assert (code, out) == (3, "")
+    assert "nothing is selected" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("--op", "god"), "did you mean good"),
+        (("--op", "GOOD"), "did you mean good"),
+        (("--op", "zzzz"), "known: good"),
+        (("--device", "gpu"), "known: cpu, numpy, cuda_sim, cuda"),
+        (("--device", "cuda_sym"), "did you mean cuda_sim"),
+        (("--dtype", "float16"), "did you mean float"),
+        (("--check", "foward"), "did you mean forward"),
+        (("--layout", "transpose"), "did you mean transposed"),
+        (("--divice", "cpu"), "did you mean --device"),
+        (("--jobs", "0"), "jobs=0"),
+        (("--jobs", "many"), "many"),
+        (("--timeout", "-1"), "timeout=-1"),
+        (("--data", "/no/such/folder"), "/no/such/folder"),
+        (("--replay", "good/forward"), "9 parts"),
+        (("--replay", "god/fd/cpu/float32/1/-/compact/interior/seed0"), "did you mean good"),
+        (("--replay", "good/fd/cpu/float32/1/-/compact/interior/7"), "seedN"),
+        (("--resume", "/no/such/file"), "/no/such/file"),
+        (("--json", "/no/such/folder/file"), "/no/such/folder/file"),
+        (("good",), "did you mean --op good?"),
+    ],
+)
+def test_usage_errors_are_exit_2_with_a_hint(
+    verify: Verify, arguments: tuple[str, ...], hint: str
+) -> None:
+    code, out, err = verify(*arguments)
+    assert code == 2
+    assert hint in err
+    assert "Traceback" not in err
+    assert "PASS" not in out
+
+
+def test_an_absent_device_is_exit_2_and_says_what_to_do(verify: Verify) -> None:
+    code, out, err = verify("--device", "cpu,cuda", "--op", "good")
+    assert (code, out) == (2, "")
+    assert "no GPU was found: install one" in err
+
+
+def test_all_devices_are_those_that_work_and_the_others_are_named(verify: Verify) -> None:
+    code, out, err = verify("--device", "all", "--op", "good", "--check", "fd")
+    assert code == 0
+    assert "on cpu, numpy, cuda_sim;" in out
+    assert "device cuda left out: no GPU was found" in err
+
+
+def test_devices_are_those_of_the_targets() -> None:
+    targets = pytest.importorskip("verify.targets")
+    assert set(DEVICES) == set(targets.DEVICES)
+
+
+def test_replay_runs_the_case_that_the_id_names(verify: Verify) -> None:
+    case_id = "good/vjp/numpy/float64/3/-/compact/interior/seed4"
+    code, out, _ = verify("--replay", case_id)
+    assert code == 0
+    assert out.startswith(f"PASS {case_id}\n")
+    assert "isa native" in out
+    code, out, _ = verify("--replay", case_id.replace("good", "segfault"))
+    assert code == 1
+    assert "SIGSEGV" in out
+
+
+def test_replay_of_a_file_restores_the_environment(verify: Verify, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arguments = ("--op", "calm,wrong", "--check", "fd", "--dtype", "float32")
+    verify(*arguments, "--json", str(results))
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    saved = next(line for line in lines if line.get("status") == "FAIL")
+    saved["environment"] = {"isa": "ancient", "threads": "3"}
+    failure = tmp_path / "failure.json"
+    failure.write_text(json.dumps(saved) + "\n")
+    code, out, _ = verify("--replay", str(failure))
+    assert code == 1
+    assert out.count("FAIL ") == 1
+    assert "isa ancient" in out
+    assert "threads 3" in out
+    assert verify("--replay", str(results))[1].count("FAIL wrong/") == 5
+
+
+def test_json_keeps_every_verdict(verify: Verify, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    verify("--op", "good", "--json", str(path))
+    results = read(path)
+    assert len(results.verdicts) == 30
+    assert {v.environment["threads"] for v in results.verdicts} == {"1"}
+    assert "--op" in results.header["command"]
+
+
+def test_resume_refuses_another_plan(verify: Verify, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    verify("--op", "good", "--json", str(path))
+    code, _, err = verify("--op", "goodness", "--resume", str(path))
+    assert code == 2
+    assert "another plan" in err
+
+
+@pytest.mark.parametrize("file_given", [True, False])
+def test_an_interrupt_keeps_results_and_resume_completes(
+    start: Start, tmp_path: Path, file_given: bool
+) -> None:
+    path = tmp_path / "results.jsonl"
+    arguments = [SCRIPT, "--op", "calm", "--jobs", "1", "--check", "forward", "-v"]
+    arguments += ["--json", str(path)] if file_given else []
+    process = start(*arguments, TMPDIR=str(tmp_path), FAKE_CASES="8")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("PASS  slow"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 3, err
+    assert "not run = 48 cases" in out
+    kept = path if file_given else next(tmp_path.glob("needle-verify-*.jsonl"))
+    assert f"needle-verify --resume {kept}" in err
+    assert "Traceback" not in err
+    before = read(kept)
+    assert 0 < len(before.verdicts) < 48
+
+    process = start(SCRIPT, "--resume", str(kept), FAKE_CASES="8")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "48 PASS = 48 cases" in out
+    after = read(kept)
+    assert len({v.id for v in after.verdicts}) == len(after.verdicts) == 48
+    assert after.verdicts[: len(before.verdicts)] == before.verdicts
+
+
+def test_a_second_interrupt_ends_at_once(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    process = start(
+        SCRIPT, "--op", "good,hang", "--jobs", "1", "--check", "fd", "-v", "--json", str(path)
+    )
+    assert process.stdout is not None
+    for _ in range(11):
+        process.stdout.readline()  # the heading, then the good ones
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)  # the hanging case holds the run
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "Traceback" not in err
+    assert {v.status for v in read(path).verdicts} == {Status.PASS}
+    assert len(read(path).verdicts) == 10
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(start: Start) -> None:
+    process = start(SCRIPT, "--op", "good,wrong", "-v")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert process.wait() == 1
+    assert err == ""
+
+
+def test_no_results_are_left_behind_by_a_whole_run(start: Start, tmp_path: Path) -> None:
+    process = start(SCRIPT, "--op", "good", TMPDIR=str(tmp_path))
+    process.communicate()
+    assert process.returncode == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_real_op_end_to_end_and_its_replay_on_another_instruction_set(
+    start: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.jsonl"
+    run = ("-m", "verify", "--op", "add", "--check", "forward", "--dtype", "float32")
+    process = start(*run, "--device", "cpu,numpy", "--json", str(path))
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    verdict = read(path).verdicts[0]
+    assert verdict.environment["threads"] == "1"
+    saved = verdict.to_json() | {"status": "FAIL", "environment": {"isa": "x86-64-v2"}}
+    failure = tmp_path / "failure.json"
+    failure.write_text(json.dumps(saved))
+    process = start("-m", "verify", "--replay", str(failure))
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert verdict.id in out
+    if verdict.environment["isa"].startswith("x86-64"):
+        assert "isa x86-64-v2" in out
+
+
+def test_a_target_that_cannot_start_is_exit_2(start: Start) -> None:
+    process = start("-m", "verify", "--op", "add", NEEDLE_ISA="z80")
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert "NEEDLE_ISA must be one of" in err
+    assert "Traceback" not in err
+    assert out == ""

@@ -1,0 +1,282 @@
+"""What needle-verify does once its options are read: list, run, resume, replay.
+
+Whatever imports numpy, torch or the subject is imported where it is needed, not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verify.spec import Case, Exit, Status, UsageError, Verdict
+
+if TYPE_CHECKING:
+    from verify.plan import Plan, Registry, Selection
+    from verify.results import Results
+    from verify.summary import Summary
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of; tests put parts of their own in place of these."""
+
+    case_function: str = "verify.checks:run_case"
+    registry: Registry | None = None
+    device_status: Callable[[str], str | None] | None = None
+
+
+class Command:
+    """One invocation."""
+
+    def __init__(self, options: argparse.Namespace, arguments: Sequence[str], parts: Parts) -> None:
+        self.options = options
+        self.arguments = arguments
+        self.parts = parts
+        if options.jobs is not None and options.jobs < 1:
+            raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
+        if not options.timeout > 0:
+            raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
+        if options.data is not None:
+            if not Path(options.data).is_dir():
+                raise UsageError(f"[data] there is no such folder, got data={options.data}")
+            os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
+
+    def run(self) -> Exit:
+        """Do what the options say."""
+        from verify import table
+
+        colour = sys.stdout.isatty() and not self.options.no_color and "NO_COLOR" not in os.environ
+        self.colour = table.paint if colour else table.plain
+        if self.options.version:
+            from importlib.metadata import version
+
+            say(f"needle-verify {version('needle')}")
+            return Exit.GOOD
+        if self.parts.registry is not None:
+            self.registry = self.parts.registry
+        else:
+            from verify import registry
+
+            self.registry = registry
+        return self.replay(self.options.replay) if self.options.replay else self.verify()
+
+    # --- a run
+
+    def verify(self) -> Exit:
+        """Plan, run, report."""
+        from verify import table
+        from verify.plan import make_plan
+        from verify.summary import summarize
+
+        earlier = self.earlier()
+        plan = make_plan(self.selection(earlier), self.registry)
+        if self.options.list:
+            say("\n".join(plan.ids)) if plan.cases else None
+            return Exit.GOOD if plan.cases else self.nothing()
+        if not plan.cases:
+            return self.nothing()
+        self.require_usable(plan.selection.devices)
+        if not self.options.quiet:
+            say(table.announce(plan))
+        began = time.monotonic()
+        verdicts, kept = self.execute(plan, earlier)
+        summary = summarize(verdicts, len(plan.cases))
+        self.report(verdicts, summary, time.monotonic() - began)
+        if summary.not_run:
+            tell(
+                f"interrupted: {kept} keeps the verdicts; go on with needle-verify --resume {kept}"
+            )
+        return summary.exit
+
+    def earlier(self) -> Results | None:
+        """The results that --resume goes on from."""
+        if self.options.resume is None:
+            return None
+        from verify.results import read
+
+        if self.options.json not in (None, self.options.resume):
+            raise UsageError(
+                f"[resume] the run goes on in its own file, got json={self.options.json}"
+            )
+        return read(Path(self.options.resume))
+
+    def selection(self, earlier: Results | None) -> Selection:
+        """What the options select; without any, what the resumed run selected."""
+        from verify.plan import DEVICES, Selection
+
+        o = self.options
+        given = {
+            "ops": _names(o.op),
+            "devices": _names(o.device),
+            "dtypes": _names(o.dtype),
+            "judges": _names(o.check),
+            "layouts": _names(o.layout),
+        }
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
+        if o.seed is not None:
+            chosen["seed"] = o.seed
+        if "all" in chosen.get("devices", ()):
+            chosen["devices"] = tuple(d for d in DEVICES if self.usable(d, "left out"))
+        if earlier is not None and not chosen:
+            return earlier.selection
+        return replace(Selection(), **chosen)
+
+    def usable(self, device: str, otherwise: str) -> bool:
+        """Whether a device works here; says why it is not on stderr."""
+        reason = self.device_status(device)
+        if reason is not None:
+            tell(f"device {device} {otherwise}: {reason}")
+        return reason is None
+
+    def device_status(self, device: str) -> str | None:
+        """None, or why the device cannot be used."""
+        if self.parts.device_status is not None:
+            return self.parts.device_status(device)
+        from verify import targets
+
+        try:
+            return targets.device_status(device)
+        except Exception as error:  # whatever importing the subject raises is a matter of set-up
+            raise UsageError(f"[setup] needle cannot be used: {error}") from error
+
+    def require_usable(self, devices: Sequence[str]) -> None:
+        """UsageError unless torch is installed and every device works here."""
+        if self.parts.device_status is None and importlib.util.find_spec("torch") is None:
+            raise UsageError("[setup] torch is not installed: pip install 'torch>=2.11,<2.14'")
+        for device in devices:
+            reason = self.device_status(device)
+            if reason is not None:
+                raise UsageError(f"[device] {device} cannot be used here: {reason}")
+
+    def nothing(self) -> Exit:
+        """Nothing selected is no evidence."""
+        tell("nothing is selected: no case fits these options; --list shows a plan (exit 3)")
+        return Exit.WEAK
+
+    def execute(self, plan: Plan, earlier: Results | None) -> tuple[list[Verdict], Path]:
+        """The verdicts there are in the end, old ones included, and the file that has them."""
+        from verify.progress import Watch
+        from verify.results import Writer, provenance, unfinished
+
+        asked = self.options.resume or self.options.json
+        path = Path(asked or Path(tempfile.gettempdir(), f"needle-verify-{os.getpid()}.jsonl"))
+        if earlier is not None:
+            left, verdicts = unfinished(plan, earlier, path)
+            writer = Writer(path, None, earlier.complete_bytes)
+        else:
+            left, verdicts = list(plan.cases), []
+            writer = Writer(path, provenance(plan, ["needle-verify", *self.arguments]))
+        try:
+            with (
+                writer,
+                Watch(len(plan.cases), verdicts, quiet=self.options.quiet) as watch,
+                contextlib.suppress(KeyboardInterrupt),  # the second one, outside the runner
+                contextlib.closing(self.run_cases(left)) as arriving,
+            ):
+                for verdict in arriving:
+                    watch.show(verdict)
+                    if verdict is not None:
+                        writer.write(verdict)
+                        verdicts.append(verdict)
+                        self.detail(verdict)
+        finally:
+            if asked is None and len(verdicts) in (0, len(plan.cases)):
+                path.unlink()  # nothing to go on from
+        order = {case_id: i for i, case_id in enumerate(plan.ids)}
+        return sorted(verdicts, key=lambda v: order[v.id]), path
+
+    def run_cases(
+        self, cases: Sequence[Case], threads: int = 1, isa: str = ""
+    ) -> Generator[Verdict | None, None, None]:
+        """The runner's verdicts; a worker that cannot start is a UsageError."""
+        from verify.runner import Runner
+        from verify.worker import Settings, SetupError
+
+        settings = Settings(self.parts.case_function, threads, isa)
+        runner = Runner(cases, settings, jobs=self.options.jobs, timeout=self.options.timeout)
+        try:
+            yield from runner.verdicts()
+        except SetupError as error:
+            raise UsageError(f"[setup] {error}") from error
+
+    def detail(self, verdict: Verdict) -> None:
+        """One verdict, as it comes, with -v."""
+        if self.options.verbose:
+            from verify import table
+
+            rho = "" if verdict.rho is None else f"  rho {table.number(verdict.rho)}"
+            say(f"{verdict.status:5} {verdict.id}{rho}")
+
+    def report(self, verdicts: Sequence[Verdict], summary: Summary, seconds: float) -> None:
+        """Table, failures, totals."""
+        from verify import table
+
+        if not self.options.quiet:
+            say("\n" + table.table(summary.lines, self.colour))
+        text = table.failures(verdicts, self.colour, self.options.verbose)
+        if text:
+            say("\n" + text)
+        say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
+
+    # --- a replay
+
+    def replay(self, what: str) -> Exit:
+        """Run one case id, or the failed cases of a file as they ran then; print all they say."""
+        from verify import table
+        from verify.plan import check_case
+
+        if Path(what).is_file():
+            recorded = self.recorded(Path(what))
+        else:
+            recorded = [Verdict(Case.parse(what).id, Status.PASS)]
+        code = Exit.GOOD
+        for old in recorded:
+            case = Case.parse(old.id)
+            check_case(case, self.registry.rows())
+            self.require_usable([case.device])
+            threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
+            for verdict in self.run_cases([case], threads, isa):
+                if verdict is None:
+                    continue
+                say(table.full(verdict, self.colour))
+                if verdict.status is not Status.PASS:
+                    code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
+        return code
+
+    def recorded(self, path: Path) -> list[Verdict]:
+        """The wrong verdicts of a results file, or the only verdict of a saved failure."""
+        from verify.results import read
+        from verify.summary import WRONG
+
+        found = read(path, header_optional=True)
+        wrong = [v for v in found.verdicts if v.status in WRONG]
+        if not wrong:
+            raise UsageError(f"[replay] the file holds no failed case, got file={path}")
+        return wrong
+
+
+def _names(values: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(name for value in values or () for name in value.split(",") if name)
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write to stdout; a reader that has gone (head, less) does not end the run."""
+    try:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell(text: str) -> None:
+    """Write to stderr."""
+    sys.stderr.write(f"needle-verify: {text}\n")

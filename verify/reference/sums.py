@@ -1,0 +1,148 @@
+"""Error rules of torch's sums of numbers and of products: reductions, matmul, convolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from verify import budget
+from verify.reference.bounded import Bounded, Context, done, pair, rule
+
+
+@rule("sum")
+def _sum(
+    context: Context, y: Any, a: Bounded, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> torch.Tensor:
+    axes = tuple(d % max(a.dim(), 1) for d in dim) if dim else tuple(range(a.dim()))
+    value, error = pair(a)
+    terms = math.prod(value.shape[d] for d in axes)
+    magnitude = np.sum(np.abs(value), axis=axes, keepdims=keepdim)
+    e = np.sum(error, axis=axes, keepdims=keepdim)
+    random = terms > 36 and budget.uncorrelated(value, axes)  # below, gamma is the smaller one
+    integral = bool(np.all(value == np.rint(value)))
+    return done(
+        context,
+        "sum",
+        lambda fmt: budget.total(fmt, y.numpy(), magnitude, e, terms, random, integral),
+    )
+
+
+def _products(
+    context: Context,
+    name: str,
+    y: Any,
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    a: Bounded,
+    b: Bounded,
+    terms: int,
+    random: Callable[[], bool],
+) -> torch.Tensor:
+    """A bilinear operation whose results are sums of `terms` products."""
+    (av, ae), (bv, be) = ([torch.from_numpy(np.asarray(p)) for p in pair(x)] for x in (a, b))
+    magnitude = product(av.abs(), bv.abs()).numpy()
+    e = np.zeros(())
+    if bool((ae != 0).any()) or bool((be != 0).any()):
+        e = (product(av.abs(), be) + product(ae, bv.abs() + be)).numpy()
+    integral = bool((av == av.round()).all() and (bv == bv.round()).all())
+    uncorrelated = terms > 36 and random()
+    return done(
+        context,
+        name,
+        lambda fmt: budget.dot(fmt, y.numpy(), magnitude, e, terms, uncorrelated, integral),
+    )
+
+
+@rule("mm", "bmm", "mv", "dot")
+def _matmul(context: Context, y: Any, a: Bounded, b: Bounded) -> torch.Tensor:
+    left, right = a.elem.numpy(), b.elem.numpy()
+    inner = max(right.ndim - 2, 0)
+    return _products(
+        context,
+        "matmul",
+        y,
+        torch.matmul,
+        a,
+        b,
+        left.shape[-1],
+        lambda: budget.uncorrelated(left, (left.ndim - 1,)) or budget.uncorrelated(right, (inner,)),
+    )
+
+
+@rule("convolution")
+def _convolution(
+    context: Context, y: Any, x: Bounded, w: Bounded, bias: Bounded | None, *geometry: Any
+) -> torch.Tensor:
+    weights = w.elem.numpy()
+    e = _products(
+        context,
+        "conv",
+        y,
+        lambda p, q: torch.ops.aten.convolution(p, q, None, *geometry),
+        x,
+        w,
+        math.prod(weights.shape[1:]),
+        lambda: budget.uncorrelated(weights, (1, 2, 3)),
+    )
+    if bias is None:
+        return e
+    shape = (1, -1, 1, 1)
+    b, eb = (p.reshape(shape) for p in pair(bias))
+    sum_ = y.numpy()
+    error = budget.add(context.fmt, sum_, sum_ - b, e.numpy(), b, eb)
+    return torch.from_numpy(error)
+
+
+@rule("convolution_backward")
+def _convolution_backward(
+    context: Context,
+    grads: Any,
+    dy: Bounded,
+    x: Bounded,
+    w: Bounded,
+    bias_sizes: Any,
+    *geometry_and_mask: Any,
+) -> list[Any]:
+    *geometry, mask = geometry_and_mask
+    cotangents, weights = dy.elem.numpy(), w.elem.numpy()
+    outputs_per_group = weights.shape[0] // geometry[-1]
+
+    def with_respect_to(wanted: int, zeros: torch.Tensor) -> Callable[..., torch.Tensor]:
+        def product(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+            operands = (zeros, q) if wanted == 0 else (q, zeros)
+            gradients: list[torch.Tensor] = torch.ops.aten.convolution_backward(
+                p, *operands, bias_sizes, *geometry, [i == wanted for i in range(3)]
+            )
+            return gradients[wanted]
+
+        return product
+
+    errors: list[Any] = [None, None, None]
+    if mask[0]:
+        errors[0] = _products(
+            context,
+            "conv_grad_input",
+            grads[0],
+            with_respect_to(0, torch.zeros_like(x.elem)),
+            dy,
+            w,
+            outputs_per_group * math.prod(weights.shape[2:]),
+            lambda: budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, (0,)),
+        )
+    if mask[1]:
+        errors[1] = _products(
+            context,
+            "conv_grad_weight",
+            grads[1],
+            with_respect_to(1, torch.zeros_like(w.elem)),
+            dy,
+            x,
+            cotangents.size // max(cotangents.shape[1], 1),
+            lambda: budget.uncorrelated(cotangents, (0, 2, 3)),
+        )
+    if mask[2]:
+        errors[2] = _sum(context, grads[2], dy, dim=(0, 2, 3))
+    return errors

@@ -1,0 +1,138 @@
+"""Normalisations: statistics first, then the quotient; in eval they are inputs like any other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from verify.registry.planning import sample
+from verify.registry.reduction import reduced_axes
+from verify.spec import Domain, Row, Shape
+
+
+def _standardize(t: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    over = reduced_axes(axes, x.dim())
+    n = math.prod(x.shape[d] for d in over) or 1
+    centred = x - x.sum(over, keepdim=True) / n
+    variance = (centred * centred).sum(over, keepdim=True) / n
+    return centred * (variance + eps) ** -0.5
+
+
+def _layer_norm(t: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
+    return _standardize(t, x, -1, eps) * weight + bias
+
+
+def _batch_norm(
+    t: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any = None,
+    variance: Any = None,
+    training: bool = True,
+    eps: float = 1e-5,
+    axis: int = 1,
+) -> Any:
+    shape = [1] * x.dim()
+    shape[axis] = -1
+    weight, bias = weight.reshape(shape), bias.reshape(shape)
+    if training:
+        others = tuple(d for d in range(x.dim()) if d != axis % x.dim())
+        return _standardize(t, x, others, eps) * weight + bias
+    scale = (variance.reshape(shape) + eps) ** -0.5 * weight
+    return (x - mean.reshape(shape)) * scale + bias
+
+
+def _reach(x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    """sqrt(variance + eps): no kinks, but steps longer than this do not see how the root turns."""
+    return np.sqrt(np.var(x, axis=axes) + eps) if x.size else np.zeros(0)
+
+
+def _batch_reach(x: Any, *others: Any, axis: int = 1, eps: float = 1e-5, **_: Any) -> Any:
+    if len(others) > 2:  # the variance is an input, and the root's argument
+        return others[3] + eps
+    return _reach(x, tuple(d for d in range(x.ndim) if d != axis % x.ndim), eps)
+
+
+def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
+    return 7.0 * math.prod(shapes[0])
+
+
+# Squares and their product with the cotangent stay in range.
+_WIDE = Domain(huge=lambda largest: largest**0.2)
+_REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
+
+ROWS = (
+    Row(
+        name="standardize",
+        family="normalization",
+        reference=_standardize,
+        samples=(
+            sample((7,)),
+            sample((65,), eps=0.5),
+            sample((5, 13), axes=0),
+            sample((5, 13), axes=None),
+            sample((2, 3, 4), axes=(0, 2)),
+            sample((2, 3, 4), axes=(-1, 1), eps=1e-3),
+            sample((4, 1)),
+            sample((3, 0)),
+            sample((0, 3)),
+            sample((2, 257)),
+        ),
+        regions=_REGIONS,
+        kinks=_reach,
+        domains=(_WIDE,),
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="layer_norm",
+        family="normalization",
+        reference=_layer_norm,
+        samples=(
+            sample((7,), (7,), (7,)),
+            sample((5, 13), (13,), (13,)),
+            sample((5, 13), (13,), (13,), eps=0.1),
+            sample((2, 3, 4), (4,), (4,)),
+            sample((4, 1), (1,), (1,)),
+            sample((0, 3), (3,), (3,)),
+            sample((3, 64), (64,), (64,)),
+            sample((2, 257), (257,), (257,)),
+        ),
+        regions=_REGIONS,
+        kinks=lambda x, weight, bias, eps=1e-5: _reach(x, -1, eps),
+        domains=(_WIDE,),
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="batch_norm",
+        family="normalization",
+        reference=_batch_norm,
+        samples=(
+            sample((5, 3), (3,), (3,)),
+            sample((1, 3), (3,), (3,)),
+            sample((2, 3, 4, 5), (3,), (3,)),
+            sample((2, 4, 5, 3), (3,), (3,), axis=-1),
+            sample((33, 17), (17,), (17,), eps=0.01),
+            sample((4, 2, 65), (2,), (2,)),
+            sample((5, 3), (3,), (3,), (3,), (3,), training=False),
+            sample((2, 3, 4, 5), (3,), (3,), (3,), (3,), training=False),
+            sample((2, 4, 5, 3), (3,), (3,), (3,), (3,), training=False, axis=3, eps=0.1),
+            sample((0, 3), (3,), (3,), (3,), (3,), training=False),
+        ),
+        regions=_REGIONS,
+        kinks=_batch_reach,
+        domains=(
+            _WIDE,
+            _WIDE,
+            _WIDE,
+            _WIDE,
+            Domain(low=0, huge=lambda largest: largest**0.2, special=False),
+        ),
+        signed_zero=False,
+        flops=_elements,
+    ),
+)
