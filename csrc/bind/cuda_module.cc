@@ -1,5 +1,6 @@
-// The Python modules needle._cuda and needle._cuda_sim (NEEDLE_MODULE names which): device discovery and the backend
-// of a device as a capsule for needle._core. Plain C API: the module needs nothing else.
+// The Python modules needle._cuda and needle._cuda_sim (NEEDLE_MODULE names which): device
+// discovery and the backend of a device as a capsule for needle._core. Plain C API: the module
+// needs nothing else.
 #include <Python.h>
 
 #include <exception>

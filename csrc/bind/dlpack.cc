@@ -140,6 +140,11 @@ py::object to_dlpack(const NDArray& a, py::handle, py::handle max_version, py::h
   } else if (copied) {
     source = a.copy();
   }
+  for (const std::int64_t stride : source.strides()) {
+    // The standard allows them, but torch's importer ends the process on them.
+    if (stride < 0)
+      throw py::buffer_error("[dlpack] negative strides: use .compact() or copy=True");
+  }
   source.device().backend->synchronize();  // so that any stream of the consumer may read at once
   const bool locked = !source.storage()->writable;
   if (!max_version.is_none() && max_version.attr("__getitem__")(0).cast<int>() >= 1) {

@@ -1,5 +1,5 @@
-// CudaBackend: needle's Backend on one CUDA device. Work is queued on the device's default stream and runs in order;
-// copies to and from the host wait for it.
+// CudaBackend: needle's Backend on one CUDA device. Work is queued on the device's default stream
+// and runs in order; copies to and from the host wait for it.
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -43,7 +43,8 @@ class CudaBackend final : public needle::Backend {
   }
 
   void raw_free(void* block, std::size_t) noexcept override {
-    // At the end of a process the driver may be gone before its users: nothing is left to free then.
+    // At the end of a process the driver may be gone before its users: nothing is left to free
+    // then.
     if (cudaSetDevice(device_) != cudaSuccess || cudaFree(block) != cudaSuccess) cudaGetLastError();
   }
 
@@ -77,9 +78,7 @@ class CudaBackend final : public needle::Backend {
   void reduce(ReduceOp op, View dst, View a) override {
     NEEDLE_NS::reduce(stream(needle::name(op)), op, dst, a);
   }
-  void matmul(View dst, View a, View b) override {
-    NEEDLE_NS::matmul(stream("matmul"), dst, a, b);
-  }
+  void matmul(View dst, View a, View b) override { NEEDLE_NS::matmul(stream("matmul"), dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     NEEDLE_NS::conv2d(stream("conv2d"), y, x, w, p);
   }

@@ -1,5 +1,5 @@
-// Convolution and its two gradients as implicit GEMMs (gemm.cuh), one product per group; all arrays are compact:
-// x (N, H, W, C), w (KH, KW, C / G, F), y (N, OH, OW, F).
+// Convolution and its two gradients as implicit GEMMs (gemm.cuh), one product per group; all arrays
+// are compact: x (N, H, W, C), w (KH, KW, C / G, F), y (N, OH, OW, F).
 //
 //   forward       y(pixel of y, f)        = sum over (kh, kw, c) of x(window) * w(kh, kw, c; f)
 //   grad input    dx(pixel of x, c)       = sum over (kh, kw, f) of dy(window) * w(kh, kw, f; c)
@@ -91,7 +91,8 @@ Geometry<I> geometry(const View& x, const View& w, const View& y, const Conv2dPa
           i(p.groups)};
 }
 
-// Whether 32 bits hold every lane, every k and every coordinate of a padded image or a dilated kernel.
+// Whether 32 bits hold every lane, every k and every coordinate of a padded image or a dilated
+// kernel.
 bool is_small(const Geometry<std::int64_t>& g) {
   constexpr std::int64_t limit = (std::int64_t{1} << 31) - 4096;
   const std::int64_t taps = g.kernel_height * g.kernel_width;
@@ -125,7 +126,8 @@ T* data(const View& v) {
 }  // namespace
 
 void conv2d(const Stream& stream, View y, View x, View w, const Conv2dParams& p) {
-  const dim3 grid = gemm_grid(y.shape[0] * y.shape[1] * y.shape[2], y.shape[3] / p.groups, p.groups);
+  const dim3 grid =
+      gemm_grid(y.shape[0] * y.shape[1] * y.shape[2], y.shape[3] / p.groups, p.groups);
   visit(x, w, y, p, [&]<class T, class I>(T, Geometry<I> g) {
     launch(conv2d_kernel<T, I>, grid, kGemmThreads, 0, stream, data<T>(y), data<T>(x), data<T>(w),
            g);

@@ -1,11 +1,11 @@
-// The operands of the convolutions' GEMMs (conv.cu): where the element (lane, k) of a window, a filter or a gradient
-// lies. A window's element outside of its image is zero. All sizes are those of one group; pointers stand at the
-// group's first channel.
+// The operands of the convolutions' GEMMs (conv.cu): where the element (lane, k) of a window, a
+// filter or a gradient lies. A window's element outside of its image is zero. All sizes are those
+// of one group; pointers stand at the group's first channel.
 #pragma once
 
-#include <cstdint>
-
 #include <cuda_runtime.h>
+
+#include <cstdint>
 
 namespace NEEDLE_NS {
 
@@ -90,7 +90,8 @@ struct WindowColumns : Window<T, I> {
   }
 };
 
-// Grad input, left: lane = pixel of x, k = (kh, kw, f): the pixel of y whose window sees it through (kh, kw), if any.
+// Grad input, left: lane = pixel of x, k = (kh, kw, f): the pixel of y whose window sees it through
+// (kh, kw), if any.
 template <class T, class I>
 struct SeenBy {
   using Lane = Pixel<T, I>;
@@ -115,12 +116,13 @@ struct SeenBy {
         column * g.stride[1] != right) {
       return T{0};
     }
-    return lane.image[(std::int64_t{row} * g.out_width + column) * g.filters * g.groups +
-                      tap.inner];
+    return lane
+        .image[(std::int64_t{row} * g.out_width + column) * g.filters * g.groups + tap.inner];
   }
 };
 
-// Right: columns of a matrix of `pitch` elements a row. Forward: w as (kh kw c, f); grad weight: dy as (pixel, f).
+// Right: columns of a matrix of `pitch` elements a row. Forward: w as (kh kw c, f); grad weight: dy
+// as (pixel, f).
 template <class T, class I>
 struct Columns {
   using Lane = const T*;

@@ -1,5 +1,6 @@
-// Copies and fills of any dtype: dst[i] = src[i] converted as core/dtype.h says, dst[i] = value. Without a conversion
-// only the element's size matters, so bits are moved and few kernels serve all dtypes.
+// Copies and fills of any dtype: dst[i] = src[i] converted as core/dtype.h says, dst[i] = value.
+// Without a conversion only the element's size matters, so bits are moved and few kernels serve all
+// dtypes.
 #include <cstddef>
 
 #include "kernels.h"
@@ -11,7 +12,8 @@ namespace {
 using needle::DType;
 using needle::View;
 
-// Reads an element of a dtype known when the kernel runs: a kernel per output dtype serves all inputs.
+// Reads an element of a dtype known when the kernel runs: a kernel per output dtype serves all
+// inputs.
 template <class To>
 struct ConvertTo {
   DType from;
@@ -22,13 +24,20 @@ struct ConvertTo {
   }
   NEEDLE_HD To operator()(const std::byte& where) const {
     switch (from) {
-      case DType::float32: return read<float>(where);
-      case DType::float64: return read<double>(where);
-      case DType::int32: return read<std::int32_t>(where);
-      case DType::int64: return read<std::int64_t>(where);
-      case DType::boolean: return read<bool>(where);
-      case DType::float16: return read<needle::Half>(where);
-      case DType::bfloat16: return read<needle::BFloat16>(where);
+      case DType::float32:
+        return read<float>(where);
+      case DType::float64:
+        return read<double>(where);
+      case DType::int32:
+        return read<std::int32_t>(where);
+      case DType::int64:
+        return read<std::int64_t>(where);
+      case DType::boolean:
+        return read<bool>(where);
+      case DType::float16:
+        return read<needle::Half>(where);
+      case DType::bfloat16:
+        return read<needle::BFloat16>(where);
     }
     return To{};
   }
@@ -51,10 +60,14 @@ struct Constant {
 template <class F>
 void visit_bits(std::size_t itemsize, F&& f) {
   switch (itemsize) {
-    case 1: return f(std::uint8_t{});
-    case 2: return f(std::uint16_t{});
-    case 4: return f(std::uint32_t{});
-    default: return f(std::uint64_t{});
+    case 1:
+      return f(std::uint8_t{});
+    case 2:
+      return f(std::uint16_t{});
+    case 4:
+      return f(std::uint32_t{});
+    default:
+      return f(std::uint64_t{});
   }
 }
 

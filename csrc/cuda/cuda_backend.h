@@ -11,7 +11,8 @@ namespace NEEDLE_NS {
 // Why no device can be used ("no CUDA driver is installed", ...); nullopt when one can.
 std::optional<std::string> unavailable_reason();
 int device_count();
-// One backend per device, for the life of the process. Throws out_of_range for an index without a device.
+// One backend per device, for the life of the process. Throws out_of_range for an index without a
+// device.
 needle::Backend* backend(int index);
 
 }  // namespace NEEDLE_NS

@@ -1,5 +1,6 @@
-// Elementwise ops: dst[i] = op(a[i]), op(a[i], b[i]) or op(a[i], s), all of one shape (broadcast inputs have zero
-// strides). The formulas come from core/ops.def; map.cuh chooses the contiguous or the strided kernel.
+// Elementwise ops: dst[i] = op(a[i]), op(a[i], b[i]) or op(a[i], s), all of one shape (broadcast
+// inputs have zero strides). The formulas come from core/ops.def; map.cuh chooses the contiguous or
+// the strided kernel.
 #include "kernels.h"
 #include "map.cuh"
 #include "maths.cuh"
@@ -27,9 +28,11 @@ struct AnyUnary {
   NEEDLE_HD T operator()(T x) const {
     switch (op) {
 #define NEEDLE_UNARY(name, formula) \
-  case UnaryOp::name: return unary_##name::apply(x);
+  case UnaryOp::name:               \
+    return unary_##name::apply(x);
 #include "../core/ops.def"
-      case UnaryOp::count: break;
+      case UnaryOp::count:
+        break;
     }
     return x;
   }
@@ -41,9 +44,11 @@ struct AnyBinary {
   NEEDLE_HD T operator()(T a, T b) const {
     switch (op) {
 #define NEEDLE_BINARY(name, formula) \
-  case BinaryOp::name: return binary_##name::apply(a, b);
+  case BinaryOp::name:               \
+    return binary_##name::apply(a, b);
 #include "../core/ops.def"
-      case BinaryOp::count: break;
+      case BinaryOp::count:
+        break;
     }
     return a;
   }
@@ -93,27 +98,33 @@ void run_binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, doub
 void unary(const Stream& stream, UnaryOp op, View dst, View a) {
   switch (op) {
 #define NEEDLE_UNARY(name, formula) \
-  case UnaryOp::name: return run_unary<unary_##name>(stream, op, dst, a);
+  case UnaryOp::name:               \
+    return run_unary<unary_##name>(stream, op, dst, a);
 #include "../core/ops.def"
-    case UnaryOp::count: return;
+    case UnaryOp::count:
+      return;
   }
 }
 
 void binary(const Stream& stream, BinaryOp op, View dst, View a, View b) {
   switch (op) {
 #define NEEDLE_BINARY(name, formula) \
-  case BinaryOp::name: return run_binary<binary_##name>(stream, op, dst, a, b);
+  case BinaryOp::name:               \
+    return run_binary<binary_##name>(stream, op, dst, a, b);
 #include "../core/ops.def"
-    case BinaryOp::count: return;
+    case BinaryOp::count:
+      return;
   }
 }
 
 void binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, double s, bool reversed) {
   switch (op) {
 #define NEEDLE_BINARY(name, formula) \
-  case BinaryOp::name: return run_binary_scalar<binary_##name>(stream, op, dst, a, s, reversed);
+  case BinaryOp::name:               \
+    return run_binary_scalar<binary_##name>(stream, op, dst, a, s, reversed);
 #include "../core/ops.def"
-    case BinaryOp::count: return;
+    case BinaryOp::count:
+      return;
   }
 }
 

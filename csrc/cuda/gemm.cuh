@@ -1,13 +1,15 @@
-// GEMM: out(m, n) = sum over k of a(m, k) * b(k, n), the loop nest of matmul and of all convolutions.
+// GEMM: out(m, n) = sum over k of a(m, k) * b(k, n), the loop nest of matmul and of all
+// convolutions.
 //
-// A block of 256 threads computes a tile of 64 x 64 outputs, a thread 4 x 4 of them in registers. For every 16 steps
-// of k the block brings 64 x 16 elements of a and of b into shared memory. What an element is comes from the operand:
-// a plain strided matrix, or an image seen through a convolution's window. Sums run over k in order.
+// A block of 256 threads computes a tile of 64 x 64 outputs, a thread 4 x 4 of them in registers.
+// For every 16 steps of k the block brings 64 x 16 elements of a and of b into shared memory. What
+// an element is comes from the operand: a plain strided matrix, or an image seen through a
+// convolution's window. Sums run over k in order.
 //
 // Operand:  lanes()      how many rows of a or columns of b there are
-//           k_first()    whether neighbouring threads should load neighbouring k (else neighbouring lanes)
-//           lane(i)      what element accesses of row or column i have in common
-//           at(lane, k)  the element
+//           k_first()    whether neighbouring threads should load neighbouring k (else neighbouring
+//           lanes) lane(i)      what element accesses of row or column i have in common at(lane, k)
+//           the element
 // Output:   put(m, n, value)
 #pragma once
 
@@ -96,7 +98,8 @@ __device__ __forceinline__ void gemm_tile(const A& a, const B& b, const Output& 
 
 inline std::int64_t tiles_for(std::int64_t lanes) { return (lanes + kTile - 1) / kTile; }
 
-// Grid: x the tiles of one product, column after column of tiles; y the products, in strides where there are many.
+// Grid: x the tiles of one product, column after column of tiles; y the products, in strides where
+// there are many.
 inline dim3 gemm_grid(std::int64_t m, std::int64_t n, std::int64_t products) {
   return dim3(static_cast<unsigned>(tiles_for(m) * tiles_for(n)),
               static_cast<unsigned>(std::min<std::int64_t>(products, 65535)));

@@ -1,5 +1,5 @@
-// Launch: the one way from host code to a kernel, and the one way of a kernel to its shared memory. The same text
-// compiles with nvcc and, against sim/cuda_runtime.h, with the host compiler.
+// Launch: the one way from host code to a kernel, and the one way of a kernel to its shared memory.
+// The same text compiles with nvcc and, against sim/cuda_runtime.h, with the host compiler.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,8 +13,8 @@
 
 namespace NEEDLE_NS {
 
-// Where work is queued, and for which op: errors name it. Checked: wait after every launch, so that an error is
-// reported by the op that caused it.
+// Where work is queued, and for which op: errors name it. Checked: wait after every launch, so that
+// an error is reported by the op that caused it.
 struct Stream {
   cudaStream_t handle;
   const char* op;
@@ -25,8 +25,9 @@ inline void check(cudaError_t error, const Stream& stream) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // an error that can be cleared is reported once
   throw std::runtime_error(needle::message(
-      stream.op, stream.checked ? "the CUDA kernel or call failed"
-                                : "a CUDA call failed, here or in earlier work (NEEDLE_CHECKED=1 tells where)",
+      stream.op,
+      stream.checked ? "the CUDA kernel or call failed"
+                     : "a CUDA call failed, here or in earlier work (NEEDLE_CHECKED=1 tells where)",
       "error", cudaGetErrorString(error)));
 }
 
@@ -42,7 +43,8 @@ void launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared
   if (stream.checked) check(cudaStreamSynchronize(stream.handle), stream);
 }
 
-// A kernel's shared memory: one object of type T per block, uninitialised. One call per type in a kernel.
+// A kernel's shared memory: one object of type T per block, uninitialised. One call per type in a
+// kernel.
 template <class T>
 __device__ __forceinline__ T& shared() {
 #ifdef __CUDACC__

@@ -1,7 +1,9 @@
-// Map: dst[i] = f(in0[i], in1[i], ...) over arrays of one shape, for elementwise ops, copies and fills.
+// Map: dst[i] = f(in0[i], in1[i], ...) over arrays of one shape, for elementwise ops, copies and
+// fills.
 //
-// Contiguous: a thread handles 16 bytes of the output. Otherwise: a thread handles one element and finds it through
-// the collapsed loop nest; to keep kernels few, f may choose the op at run time there.
+// Contiguous: a thread handles 16 bytes of the output. Otherwise: a thread handles one element and
+// finds it through the collapsed loop nest; to keep kernels few, f may choose the op at run time
+// there.
 #pragma once
 
 #include "launch.cuh"
@@ -10,7 +12,8 @@
 namespace NEEDLE_NS {
 
 constexpr int kMapThreads = 256;
-constexpr int kMapBlocks = 4;  // per multiprocessor at least: up to 64 registers, which no formula exceeds
+constexpr int kMapBlocks =
+    4;  // per multiprocessor at least: up to 64 registers, which no formula exceeds
 
 template <class T>
 struct alignas(16) Pack {
@@ -40,8 +43,7 @@ __device__ auto call(const F& f, const Get& get) {
 template <class F, class T, class A, int N>
 __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
     map_contiguous(F f, std::int64_t n, T* __restrict__ dst, Inputs<A, N> in) {
-  const std::int64_t first =
-      (std::int64_t{blockIdx.x} * kMapThreads + threadIdx.x) * Pack<T>::size;
+  const std::int64_t first = (std::int64_t{blockIdx.x} * kMapThreads + threadIdx.x) * Pack<T>::size;
   if (first + Pack<T>::size <= n) {
     Pack<A> loaded[N > 0 ? N : 1];
     for (int k = 0; k < N; ++k) loaded[k] = *reinterpret_cast<const Pack<A>*>(in.at[k] + first);
@@ -59,15 +61,16 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
 
 template <class F, class T, class A, int N>
 __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
-    map_strided(F f, std::uint32_t n, const __grid_constant__ Nest<1 + N, std::uint32_t> nest, T* __restrict__ dst,
-                Inputs<A, N> in) {
+    map_strided(F f, std::uint32_t n, const __grid_constant__ Nest<1 + N, std::uint32_t> nest,
+                T* __restrict__ dst, Inputs<A, N> in) {
   const std::uint32_t i = blockIdx.x * kMapThreads + threadIdx.x;
   if (i >= n) return;
   const auto at = nest.at(i);
   dst[at.of[0]] = call<N>(f, [&](int k) -> const A& { return in.at[k][at.of[k + 1]]; });
 }
 
-// Views of up to 2^31 elements go to the kernel as they are, larger ones in halves of their outermost dimension.
+// Views of up to 2^31 elements go to the kernel as they are, larger ones in halves of their
+// outermost dimension.
 template <class T, class A, class F, int M>
 void map_views(const Stream& stream, F f, const needle::View (&views)[M], T* dst,
                Inputs<A, M - 1> in) {
@@ -115,9 +118,8 @@ void map(const Stream& stream, F f, G strided, needle::View (&views)[M]) {
                  reinterpret_cast<std::uintptr_t>(v.data) % alignof(Pack<T>) == 0;
   }
   if (contiguous) {
-    launch(map_contiguous<F, T, A, M - 1>,
-           blocks_for(n, std::int64_t{kMapThreads} * Pack<T>::size), kMapThreads, 0, stream, f, n,
-           static_cast<T*>(views[0].data), inputs_of<A>(views));
+    launch(map_contiguous<F, T, A, M - 1>, blocks_for(n, std::int64_t{kMapThreads} * Pack<T>::size),
+           kMapThreads, 0, stream, f, n, static_cast<T*>(views[0].data), inputs_of<A>(views));
   } else {
     map_strided_views<T, A>(stream, strided, views);
   }

@@ -1,4 +1,5 @@
-// What the op table needs of a device's maths (core/functors.h): CUDA's own functions, never the fast approximations.
+// What the op table needs of a device's maths (core/functors.h): CUDA's own functions, never the
+// fast approximations.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,5 +1,6 @@
-// Matmul: dst (..., M, N) = a (..., M, K) @ b (..., K, N), any strides (transposed and broadcast operands are read as
-// they lie). One product of matrices per index of the leading axes; tiles as in gemm.cuh.
+// Matmul: dst (..., M, N) = a (..., M, K) @ b (..., K, N), any strides (transposed and broadcast
+// operands are read as they lie). One product of matrices per index of the leading axes; tiles as
+// in gemm.cuh.
 #include "gemm.cuh"
 #include "kernels.h"
 #include "nest.cuh"
@@ -67,8 +68,8 @@ void matmul(const Stream& stream, View dst, View a, View b) {
     using T = decltype(zero);
     const Matrix<T> out{static_cast<T*>(dst.data), dst.strides[row], dst.strides[column]};
     launch(matmul_kernel<T>, gemm_grid(dst.shape[row], dst.shape[column], products), kGemmThreads,
-           0, stream, out, operand<T>(a, row, column), operand<T>(b, column, row),
-           a.shape[column], make_nest<3, std::int64_t>(batch), products);
+           0, stream, out, operand<T>(a, row, column), operand<T>(b, column, row), a.shape[column],
+           make_nest<3, std::int64_t>(batch), products);
   });
 }
 

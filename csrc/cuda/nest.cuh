@@ -1,4 +1,5 @@
-// Nest: a loop nest over N arrays of one shape, as kernels take it: from an element's number to its offset in each.
+// Nest: a loop nest over N arrays of one shape, as kernels take it: from an element's number to its
+// offset in each.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace NEEDLE_NS {
 
-// Element numbers are of type Index (32 bits wherever they suffice: division is what it costs), offsets have 64 bits.
+// Element numbers are of type Index (32 bits wherever they suffice: division is what it costs),
+// offsets have 64 bits.
 template <int N, class Index>
 struct Nest {
   int ndim;

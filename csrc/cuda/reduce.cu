@@ -1,9 +1,11 @@
-// Reductions over any axes: dst[o] = op over r of a[o, r], where o runs over the kept axes and r over the reduced ones.
+// Reductions over any axes: dst[o] = op over r of a[o, r], where o runs over the kept axes and r
+// over the reduced ones.
 //
-// The order in which elements are combined follows from the shape alone (no atomics), so results repeat bit for bit.
-// Rows: neighbouring threads walk r (the reduced axes lie closer in memory); L threads per output combine by shuffles
-// within a warp, then through shared memory. Columns: neighbouring threads walk o, 8 per output split r and combine by
-// a tree in shared memory. Few outputs of great length are cut into slices that a second pass combines.
+// The order in which elements are combined follows from the shape alone (no atomics), so results
+// repeat bit for bit. Rows: neighbouring threads walk r (the reduced axes lie closer in memory); L
+// threads per output combine by shuffles within a warp, then through shared memory. Columns:
+// neighbouring threads walk o, 8 per output split r and combine by a tree in shared memory. Few
+// outputs of great length are cut into slices that a second pass combines.
 #include "kernels.h"
 #include "maths.cuh"
 #include "nest.cuh"
@@ -21,8 +23,8 @@ constexpr std::int64_t kSlice = 4096;       // elements of a slice, at least
 constexpr std::int64_t kBusy = 512;         // blocks that keep a GPU busy
 constexpr std::int64_t kMaxSlices = 65535;  // the limit of gridDim.y
 
-// One pass. Element r of output o, slice s: a[kept.of[1] + reduced.of[0]] for r in [s * slice, (s + 1) * slice);
-// the result goes to dst[kept.of[0] + s * slice_stride].
+// One pass. Element r of output o, slice s: a[kept.of[1] + reduced.of[0]] for r in [s * slice, (s +
+// 1) * slice); the result goes to dst[kept.of[0] + s * slice_stride].
 template <class T, class I>
 struct Pass {
   T* dst;
@@ -219,15 +221,16 @@ void reduce_typed(const Stream& stream, View dst, View a) {
 
 void reduce(const Stream& stream, needle::ReduceOp op, View dst, View a) {
   const auto typed = [&]<class Op>(Op) {
-    needle::visit_computed(dst.dtype, [&](auto zero) {
-      reduce_typed<Op, decltype(zero)>(stream, dst, a);
-    });
+    needle::visit_computed(dst.dtype,
+                           [&](auto zero) { reduce_typed<Op, decltype(zero)>(stream, dst, a); });
   };
   switch (op) {
 #define NEEDLE_REDUCE(name, identity, formula) \
-  case needle::ReduceOp::name: return typed(reduce_##name{});
+  case needle::ReduceOp::name:                 \
+    return typed(reduce_##name{});
 #include "../core/ops.def"
-    case needle::ReduceOp::count: return;
+    case needle::ReduceOp::count:
+      return;
   }
 }
 

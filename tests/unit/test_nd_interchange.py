@@ -61,8 +61,10 @@ def test_nd_backend_dlpack_with_numpy(host: BackendDevice) -> None:
     assert a.strides == (-4, 1)
     a[0, 0] = 99
     assert x[0, 0] == 99
-    y = np.from_dlpack(a)
-    assert np.shares_memory(x, y)
+    assert np.shares_memory(x, np.from_dlpack(a[::-1]))
+    with pytest.raises(BufferError, match="negative strides"):
+        torch.from_dlpack(a)
+    assert np.from_dlpack(a, copy=True).tolist() == x.tolist()
     locked = sample()
     locked.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):

@@ -1,5 +1,6 @@
-// The part of the CUDA runtime that our kernels use, for the host compiler: with this folder first on the include path
-// a .cu file compiles as C++ and runs on the simulator (scheduler.h). Names and meanings are CUDA's.
+// The part of the CUDA runtime that our kernels use, for the host compiler: with this folder first
+// on the include path a .cu file compiles as C++ and runs on the simulator (scheduler.h). Names and
+// meanings are CUDA's.
 #pragma once
 
 #include <cmath>
@@ -28,7 +29,8 @@ extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
-// --- errors, memory, streams -----------------------------------------------------------------------------------------
+// --- errors, memory, streams
+// -----------------------------------------------------------------------------------------
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -51,7 +53,8 @@ enum cudaMemcpyKind {
 using cudaStream_t = struct needle_sim_stream*;
 
 cudaError_t cudaGetLastError();
-const char* cudaGetErrorString(cudaError_t error);  // with the simulator's report where there is one
+const char* cudaGetErrorString(
+    cudaError_t error);  // with the simulator's report where there is one
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
@@ -64,7 +67,8 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
                             cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 
-// --- launches --------------------------------------------------------------------------------------------------------
+// --- launches
+// --------------------------------------------------------------------------------------------------------
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -75,9 +79,11 @@ struct cudaLaunchConfig_t {
 namespace needle_sim {
 
 // Runs body(closure) once per thread of the grid.
-cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*), const void* closure);
+cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*),
+                     const void* closure);
 
-// Memory of the block that is running: `key` names one object of a kernel; the same for all its threads.
+// Memory of the block that is running: `key` names one object of a kernel; the same for all its
+// threads.
 void* shared_object(const void* key, std::size_t bytes, std::size_t alignment);
 void* dynamic_shared_memory();
 
@@ -87,11 +93,12 @@ T& shared() {
   return *static_cast<T*>(shared_object(&key, sizeof(T), alignof(T)));
 }
 
-// Rendezvous of lanes: returns what lane `source` gave, or for a vote the mask of the lanes that gave non-zero.
+// Rendezvous of lanes: returns what lane `source` gave, or for a vote the mask of the lanes that
+// gave non-zero.
 enum class Exchange : std::uint8_t { sync, shuffle, vote };
 void barrier(const char* file, int line);
-std::uint64_t exchange(Exchange kind, unsigned mask, std::uint64_t value, int source, const char* file,
-                       int line);
+std::uint64_t exchange(Exchange kind, unsigned mask, std::uint64_t value, int source,
+                       const char* file, int line);
 int lane();
 
 }  // namespace needle_sim
@@ -102,12 +109,14 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto run = [&](Params... params) {
     const auto body = [&] { kernel(params...); };
     return needle_sim::run_grid(
-        *config, [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); }, &body);
+        *config, [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); },
+        &body);
   };
   return run(std::forward<Args>(args)...);
 }
 
-// --- device functions ------------------------------------------------------------------------------------------------
+// --- device functions
+// ------------------------------------------------------------------------------------------------
 
 #define NEEDLE_SIM_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
@@ -167,7 +176,8 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = warpSize,
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = warpSize, NEEDLE_SIM_SITE) {
   const int self = needle_sim::lane(), source = self ^ lane_mask;
-  const bool inside = source <= (self | (width - 1));  // an earlier group may be read, a later one not
+  const bool inside =
+      source <= (self | (width - 1));  // an earlier group may be read, a later one not
   return needle_sim::shuffle(mask, value, inside ? source : self, file, line);
 }
 

@@ -12,8 +12,8 @@
 #endif
 
 #if !NEEDLE_SIM_USE_UCONTEXT
-// needle_sim_switch(void** save, void* target): pushes what a function must preserve, stores the stack pointer, and
-// continues at the target's.
+// needle_sim_switch(void** save, void* target): pushes what a function must preserve, stores the
+// stack pointer, and continues at the target's.
 extern "C" __attribute__((visibility("hidden"))) void needle_sim_switch(void** save, void* target);
 asm(R"(
 .text
@@ -84,8 +84,8 @@ void Fiber::restart() {
   context_.uc_link = nullptr;
   makecontext(&context_, &Fiber::start, 0);
 #else
-  // What needle_sim_switch pops: six registers and the address to return to; start() then finds the stack pointer
-  // as after a call, 8 bytes off a multiple of 16.
+  // What needle_sim_switch pops: six registers and the address to return to; start() then finds the
+  // stack pointer as after a call, 8 bytes off a multiple of 16.
   auto* top = reinterpret_cast<std::uintptr_t*>(mapping_ + kPage + kStack - stagger_ - 64);
   top[-1] = 0;
   top[-2] = reinterpret_cast<std::uintptr_t>(&Fiber::start);

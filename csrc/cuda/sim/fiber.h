@@ -1,7 +1,7 @@
 // Fiber: a stack of its own on which code runs until it hands the processor to another fiber.
 //
-// On x86-64 a switch saves six registers and swaps stack pointers (a few ns); elsewhere it is ucontext. Both tell
-// AddressSanitizer which stack is in use.
+// On x86-64 a switch saves six registers and swaps stack pointers (a few ns); elsewhere it is
+// ucontext. Both tell AddressSanitizer which stack is in use.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // The simulator's runtime calls: device memory, copies, errors. Everything is synchronous.
 //
-// Device memory is host memory in disguise; the simulator knows its blocks, so that a copy in the wrong direction or
-// past a block's end is an error here as it is on a GPU.
+// Device memory is host memory in disguise; the simulator knows its blocks, so that a copy in the
+// wrong direction or past a block's end is an error here as it is on a GPU.
 #include "runtime.h"
 
 #include <cuda_runtime.h>
@@ -57,14 +57,22 @@ cudaError_t cudaGetLastError() {
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidValue: return "invalid argument";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    case cudaErrorInsufficientDriver: return "driver too old";
-    case cudaErrorNoDevice: return "no device";
-    case cudaErrorInvalidDevice: return "invalid device ordinal";
-    case cudaErrorLaunchFailure: return last_report.c_str();
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "driver too old";
+    case cudaErrorNoDevice:
+      return "no device";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorLaunchFailure:
+      return last_report.c_str();
   }
   return "unknown error";
 }

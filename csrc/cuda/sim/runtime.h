@@ -1,4 +1,5 @@
-// What the simulator's parts offer each other: errors of the last call, and the shared memory of the running block.
+// What the simulator's parts offer each other: errors of the last call, and the shared memory of
+// the running block.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -17,6 +18,6 @@ cudaError_t record(cudaError_t error, const std::string& report = "");
 
 void open_shared_memory(std::size_t dynamic_bytes);  // at a launch
 void begin_shared_memory();                          // at a block: everything is poisoned again
-std::string check_shared_memory();                   // after a block: a report of stray writes, or ""
+std::string check_shared_memory();  // after a block: a report of stray writes, or ""
 
 }  // namespace needle_sim

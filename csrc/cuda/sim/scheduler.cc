@@ -1,9 +1,11 @@
-// The simulator's core: runs a grid block by block on one processor, the threads of a block as fibers.
+// The simulator's core: runs a grid block by block on one processor, the threads of a block as
+// fibers.
 //
-// A fiber runs thread after thread for as long as none of them waits, so kernels without barriers never switch
-// stacks. A thread that waits at a rendezvous (a barrier, a shuffle, a vote) keeps its fiber, and the next thread of
-// the queue runs. When the last participant arrives, all of them enter the queue in an order drawn from the seed.
-// When the queue is empty and threads still wait, the rendezvous can never complete: it is reported, not hung on.
+// A fiber runs thread after thread for as long as none of them waits, so kernels without barriers
+// never switch stacks. A thread that waits at a rendezvous (a barrier, a shuffle, a vote) keeps its
+// fiber, and the next thread of the queue runs. When the last participant arrives, all of them
+// enter the queue in an order drawn from the seed. When the queue is empty and threads still wait,
+// the rendezvous can never complete: it is reported, not hung on.
 #include "scheduler.h"
 
 #include <cuda_runtime.h>
@@ -143,7 +145,8 @@ namespace {
 
 // --- exchanges within a warp
 
-// Completes the exchange that thread `id` waits at if every other lane of its mask that has not exited is there too.
+// Completes the exchange that thread `id` waits at if every other lane of its mask that has not
+// exited is there too.
 bool complete_exchange(unsigned id) {
   const Thread& self = g.thread[id];
   const unsigned first = id / kWarp * kWarp;
@@ -209,7 +212,8 @@ void begin_block() {
   enqueue_all();
 }
 
-// The thread to run next; starts the next block when this one is done. False at the end of the grid.
+// The thread to run next; starts the next block when this one is done. False at the end of the
+// grid.
 bool advance() {
   while (g.queued == 0) {
     if (g.exited == g.threads) {
@@ -269,8 +273,8 @@ void wait() {
   const unsigned self = g.current;
   advance();  // never the grid's end: this thread has not exited
   if (g.current == self) return;
-  Fiber& next = g.thread[g.current].state == State::fresh ? fiber_for_fresh()
-                                                           : *g.thread[g.current].fiber;
+  Fiber& next =
+      g.thread[g.current].state == State::fresh ? fiber_for_fresh() : *g.thread[g.current].fiber;
   Fiber::switch_to(*g.thread[self].fiber, next);
 }
 

@@ -1,5 +1,6 @@
-// Shared memory of the running block: the dynamic part first, then the kernel's objects in the order of their first
-// use. Each is filled with 0xFF bytes (NaN) when a block begins and is followed by a guard band of the same bytes.
+// Shared memory of the running block: the dynamic part first, then the kernel's objects in the
+// order of their first use. Each is filled with 0xFF bytes (NaN) when a block begins and is
+// followed by a guard band of the same bytes.
 #include <cuda_runtime.h>
 
 #include <vector>

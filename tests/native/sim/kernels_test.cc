@@ -1,6 +1,6 @@
-// Every CUDA kernel on the simulator against plain loops (reference_backend.h), over random shapes, strides and
-// schedules, with guard bands around every array. `kernels_test N` runs N rounds; `kernels_test --time` prints how long
-// typical kernels take instead.
+// Every CUDA kernel on the simulator against plain loops (reference_backend.h), over random shapes,
+// strides and schedules, with guard bands around every array. `kernels_test N` runs N rounds;
+// `kernels_test --time` prints how long typical kernels take instead.
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -57,7 +57,8 @@ class Array {
     if (!output) std::memcpy(image.data() + kGuard, host_.data(), bytes_);
     block_ = static_cast<unsigned char*>(device().raw_allocate(image.size()));
     device().copy_bytes(block_, image.data(), image.size(), CopyKind::to_device);
-    if (output) host_.assign(bytes_, kGuardByte);  // untouched elements of an output stay as they are
+    if (output)
+      host_.assign(bytes_, kGuardByte);  // untouched elements of an output stay as they are
     offset_ = static_cast<std::size_t>(first) * item;
   }
   ~Array() { device().raw_free(block_, bytes_ + 2 * kGuard); }
@@ -67,7 +68,8 @@ class Array {
   View here() { return at(host_.data()); }
   View there() { return at(block_ + kGuard); }
 
-  // Compares the whole block, guard bands and gaps included: floats within `ulps` units of their magnitude `scale`.
+  // Compares the whole block, guard bands and gaps included: floats within `ulps` units of their
+  // magnitude `scale`.
   bool agrees(double tolerance) {
     std::vector<unsigned char> image(bytes_ + 2 * kGuard);
     device().copy_bytes(image.data(), block_, image.size(), CopyKind::to_host);
@@ -115,16 +117,23 @@ std::vector<std::int64_t> random_shape(int max_dims, std::int64_t max_size) {
 
 DType random_float() { return draw(0, 1) == 1 ? DType::float64 : DType::float32; }
 
-// The element type's own arithmetic, as the op table says it: what the reference backend does not cover.
+// The element type's own arithmetic, as the op table says it: what the reference backend does not
+// cover.
 template <class T>
 T formula(UnaryOp op, T x) {
   switch (op) {
-    case UnaryOp::negate: return -x;
-    case UnaryOp::exp: return std::exp(x);
-    case UnaryOp::log: return std::log(x);
-    case UnaryOp::tanh: return std::tanh(x);
-    case UnaryOp::relu: return x < 0 ? 0 : x;
-    case UnaryOp::count: break;
+    case UnaryOp::negate:
+      return -x;
+    case UnaryOp::exp:
+      return std::exp(x);
+    case UnaryOp::log:
+      return std::log(x);
+    case UnaryOp::tanh:
+      return std::tanh(x);
+    case UnaryOp::relu:
+      return x < 0 ? 0 : x;
+    case UnaryOp::count:
+      break;
   }
   return x;
 }
@@ -132,19 +141,32 @@ T formula(UnaryOp op, T x) {
 template <class T>
 T formula(BinaryOp op, T a, T b) {
   switch (op) {
-    case BinaryOp::add: return a + b;
-    case BinaryOp::subtract: return a - b;
-    case BinaryOp::multiply: return a * b;
-    case BinaryOp::divide: return a / b;
-    case BinaryOp::power: return std::pow(a, b);
-    case BinaryOp::maximum: return a > b || a != a ? a : b;
-    case BinaryOp::equal: return a == b;
-    case BinaryOp::not_equal: return a != b;
-    case BinaryOp::less: return a < b;
-    case BinaryOp::less_equal: return a <= b;
-    case BinaryOp::greater: return a > b;
-    case BinaryOp::greater_equal: return a >= b;
-    case BinaryOp::count: break;
+    case BinaryOp::add:
+      return a + b;
+    case BinaryOp::subtract:
+      return a - b;
+    case BinaryOp::multiply:
+      return a * b;
+    case BinaryOp::divide:
+      return a / b;
+    case BinaryOp::power:
+      return std::pow(a, b);
+    case BinaryOp::maximum:
+      return a > b || a != a ? a : b;
+    case BinaryOp::equal:
+      return a == b;
+    case BinaryOp::not_equal:
+      return a != b;
+    case BinaryOp::less:
+      return a < b;
+    case BinaryOp::less_equal:
+      return a <= b;
+    case BinaryOp::greater:
+      return a > b;
+    case BinaryOp::greater_equal:
+      return a >= b;
+    case BinaryOp::count:
+      break;
   }
   return a;
 }
@@ -166,9 +188,11 @@ T element(const View& v, const std::int64_t* at) {
 
 void test_elementwise() {
   const DType dtype = random_float();
-  const auto shape = draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape =
+      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
   const bool plain = draw(0, 1) == 1;
-  Array dst(shape, dtype, plain, true), a(shape, dtype, plain, false), b(shape, dtype, plain, false);
+  Array dst(shape, dtype, plain, true), a(shape, dtype, plain, false),
+      b(shape, dtype, plain, false);
   const View x = a.here(), y = b.here();
   const auto u = static_cast<UnaryOp>(draw(0, static_cast<int>(UnaryOp::count) - 1));
   device().unary(u, dst.there(), a.there());
@@ -195,14 +219,15 @@ void test_elementwise() {
 void test_copy() {
   const auto to = static_cast<DType>(draw(0, kDTypeCount - 1));
   const auto from = static_cast<DType>(draw(0, kDTypeCount - 1));
-  const auto shape = draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape =
+      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
   const bool plain = draw(0, 1) == 1;
   Array dst(shape, to, plain, true), src(shape, from, plain, false);
   device().copy(dst.there(), src.there());
   reference.copy(dst.here(), src.here());
   CHECK(dst.agrees(0));
-  const Scalar value = draw(0, 1) == 1 ? Scalar{0, (std::int64_t{1} << 53) + 1, true}
-                                       : Scalar{2.7, 2, false};
+  const Scalar value =
+      draw(0, 1) == 1 ? Scalar{0, (std::int64_t{1} << 53) + 1, true} : Scalar{2.7, 2, false};
   device().fill(dst.there(), value);
   reference.fill(dst.here(), value);
   CHECK(dst.agrees(0));
@@ -219,7 +244,8 @@ void test_reduce() {
   Array dst(kept, dtype, draw(0, 1) == 1, true), a(shape, dtype, draw(0, 1) == 1, false);
   for (ReduceOp op : {ReduceOp::sum, ReduceOp::max}) {
     device().reduce(op, dst.there(), a.there());
-    const double length = static_cast<double>(numel(a.here())) / static_cast<double>(numel(dst.here()));
+    const double length =
+        static_cast<double>(numel(a.here())) / static_cast<double>(numel(dst.here()));
     reference.reduce(op, dst.here(), a.here());
     CHECK(dst.agrees(op == ReduceOp::max ? 0 : 4 * length));
   }
@@ -320,10 +346,11 @@ void print_times() {
   Array x({2, 14, 14, 16}, f, true, false), w({3, 3, 16, 32}, f, true, false),
       dy({2, 14, 14, 32}, f, true, false), y({2, 14, 14, 32}, f, true, true),
       dx({2, 14, 14, 16}, f, true, true), dw({3, 3, 16, 32}, f, true, true);
-  std::printf("conv 2x14x14x16, 3x3x16x32: forward %.3f, grad input %.3f, grad weight %.3f ms\n",
-              milliseconds([&] { device().conv2d(y.there(), x.there(), w.there(), p); }),
-              milliseconds([&] { device().conv2d_grad_input(dx.there(), dy.there(), w.there(), p); }),
-              milliseconds([&] { device().conv2d_grad_weight(dw.there(), x.there(), dy.there(), p); }));
+  std::printf(
+      "conv 2x14x14x16, 3x3x16x32: forward %.3f, grad input %.3f, grad weight %.3f ms\n",
+      milliseconds([&] { device().conv2d(y.there(), x.there(), w.there(), p); }),
+      milliseconds([&] { device().conv2d_grad_input(dx.there(), dy.there(), w.there(), p); }),
+      milliseconds([&] { device().conv2d_grad_weight(dw.there(), x.there(), dy.there(), p); }));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
-// The simulator itself: right kernels run right under every seed, and planted bugs in small kernels are found.
-#include "../../../csrc/cuda/sim/scheduler.h"
-
+// The simulator itself: right kernels run right under every seed, and planted bugs in small kernels
+// are found.
 #include <cuda_runtime.h>
 
 #include <set>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "../../../csrc/cuda/launch.cuh"
+#include "../../../csrc/cuda/sim/scheduler.h"
 #include "../check.h"
 
 namespace {
@@ -91,7 +91,8 @@ bool is_mirror(const std::vector<float>& v) {
   return true;
 }
 
-// Writes round after round; without the second barrier a fast thread overwrites what a slow one has yet to read.
+// Writes round after round; without the second barrier a fast thread overwrites what a slow one has
+// yet to read.
 template <bool second_barrier>
 __global__ void rounds(float* out) {
   Row& row = shared<Row>();
@@ -143,9 +144,7 @@ __global__ void shuffle_from_absent(float* out) {
   if (threadIdx.x < 16) out[threadIdx.x] = __shfl_sync(0xffffu, 1.0f, 20);
 }
 
-__global__ void shuffle_outside_mask(float* out) {
-  out[threadIdx.x] = __shfl_sync(0x1u, 1.0f, 0);
-}
+__global__ void shuffle_outside_mask(float* out) { out[threadIdx.x] = __shfl_sync(0x1u, 1.0f, 0); }
 
 __global__ void lanes(float* out) {
   const int t = static_cast<int>(threadIdx.x);
