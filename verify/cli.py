@@ -56,7 +56,8 @@ class _Parser(argparse.ArgumentParser):
         return found
 
 
-def _parser() -> _Parser:
+def parser() -> _Parser:
+    """The command line of needle-verify."""
     p = _Parser(
         prog="needle-verify",
         description="Judges every op of needle, forward and gradients, on every device.",
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
     """Run the command line; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser().parse(arguments)
+        options = parser().parse(arguments)
         code = Command(options, arguments, parts or Parts()).run()
     except UsageError as error:
         tell(str(error))

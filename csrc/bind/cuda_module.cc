@@ -52,6 +52,8 @@ PyObject* set_seed(PyObject*, PyObject* argument) {
   needle_sim::set_seed(seed);
   Py_RETURN_NONE;
 }
+
+PyObject* get_seed(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(needle_sim::seed()); }
 #endif
 
 PyMethodDef methods[] = {
@@ -60,6 +62,7 @@ PyMethodDef methods[] = {
     {"unavailable_reason", unavailable_reason, METH_NOARGS,
      "Why no device can be used; None when one can."},
 #if NEEDLE_SIM
+    {"seed", get_seed, METH_NOARGS, "The seed of the order in which blocks and threads run."},
     {"set_seed", set_seed, METH_O, "Seeds the order in which blocks and threads run."},
 #endif
     {nullptr, nullptr, 0, nullptr},

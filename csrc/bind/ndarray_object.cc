@@ -297,7 +297,11 @@ PyObject* binary(BinaryOp op, PyObject* a, PyObject* b) {
     return wrap(compute(x.size() + y.size(), [&] { return NDArray::binary(op, x, y); }));
   }
   double number;
-  if ((!a_is_array && !b_is_array) || !to_number(a_is_array ? b : a, &number)) {
+  PyObject* other = a_is_array ? b : a;
+  if ((!a_is_array && !b_is_array) || !to_number(other, &number)) {
+    if (py::isinstance<py::array>(other)) {  // numpy would answer with an array of its own
+      throw TypeMismatch(message(name(op), "a numpy array is no operand: make it an NDArray"));
+    }
     return not_implemented();
   }
   const NDArray& x = unwrap(a_is_array ? a : b);

@@ -11,7 +11,8 @@
 #else
 #define NEEDLE_HD
 #endif
-// For members of classes: an inlined function leaves no symbol that could serve another instruction set (see view.h).
+// For members of classes: an inlined function leaves no symbol that could serve another instruction
+// set (see view.h).
 #define NEEDLE_ALWAYS_INLINE inline __attribute__((always_inline))
 
 namespace needle {
@@ -149,8 +150,12 @@ struct Convert {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(From v) {
     return static_cast<To>(v);
   }
-  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(Half v) { return static_cast<To>(half_to_float(v)); }
-  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(BFloat16 v) { return static_cast<To>(bfloat16_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(Half v) {
+    return static_cast<To>(half_to_float(v));
+  }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD To from(BFloat16 v) {
+    return static_cast<To>(bfloat16_to_float(v));
+  }
 };
 
 template <>
@@ -170,7 +175,9 @@ struct Convert<Half> {
     return float_to_half(double_to_float_odd(static_cast<double>(v)));
   }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(Half v) { return v; }
-  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(BFloat16 v) { return float_to_half(bfloat16_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(BFloat16 v) {
+    return float_to_half(bfloat16_to_float(v));
+  }
 };
 
 template <>
@@ -179,7 +186,9 @@ struct Convert<BFloat16> {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(From v) {
     return float_to_bfloat16(double_to_float_odd(static_cast<double>(v)));
   }
-  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(Half v) { return float_to_bfloat16(half_to_float(v)); }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(Half v) {
+    return float_to_bfloat16(half_to_float(v));
+  }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(BFloat16 v) { return v; }
 };
 

@@ -18,8 +18,11 @@ class Cascade {
 
   Cascade() { reset(open_); }
 
-  // Adds n rows of `columns` elements, (N - 1) * lanes < columns <= N * lanes, `stride` apart.
-  void push(const T* p, std::int64_t n, std::int64_t stride, std::int64_t columns) {
+  // Adds n rows of `columns` elements, (N - 1) * lanes < columns <= N * lanes, `stride` apart. Each
+  // two vectors of a row follow each other; such pairs are `apart`.
+  void push(const T* p, std::int64_t n, std::int64_t stride, std::int64_t columns,
+            std::int64_t apart = 2 * lanes<T>) {
+    const auto at = [&](int k) { return p + k / 2 * apart + k % 2 * lanes<T>; };
     const std::int64_t last = columns - (N - 1) * lanes<T>;
     while (n > 0) {
       const std::int64_t room = kBlockRows - open_rows_, rows = n < room ? n : room;
@@ -27,12 +30,12 @@ class Cascade {
       for (int k = 0; k < N; ++k) sum[k] = open_[k];
       if (last == lanes<T>) {
         for (std::int64_t r = 0; r < rows; ++r, p += stride) {
-          for (int k = 0; k < N; ++k) sum[k] = F::combine(sum[k], load(p + k * lanes<T>));
+          for (int k = 0; k < N; ++k) sum[k] = F::combine(sum[k], load(at(k)));
         }
       } else {
         for (std::int64_t r = 0; r < rows; ++r, p += stride) {
-          for (int k = 0; k < N - 1; ++k) sum[k] = F::combine(sum[k], load(p + k * lanes<T>));
-          sum[N - 1] = F::combine(sum[N - 1], first_of(p + (N - 1) * lanes<T>, last));
+          for (int k = 0; k < N - 1; ++k) sum[k] = F::combine(sum[k], load(at(k)));
+          sum[N - 1] = F::combine(sum[N - 1], first_of(at(N - 1), last));
         }
       }
       for (int k = 0; k < N; ++k) open_[k] = sum[k];
@@ -49,6 +52,15 @@ class Cascade {
     close(1);
   }
 
+  // What push and finish make of one row.
+  static void fold_row(const T* p, std::int64_t columns, V (&result)[N]) {
+    for (int k = 0; k < N; ++k) {
+      const std::int64_t left = columns - k * lanes<T>;
+      const V row = left >= lanes<T> ? load(p + k * lanes<T>) : first_of(p + k * lanes<T>, left);
+      result[k] = F::combine(identity(), row);
+    }
+  }
+
   void finish(V (&result)[N]) const {
     for (int k = 0; k < N; ++k) result[k] = open_[k];
     for (int level = 0; (blocks_ >> level) != 0; ++level) {
@@ -58,7 +70,7 @@ class Cascade {
   }
 
  private:
-  static constexpr std::int64_t kBlockRows = 16;
+  static constexpr std::int64_t kBlockRows = 32;
   static constexpr int kLevels = 60;
 
   static void reset(V (&sum)[N]) {

@@ -1,102 +1,27 @@
 // conv2d and its gradient with respect to the input, as products of gathered rows (gemm_block.h).
 //
-// A row of C is a pixel of the result, its K is (valid tap, source channel), B is the weights of those taps:
+// A row of C is a pixel of the result, its K is (valid tap, source channel), B is the weights of
+// those taps:
 //   forward:  y[n, oh, ow, :]  = sum over taps of x[n, oh * s - p + kh * d, ...] w[kh, kw]
 //   backward: dx[n, h, w, :]   = sum over taps of dy[n, (h + p - kh * d) / s, ...] w[kh, kw]^T
-// Pixels are grouped by their set of valid taps (conv_axis.h), so padding is never read nor multiplied, and all pixels
-// of a group share the offsets at which their taps lie: nothing is copied into patches.
+// Pixels are grouped by their set of valid taps (conv_axis.h), so padding is never read nor
+// multiplied, and all pixels of a group share the offsets at which their taps lie: nothing is
+// copied into patches.
 //
-// Order of an element's sum: taps by kh, then kw, then channels, in blocks of kDepth of all taps' channels.
-#include "conv_axis.h"
+// Order of an element's sum: taps by kh, then kw, then channels, in blocks of kDepth of all taps'
+// channels.
+#include "conv_gather.h"
 #include "decls.h"
-#include "gemm_block.h"
 #include "gemm_parallel.h"
 
 namespace NEEDLE_NS {
 
-// An image batch (N, H, W, C) and, of its channels, a group's share.
+// One K block for one thread's share of the pixels of a group (rows x columns of every image).
+// `product` holds the B block and the segments; `first` is where the group's channels start.
 template <class T>
-struct Image {
-  T* data;
-  int64_t height, width, channels;
-  int64_t share;  // channels of a group
-};
-
-template <class T>
-struct Gathered {
-  Image<T> result;
-  Image<const T> source;
-  int64_t batch, groups;
-  const T* weights;                                 // of tap t: + t * tap_stride
-  int64_t tap_stride, group_stride;                 // elements to the next tap, the next group's weights
-  int64_t source_stride, result_stride;             // elements to the next source channel, the next result channel
-  int64_t kernel_height, kernel_width;
-  bool backward;
-  needle::Conv2dParams p;
-
-  int64_t axes(int d) const {
-    return backward ? backward_axes(d == 0 ? result.height : result.width, p.stride[d]) : 1;
-  }
-  Axis axis(int d, int64_t first) const {
-    const int64_t in = d == 0 ? source.height : source.width, out = d == 0 ? result.height : result.width;
-    const int64_t kernel = d == 0 ? kernel_height : kernel_width;
-    if (backward) return backward_axis(first, out, in, kernel, p.stride[d], p.padding[d], p.dilation[d]);
-    return forward_axis(in, out, kernel, p.stride[d], p.padding[d], p.dilation[d]);
-  }
-};
-
-// What one thread computes: part `part` of `parts` of every group of pixels, channels [from, to) of a group.
-struct Share {
-  int64_t part, parts, from, to;
-};
-
-// The valid part of K block [k0, k1) for pixels whose taps are rows x columns; offsets from the first valid tap.
-template <class T>
-static int64_t segments_of(const Gathered<T>& g, const Axis& ys, const Run& rows, const Axis& xs, const Run& columns,
-                           int64_t k0, int64_t k1, Segment* segments) {
-  const int64_t channels = g.source.share;
-  int64_t count = 0;
-  for (int64_t tap = k0 / channels; tap * channels < k1; ++tap) {
-    const int64_t ky = tap / g.kernel_width - ys.tap, kx = tap % g.kernel_width - xs.tap;
-    if (ky < 0 || kx < 0 || ky % ys.tap_step != 0 || kx % xs.tap_step != 0) continue;
-    const int64_t my = ky / ys.tap_step, mx = kx / xs.tap_step;
-    if (my < rows.low || my >= rows.high || mx < columns.low || mx >= columns.high) continue;
-    const int64_t from = tap * channels > k0 ? tap * channels : k0;
-    const int64_t to = (tap + 1) * channels < k1 ? (tap + 1) * channels : k1;
-    const int64_t pixels = (my - rows.low) * ys.source_tap * g.source.width + (mx - columns.low) * xs.source_tap;
-    const Segment next{pixels * g.source.channels + from - tap * channels, from - k0, to - from};
-    if (count > 0) {
-      Segment& last = segments[count - 1];
-      if (last.a + last.length == next.a && last.k + last.length == next.k) {
-        last.length += next.length;
-        continue;
-      }
-    }
-    segments[count++] = next;
-  }
-  return count;
-}
-
-// Weights of K block [k0, k1) and result channels [from, to) of a group, as a B block.
-template <class T>
-static void pack_weights(const Gathered<T>& g, int64_t group, int64_t k0, int64_t k1, int64_t from, int64_t to,
-                         T* packed) {
-  const int64_t channels = g.source.share, panel = (k1 - k0) * kTileColumns<T>;
-  for (int64_t k = k0; k < k1;) {
-    const int64_t tap = k / channels, end = (tap + 1) * channels < k1 ? (tap + 1) * channels : k1;
-    const T* source = g.weights + tap * g.tap_stride + group * g.group_stride + (k - tap * channels) * g.source_stride +
-                      from * g.result_stride;
-    pack_right(RightBlock<T>{source, g.source_stride, g.result_stride, end - k, to - from,
-                             packed + (k - k0) * kTileColumns<T>, panel});
-    k = end;
-  }
-}
-
-// One K block for one thread's share of the pixels of a group (rows x columns of every image). `product` holds the B
-// block and the segments; `first` is where the group's channels start.
-template <class T>
-static void multiply_pixels(Product<T>& product, const Gathered<T>& g, const Axis& ys, const Run& rows, const Axis& xs,
-                            const Run& columns, const Share& share, const T* source, T* result, T* left) {
+static void multiply_pixels(Product<T>& product, const Gathered<T>& g, const Axis& ys,
+                            const Run& rows, const Axis& xs, const Run& columns, const Share& share,
+                            const T* source, T* result, T* left) {
   const int64_t height = rows.to - rows.from, width = columns.to - columns.from;
   const int64_t pixels = g.batch * height * width;
   const int64_t begin = cut_at(pixels, kTileRows, share.parts, share.part);
@@ -118,9 +43,11 @@ static void multiply_pixels(Product<T>& product, const Gathered<T>& g, const Axi
       const int64_t jy = rows.from + y, jx = columns.from + x;
       const int64_t sy = ys.source + jy * ys.source_step + rows.low * ys.source_tap;
       const int64_t sx = xs.source + jx * xs.source_step + columns.low * xs.source_tap;
-      product.a[r] = source + ((n * g.source.height + sy) * g.source.width + sx) * g.source.channels;
+      product.a[r] =
+          source + ((n * g.source.height + sy) * g.source.width + sx) * g.source.channels;
       const int64_t ry = ys.first + jy * ys.step, rx = xs.first + jx * xs.step;
-      product.c[r] = result + ((n * g.result.height + ry) * g.result.width + rx) * g.result.channels;
+      product.c[r] =
+          result + ((n * g.result.height + ry) * g.result.width + rx) * g.result.channels;
       if (++x == width) {
         x = 0;
         if (++y == height) {
@@ -139,8 +66,8 @@ static void multiply_pixels(Product<T>& product, const Gathered<T>& g, const Axi
 
 // Pixels that no tap reaches.
 template <class T>
-static void clear_pixels(const Gathered<T>& g, const Axis& ys, const Run& rows, const Axis& xs, const Run& columns,
-                         const Share& share, int64_t channel) {
+static void clear_pixels(const Gathered<T>& g, const Axis& ys, const Run& rows, const Axis& xs,
+                         const Run& columns, const Share& share, int64_t channel) {
   const int64_t height = rows.to - rows.from, width = columns.to - columns.from;
   const int64_t pixels = g.batch * height * width;
   const int64_t begin = cut_at(pixels, kTileRows, share.parts, share.part);
@@ -148,15 +75,17 @@ static void clear_pixels(const Gathered<T>& g, const Axis& ys, const Run& rows, 
   for (int64_t i = begin; i < end; ++i) {
     const int64_t y = ys.first + (rows.from + i / width % height) * ys.step;
     const int64_t x = xs.first + (columns.from + i % width) * xs.step;
-    T* const pixel = g.result.data + ((i / width / height * g.result.height + y) * g.result.width + x) * g.result.channels;
+    T* const pixel =
+        g.result.data +
+        ((i / width / height * g.result.height + y) * g.result.width + x) * g.result.channels;
     for (int64_t c = share.from; c < share.to; ++c) pixel[channel + c] = 0;
   }
 }
 
 // Every group of pixels below the B block of K block [k0, k1).
 template <class T>
-static void multiply_groups(Product<T>& product, const Gathered<T>& g, int64_t group, int64_t k0, int64_t k1,
-                            const Share& share, T* left) {
+static void multiply_groups(Product<T>& product, const Gathered<T>& g, int64_t group, int64_t k0,
+                            int64_t k1, const Share& share, T* left) {
   Segment segments[kDepth];
   const int64_t channel = group * g.result.share;
   const T* source = g.source.data + group * g.source.share;
@@ -177,7 +106,8 @@ static void multiply_groups(Product<T>& product, const Gathered<T>& g, int64_t g
           product.segments = segments;
           product.segment_count = segments_of(g, ys, rows, xs, columns, k0, k1, segments);
           if (product.segment_count == 0) continue;
-          const int64_t first_tap = (ys.tap + rows.low * ys.tap_step) * g.kernel_width + xs.tap + columns.low * xs.tap_step;
+          const int64_t first_tap = (ys.tap + rows.low * ys.tap_step) * g.kernel_width + xs.tap +
+                                    columns.low * xs.tap_step;
           product.accumulate = k0 > first_tap * g.source.share;
           multiply_pixels(product, g, ys, rows, xs, columns, share, source, result, left);
         }
@@ -190,7 +120,7 @@ static void multiply_groups(Product<T>& product, const Gathered<T>& g, int64_t g
 template <class T>
 static void multiply_share(const Gathered<T>& g, const Share& whole) {
   constexpr int64_t tile = kTileColumns<T>;
-  alignas(64) T left[kTileRows * kDepth];
+  alignas(64) T left[kTileRows * kLeftRow<T>];
   alignas(64) T small[kDepth * tile];
   int64_t block = (whole.to - whole.from + tile - 1) / tile * tile;
   if (block > kBlockColumns<T>) block = kBlockColumns<T>;
@@ -222,13 +152,15 @@ static void multiply_share(const Gathered<T>& g, const Share& whole) {
 template <class T>
 static void run(const Gathered<T>& g) {
   const int64_t pixels = g.batch * g.result.height * g.result.width;
-  const int64_t parts = parts_for(static_cast<double>(pixels) * static_cast<double>(g.result.channels) *
-                                  static_cast<double>(g.kernel_height * g.kernel_width * g.source.share));
+  const int64_t parts =
+      parts_for(static_cast<double>(pixels) * static_cast<double>(g.result.channels) *
+                static_cast<double>(g.kernel_height * g.kernel_width * g.source.share));
   const Grid grid = cut_grid(pixels, g.result.share, kTileRows, kTileColumns<T>, parts);
   const int64_t tasks = grid.down * grid.across;
   const auto task = [&](int64_t i) {
     const int64_t column = i % grid.across;
-    multiply_share(g, Share{i / grid.across, grid.down, cut_at(g.result.share, kTileColumns<T>, grid.across, column),
+    multiply_share(g, Share{i / grid.across, grid.down,
+                            cut_at(g.result.share, kTileColumns<T>, grid.across, column),
                             cut_at(g.result.share, kTileColumns<T>, grid.across, column + 1)});
   };
   run_tasks(tasks, parts, task);
@@ -237,12 +169,13 @@ static void run(const Gathered<T>& g) {
 template <class T>
 static void gather(const needle::View& result, const needle::View& source, const needle::View& w,
                    const needle::Conv2dParams& p, bool backward) {
-  const int64_t taken = w.shape[2], made = w.shape[3] / p.groups;  // a group's input and output channels
+  const int64_t taken = w.shape[2],
+                made = w.shape[3] / p.groups;  // a group's input and output channels
   const int64_t to_next_output = 1, to_next_input = w.shape[3];
-  run(Gathered<T>{.result = {static_cast<T*>(result.data), result.shape[1], result.shape[2], result.shape[3],
-                             backward ? taken : made},
-                  .source = {static_cast<const T*>(source.data), source.shape[1], source.shape[2], source.shape[3],
-                             backward ? made : taken},
+  run(Gathered<T>{.result = {static_cast<T*>(result.data), result.shape[1], result.shape[2],
+                             result.shape[3], backward ? taken : made},
+                  .source = {static_cast<const T*>(source.data), source.shape[1], source.shape[2],
+                             source.shape[3], backward ? made : taken},
                   .batch = result.shape[0],
                   .groups = p.groups,
                   .weights = static_cast<const T*>(w.data),
@@ -261,7 +194,8 @@ void conv2d(needle::View y, needle::View x, needle::View w, const needle::Conv2d
   gather<float>(y, x, w, p, false);
 }
 
-void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w, const needle::Conv2dParams& p) {
+void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w,
+                       const needle::Conv2dParams& p) {
   if (dx.dtype == needle::DType::float64) return gather<double>(dx, dy, w, p, true);
   gather<float>(dx, dy, w, p, true);
 }

@@ -2,11 +2,13 @@
 //
 //   source(j, m) = source + j * source_step + m * source_tap      if that lies in [0, extent)
 //
-// so its valid taps are an interval, and neighbouring coordinates with the same interval form a run. Result
-// coordinate j is `first + j * step` in memory, tap m is `tap + m * tap_step` of the kernel.
+// so its valid taps are an interval, and neighbouring coordinates with the same interval form a
+// run. Result coordinate j is `first + j * step` in memory, tap m is `tap + m * tap_step` of the
+// kernel.
 //
-// Forward there is one such axis. For the gradient of the input, i + padding = o * stride + k * dilation ties
-// coordinate i to taps k of one residue modulo stride, so there is an axis for every residue.
+// Forward there is one such axis. For the gradient of the input, i + padding = o * stride + k *
+// dilation ties coordinate i to taps k of one residue modulo stride, so there is an axis for every
+// residue.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +28,9 @@ struct Run {
   int64_t from, to, low, high;
 };
 
-static inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0); }
+static inline int64_t floor_div(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
+}
 static inline int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 
 static inline void valid_taps(const Axis& axis, int64_t j, int64_t* low, int64_t* high) {
@@ -50,27 +54,40 @@ static inline Run run_from(const Axis& axis, int64_t j) {
   return run;
 }
 
-static inline Axis forward_axis(int64_t input, int64_t output, int64_t kernel, int64_t stride, int64_t padding,
-                                int64_t dilation) {
+static inline Axis forward_axis(int64_t input, int64_t output, int64_t kernel, int64_t stride,
+                                int64_t padding, int64_t dilation) {
   return {0, 1, output, 0, 1, kernel, -padding, stride, dilation, input};
 }
 
 // Residues that occur: coordinates 0 ... residues - 1 are the first ones of their axes.
-static inline int64_t backward_axes(int64_t input, int64_t stride) { return input < stride ? input : stride; }
+static inline int64_t backward_axes(int64_t input, int64_t stride) {
+  return input < stride ? input : stride;
+}
 
-static inline Axis backward_axis(int64_t first, int64_t input, int64_t output, int64_t kernel, int64_t stride,
-                                 int64_t padding, int64_t dilation) {
+static inline Axis backward_axis(int64_t first, int64_t input, int64_t output, int64_t kernel,
+                                 int64_t stride, int64_t padding, int64_t dilation) {
   int64_t divisor = stride, rest = dilation;  // gcd of stride and dilation
   while (rest != 0) {
     const int64_t next = divisor % rest;
     divisor = rest;
     rest = next;
   }
-  Axis axis = {first, stride, (input - first + stride - 1) / stride, 0, stride / divisor, 0, 0, 1, -dilation / divisor,
+  Axis axis = {first,
+               stride,
+               (input - first + stride - 1) / stride,
+               0,
+               stride / divisor,
+               0,
+               0,
+               1,
+               -dilation / divisor,
                output};
-  // The smallest tap with tap * dilation = first + padding modulo stride; its multiples repeat after tap_step.
+  // The smallest tap with tap * dilation = first + padding modulo stride; its multiples repeat
+  // after tap_step.
   const int64_t target = (first + padding) % stride;
-  while (axis.tap < axis.tap_step && axis.tap < kernel && axis.tap * (dilation % stride) % stride != target) ++axis.tap;
+  while (axis.tap < axis.tap_step && axis.tap < kernel &&
+         axis.tap * (dilation % stride) % stride != target)
+    ++axis.tap;
   if (axis.tap == axis.tap_step || axis.tap >= kernel) return axis;  // no taps
   axis.taps = (kernel - axis.tap + axis.tap_step - 1) / axis.tap_step;
   axis.source = (first + padding - axis.tap * dilation) / stride;  // divides; may be negative

@@ -2,12 +2,14 @@
 //
 //   dw[kh, kw] (Cin x Cout) = sum over output pixels of x[pixel at the tap, :]^T dy[pixel, :]
 //
-// A is x read in place (its rows are channels, neighbours in memory; K walks along a row of pixels), B is dy. A strip is
-// a set of neighbouring rows of dw and the output columns that contribute to it: one tap and the columns at which it
-// lies inside the input; or, where a tap has too few channels to fill a register tile, several taps of a kernel row
-// that lie side by side in x and in dw, and the columns at which all of them are valid.
+// A is x read in place (its rows are channels, neighbours in memory; K walks along a row of
+// pixels), B is dy. A strip is a set of neighbouring rows of dw and the output columns that
+// contribute to it: one tap and the columns at which it lies inside the input; or, where a tap has
+// too few channels to fill a register tile, several taps of a kernel row that lie side by side in x
+// and in dw, and the columns at which all of them are valid.
 //
-// Order of an element's sum: blocks of at most kDepth output pixels, in their order; within a block strip by strip.
+// Order of an element's sum: blocks of at most kDepth output pixels, in their order; within a block
+// strip by strip.
 #include "conv_axis.h"
 #include "decls.h"
 #include "gemm_block.h"
@@ -21,7 +23,8 @@ struct WeightGradient {
   const T *x, *dy;
   int64_t batch, height, width, channels;  // of x
   int64_t out_height, out_width, outputs;  // of dy
-  int64_t kernel_height, kernel_width, taken, made;  // taken, made: a group's input and output channels
+  int64_t kernel_height, kernel_width, taken,
+      made;  // taken, made: a group's input and output channels
   needle::Conv2dParams p;
   Axis ys, xs;
 };
@@ -51,15 +54,17 @@ static void for_each_strip(const Axis& xs, bool together, F&& f) {
   }
 }
 
-// A block of output pixels: image rows [row, row + rows) of all images', columns [from, to) of each.
+// A block of output pixels: image rows [row, row + rows) of all images', columns [from, to) of
+// each.
 struct Pixels {
   int64_t row, rows, from, to;
 };
 
-// The pixels of a block that kernel row ky and a strip take part in, as segments into x from its first element.
+// The pixels of a block that kernel row ky and a strip take part in, as segments into x from its
+// first element.
 template <class T>
-static int64_t segments_of(const WeightGradient<T>& g, const Pixels& block, int64_t ky, const Strip& strip,
-                           Segment* segments) {
+static int64_t segments_of(const WeightGradient<T>& g, const Pixels& block, int64_t ky,
+                           const Strip& strip, Segment* segments) {
   const int64_t from = strip.from > block.from ? strip.from : block.from;
   const int64_t to = strip.to < block.to ? strip.to : block.to;
   if (from >= to) return 0;
@@ -84,16 +89,16 @@ static int64_t segments_of(const WeightGradient<T>& g, const Pixels& block, int6
   return count;
 }
 
-// What one thread owns: every parts-th unit of rows of dw (a kernel row, or a panel of a tap), output channels
-// [from, to) of a group.
+// What one thread owns: every parts-th unit of rows of dw (a kernel row, or a panel of a tap),
+// output channels [from, to) of a group.
 struct Owned {
   int64_t part, parts, from, to;
 };
 
 // One block of pixels, whose dy lies ready in `product`, for all rows of dw that are owned.
 template <class T>
-static void multiply_block(Product<T>& product, const WeightGradient<T>& g, const Pixels& block, int64_t group,
-                           const Owned& owned, bool together, Segment* segments) {
+static void multiply_block(Product<T>& product, const WeightGradient<T>& g, const Pixels& block,
+                           int64_t group, const Owned& owned, bool together, Segment* segments) {
   int64_t unit = group;  // groups start at different threads
   for (int64_t ky = 0; ky < g.kernel_height; ++ky) {
     if (together && unit++ % owned.parts != owned.part) continue;
@@ -135,7 +140,8 @@ static void multiply_owned(const WeightGradient<T>& g, const Owned& owned, bool 
   product.c_step = 1;
   product.accumulate = true;
   product.segments = segments;
-  const int64_t all_rows = g.batch * g.out_height, most = kDepth / g.out_width > 0 ? kDepth / g.out_width : 1;
+  const int64_t all_rows = g.batch * g.out_height,
+                most = kDepth / g.out_width > 0 ? kDepth / g.out_width : 1;
   const int64_t stretch = g.out_width < kDepth ? g.out_width : kDepth;
   for (int64_t group = 0; group < g.p.groups; ++group) {
     for (int64_t from = owned.from; from < owned.to; from += wide) {
@@ -149,7 +155,8 @@ static void multiply_owned(const WeightGradient<T>& g, const Owned& owned, bool 
           const T* dy = g.dy + (row * g.out_width + x) * g.outputs + group * g.made + from;
           pack_right(RightBlock<T>{dy, g.outputs, 1, depth, to - from, right, depth * tile});
           product.b_panel = depth * tile;
-          multiply_block(product, g, block, group, Owned{owned.part, owned.parts, from, to}, together, segments);
+          multiply_block(product, g, block, group, Owned{owned.part, owned.parts, from, to},
+                         together, segments);
         }
       }
     }
@@ -159,33 +166,47 @@ static void multiply_owned(const WeightGradient<T>& g, const Owned& owned, bool 
 template <class T>
 static void grad_weight(const needle::View& dw, const needle::View& x, const needle::View& dy,
                         const needle::Conv2dParams& p) {
-  const WeightGradient<T> g = {
-      .dw = static_cast<T*>(dw.data),
-      .x = static_cast<const T*>(x.data),
-      .dy = static_cast<const T*>(dy.data),
-      .batch = x.shape[0], .height = x.shape[1], .width = x.shape[2], .channels = x.shape[3],
-      .out_height = dy.shape[1], .out_width = dy.shape[2], .outputs = dy.shape[3],
-      .kernel_height = dw.shape[0], .kernel_width = dw.shape[1], .taken = dw.shape[2],
-      .made = dw.shape[3] / p.groups,
-      .p = p,
-      .ys = forward_axis(x.shape[1], dy.shape[1], dw.shape[0], p.stride[0], p.padding[0], p.dilation[0]),
-      .xs = forward_axis(x.shape[2], dy.shape[2], dw.shape[1], p.stride[1], p.padding[1], p.dilation[1])};
+  const WeightGradient<T> g = {.dw = static_cast<T*>(dw.data),
+                               .x = static_cast<const T*>(x.data),
+                               .dy = static_cast<const T*>(dy.data),
+                               .batch = x.shape[0],
+                               .height = x.shape[1],
+                               .width = x.shape[2],
+                               .channels = x.shape[3],
+                               .out_height = dy.shape[1],
+                               .out_width = dy.shape[2],
+                               .outputs = dy.shape[3],
+                               .kernel_height = dw.shape[0],
+                               .kernel_width = dw.shape[1],
+                               .taken = dw.shape[2],
+                               .made = dw.shape[3] / p.groups,
+                               .p = p,
+                               .ys = forward_axis(x.shape[1], dy.shape[1], dw.shape[0], p.stride[0],
+                                                  p.padding[0], p.dilation[0]),
+                               .xs = forward_axis(x.shape[2], dy.shape[2], dw.shape[1], p.stride[1],
+                                                  p.padding[1], p.dilation[1])};
   __builtin_memset(dw.data, 0, static_cast<std::size_t>(needle::numel(dw)) * sizeof(T));
-  const bool together = p.groups == 1 && p.dilation[1] == 1 && g.kernel_width > 1 && g.taken <= kTileRows / 2;
+  const bool together =
+      p.groups == 1 && p.dilation[1] == 1 && g.kernel_width > 1 && g.taken <= kTileRows / 2;
   const int64_t rows = g.kernel_height * g.kernel_width * g.taken;
   const int64_t parts = parts_for(static_cast<double>(g.batch * g.out_height * g.out_width) *
                                   static_cast<double>(rows) * static_cast<double>(g.outputs));
-  const Grid grid = cut_grid(rows, g.made, together ? g.kernel_width * g.taken : kTileRows, kTileColumns<T>, parts);
+  const Grid grid = cut_grid(rows, g.made, together ? g.kernel_width * g.taken : kTileRows,
+                             kTileColumns<T>, parts);
   const int64_t tasks = grid.down * grid.across;
   const auto task = [&](int64_t i) {
     const int64_t column = i % grid.across;
-    multiply_owned(g, Owned{i / grid.across, grid.down, cut_at(g.made, kTileColumns<T>, grid.across, column),
-                            cut_at(g.made, kTileColumns<T>, grid.across, column + 1)}, together);
+    multiply_owned(
+        g,
+        Owned{i / grid.across, grid.down, cut_at(g.made, kTileColumns<T>, grid.across, column),
+              cut_at(g.made, kTileColumns<T>, grid.across, column + 1)},
+        together);
   };
   run_tasks(tasks, parts, task);
 }
 
-void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy, const needle::Conv2dParams& p) {
+void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy,
+                        const needle::Conv2dParams& p) {
   if (dw.dtype == needle::DType::float64) return grad_weight<double>(dw, x, dy, p);
   grad_weight<float>(dw, x, dy, p);
 }

@@ -1,5 +1,5 @@
-// matmul: C (..., M, N) = A (..., M, K) B (..., K, N), any strides. C is cut into tiles, each of which runs the loops
-// of gemm_block.h:
+// matmul: C (..., M, N) = A (..., M, K) B (..., K, N), any strides. C is cut into tiles, each of
+// which runs the loops of gemm_block.h:
 //
 //   for kBlockColumns columns of C        B block: kDepth x kBlockColumns, packed, in L2
 //     for kDepth of K
@@ -35,8 +35,8 @@ struct Problem {
   int64_t c_batch[needle::kMaxDims], a_batch[needle::kMaxDims], b_batch[needle::kMaxDims];
 };
 
-// A leading axis along which B does not move is more rows of C, if A and C walk on evenly: one large product instead
-// of many.
+// A leading axis along which B does not move is more rows of C, if A and C walk on evenly: one
+// large product instead of many.
 template <class T>
 static Problem<T> problem_of(const needle::View& c, const needle::View& a, const needle::View& b) {
   const int m = c.ndim - 2, n = c.ndim - 1;
@@ -49,7 +49,8 @@ static Problem<T> problem_of(const needle::View& c, const needle::View& a, const
   p.depth = a.shape[n];
   for (int d = m - 1; d >= 0; --d) {
     if (c.shape[d] == 1) continue;
-    const bool even = p.rows == 1 || (a.strides[d] == p.rows * p.a.row && c.strides[d] == p.rows * p.c.row);
+    const bool even =
+        p.rows == 1 || (a.strides[d] == p.rows * p.a.row && c.strides[d] == p.rows * p.c.row);
     if (b.strides[d] == 0 && even) {
       if (p.rows == 1) {
         p.a.row = a.strides[d];
@@ -82,16 +83,18 @@ static Problem<T> problem_of(const needle::View& c, const needle::View& a, const
   return p;
 }
 
-// The rows of a block of C below one B block that lies ready in `product`: k is the block's first of `depth`.
+// The rows of a block of C below one B block that lies ready in `product`: k is the block's first
+// of `depth`.
 template <class T>
-static void multiply_rows(Product<T>& product, const Matrix<T>& c, const Matrix<const T>& a, int64_t rows, int64_t k,
-                          int64_t depth, T* left) {
+static void multiply_rows(Product<T>& product, const Matrix<T>& c, const Matrix<const T>& a,
+                          int64_t rows, int64_t k, int64_t depth, T* left) {
   const Segment whole{0, 0, depth};
   Segment packed;
   // Packing a panel of A costs about as much as two panels of B give it to do.
   const bool worth = product.columns > 2 * kTileColumns<T>;
-  const bool in_place = (a.column == 1 && !(worth && rows_collide(a.row * static_cast<int64_t>(sizeof(T))))) ||
-                        (a.row == 1 && !worth);
+  const bool in_place =
+      (a.column == 1 && !(worth && rows_collide(a.row * static_cast<int64_t>(sizeof(T))))) ||
+      (a.row == 1 && !worth);
   const int64_t panels = (rows + kTileRows - 1) / kTileRows;
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t from = cut_at(rows, 1, panels, i);
@@ -110,10 +113,10 @@ static void multiply_rows(Product<T>& product, const Matrix<T>& c, const Matrix<
 
 // One tile of C on one thread.
 template <class T>
-static void multiply_tile(const Matrix<T>& c, const Matrix<const T>& a, const Matrix<const T>& b, int64_t rows,
-                          int64_t columns, int64_t depth) {
+static void multiply_tile(const Matrix<T>& c, const Matrix<const T>& a, const Matrix<const T>& b,
+                          int64_t rows, int64_t columns, int64_t depth) {
   constexpr int64_t width = kTileColumns<T>;
-  alignas(64) T left[kTileRows * kDepth];
+  alignas(64) T left[kTileRows * kLeftRow<T>];
   const int64_t rounded = (columns + width - 1) / width * width;
   int64_t block = rounded < kBlockColumns<T> ? rounded : kBlockColumns<T>;
   T* right = static_cast<T*>(scratch(kDepth * block * static_cast<int64_t>(sizeof(T))));
@@ -131,7 +134,8 @@ static void multiply_tile(const Matrix<T>& c, const Matrix<const T>& a, const Ma
       const T* b_block = b.data + k * b.row + j * b.column;
       product.columns = columns - j < block ? columns - j : block;
       product.accumulate = k > 0;
-      pack_right(RightBlock<T>{b_block, b.row, b.column, k_count, product.columns, right, k_count * width});
+      pack_right(RightBlock<T>{b_block, b.row, b.column, k_count, product.columns, right,
+                               k_count * width});
       product.b = right;
       product.b_panel = k_count * width;
       product.b_step = width;
@@ -140,13 +144,15 @@ static void multiply_tile(const Matrix<T>& c, const Matrix<const T>& a, const Ma
   }
 }
 
-// y = W x on one thread's part [from, to) of y: the matrix is A if there is one column, otherwise B^T.
+// y = W x on one thread's part [from, to) of y: the matrix is A if there is one column, otherwise
+// B^T.
 template <class T>
 static VectorProduct<T> vector_product(const Problem<T>& p, int64_t count) {
   if (p.columns == 1) {
     return {p.c.data, p.c.row, p.b.data, p.b.row, p.a.data, p.a.row, p.a.column, count, p.depth};
   }
-  return {p.c.data, p.c.column, p.a.data, p.a.column, p.b.data, p.b.column, p.b.row, count, p.depth};
+  return {p.c.data,   p.c.column, p.a.data, p.a.column, p.b.data,
+          p.b.column, p.b.row,    count,    p.depth};
 }
 
 template <class T>
@@ -159,7 +165,8 @@ static void matmul_any(const needle::View& dst, const needle::View& a, const nee
                                   static_cast<double>(p.columns) * static_cast<double>(p.depth));
   // Few products are cut further, into as many parts as spread evenly.
   const int64_t cuts = batch >= 4 * parts || batch % parts == 0 ? 1 : parts;
-  const Grid grid = cut_grid(p.rows, p.columns, vector ? 64 : kTileRows, vector ? 64 : kTileColumns<T>, cuts);
+  const Grid grid =
+      cut_grid(p.rows, p.columns, vector ? 64 : kTileRows, vector ? 64 : kTileColumns<T>, cuts);
   const int64_t tiles = grid.down * grid.across, tasks = batch * tiles;
   const auto task = [&](int64_t index) {
     Problem<T> q = p;
@@ -173,7 +180,8 @@ static void matmul_any(const needle::View& dst, const needle::View& a, const nee
     }
     const int64_t row = index % tiles / grid.across, column = index % grid.across;
     const int64_t row_unit = vector ? 64 : kTileRows, column_unit = vector ? 64 : kTileColumns<T>;
-    const int64_t i0 = cut_at(p.rows, row_unit, grid.down, row), i1 = cut_at(p.rows, row_unit, grid.down, row + 1);
+    const int64_t i0 = cut_at(p.rows, row_unit, grid.down, row),
+                  i1 = cut_at(p.rows, row_unit, grid.down, row + 1);
     const int64_t j0 = cut_at(p.columns, column_unit, grid.across, column);
     const int64_t j1 = cut_at(p.columns, column_unit, grid.across, column + 1);
     q.c.data += i0 * p.c.row + j0 * p.c.column;

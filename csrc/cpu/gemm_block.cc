@@ -1,5 +1,5 @@
-// The register tiles of gemm_block.h: R rows by V vectors of C for every R up to kTileRows and V up to 2, so that no
-// edge computes more than it keeps.
+// The register tiles of gemm_block.h: R rows by V vectors of C for every R up to kTileRows and V up
+// to 2, so that no edge computes more than it keeps.
 #include "gemm_block.h"
 
 namespace NEEDLE_NS {
@@ -18,10 +18,11 @@ NEEDLE_INLINE void step(vec<T> (&acc)[R][V], const T* b, Left a) {
   }
 }
 
-// Writes what is no full tile of neighbouring columns: `columns` of each row of `sums`, which is `width` wide.
+// Writes what is no full tile of neighbouring columns: `columns` of each row of `sums`, which is
+// `width` wide.
 template <class T>
-static __attribute__((noinline)) void put_edge(const Product<T>& p, const T* sums, int64_t width, int64_t first,
-                                               int64_t columns) noexcept {
+static __attribute__((noinline)) void put_edge(const Product<T>& p, const T* sums, int64_t width,
+                                               int64_t first, int64_t columns) noexcept {
   for (int i = 0; i < p.rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) {
       T* const at = p.c[i] + (first + j) * p.c_step;

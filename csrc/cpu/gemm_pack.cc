@@ -1,4 +1,5 @@
-// Packing for gemm_block.h: panels of A and B copied into the order in which the register tiles read them.
+// Packing for gemm_block.h: panels of A and B copied into the order in which the register tiles
+// read them.
 #include <cstdlib>
 
 #include "gemm_block.h"
@@ -34,7 +35,8 @@ static void copy_columns(const RightBlock<T>& block, int64_t first, int64_t colu
       transpose_band(to, width, from + k0, block.j_stride, rows, columns);
     } else {
       for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t k = 0; k < rows; ++k) to[k * width + j] = from[(k0 + k) * block.k_stride + j * block.j_stride];
+        for (int64_t k = 0; k < rows; ++k)
+          to[k * width + j] = from[(k0 + k) * block.k_stride + j * block.j_stride];
       }
     }
     for (int64_t j = columns; j < width; ++j) {
@@ -61,32 +63,48 @@ void pack_right(const RightBlock<float>& block) noexcept { pack_right_any(block)
 void pack_right(const RightBlock<double>& block) noexcept { pack_right_any(block); }
 
 template <class T>
+static void copy_row(T* to, const T* from, int64_t n) {
+  int64_t i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
+// Rows along k stay rows, at a distance at which they do not share sets of L1; others become
+// neighbours.
+template <class T>
 static void pack_left_any(Product<T>& p, int64_t k_stride, T* packed, Segment* segments) {
+  const int64_t row_step = k_stride == 1 ? kLeftRow<T> : 1, k_step = k_stride == 1 ? 1 : kTileRows;
   int64_t count = 0, depth = 0;
   for (int64_t s = 0; s < p.segment_count; ++s) {
     const Segment& segment = p.segments[s];
     for (int i = 0; i < p.rows; ++i) {
-      const T* from = p.a[i] + segment.a;
-      T* to = packed + depth * kTileRows + i;
-      for (int64_t t = 0; t < segment.length; ++t) to[t * kTileRows] = from[t * k_stride];
+      const T* const from = p.a[i] + segment.a;
+      T* const to = packed + depth * k_step + i * row_step;
+      if (k_stride == 1) {
+        copy_row(to, from, segment.length);
+      } else {
+        for (int64_t t = 0; t < segment.length; ++t) to[t * kTileRows] = from[t * k_stride];
+      }
     }
     if (count > 0 && segments[count - 1].k + segments[count - 1].length == segment.k) {
       segments[count - 1].length += segment.length;
     } else {
-      segments[count++] = Segment{depth * kTileRows, segment.k, segment.length};
+      segments[count++] = Segment{depth * k_step, segment.k, segment.length};
     }
     depth += segment.length;
   }
-  p.a[0] = packed;
-  p.a_step = kTileRows;
+  for (int i = 0; i < p.rows; ++i) p.a[i] = packed + i * row_step;
+  p.a_step = k_step;
   p.segments = segments;
   p.segment_count = count;
 }
 
-void pack_left(Product<float>& product, int64_t k_stride, float* packed, Segment* segments) noexcept {
+void pack_left(Product<float>& product, int64_t k_stride, float* packed,
+               Segment* segments) noexcept {
   pack_left_any(product, k_stride, packed, segments);
 }
-void pack_left(Product<double>& product, int64_t k_stride, double* packed, Segment* segments) noexcept {
+void pack_left(Product<double>& product, int64_t k_stride, double* packed,
+               Segment* segments) noexcept {
   pack_left_any(product, k_stride, packed, segments);
 }
 

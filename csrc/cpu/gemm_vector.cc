@@ -1,6 +1,7 @@
-// Matrix times vector, limited by how fast the matrix streams in: rows along k are dot products (two accumulators a
-// row, four rows at a time), rows along j are added up eight at a time into a stretch of y that stays in L1. The order
-// of an element's sum depends on depth and on the kind of strides only.
+// Matrix times vector, limited by how fast the matrix streams in: rows along k are dot products
+// (two accumulators a row, four rows at a time), rows along j are added up eight at a time into a
+// stretch of y that stays in L1. The order of an element's sum depends on depth and on the kind of
+// strides only.
 #include "gemm_vector.h"
 
 #include "gemm_block.h"
@@ -36,7 +37,8 @@ static void dots(const VectorProduct<T>& p, int64_t j) {
     for (; k < depth; k += width) {
       const int64_t left = depth - k < width ? depth - k : width;
       const vec<T> x0 = load_partial(x + k, left);
-      for (int r = 0; r < R; ++r) acc[r][0] = fma(load_partial(w + r * p.j_stride + k, left), x0, acc[r][0]);
+      for (int r = 0; r < R; ++r)
+        acc[r][0] = fma(load_partial(w + r * p.j_stride + k, left), x0, acc[r][0]);
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -91,13 +93,16 @@ static void multiply_vector_any(const VectorProduct<T>& p) {
     for (int64_t j = 0; j < p.count; ++j) {
       const T* row = p.w + j * p.j_stride;
       T total = 0;
-      for (int64_t k = 0; k < p.depth; ++k) total = fma(p.x[k * p.x_stride], row[k * p.k_stride], total);
+      for (int64_t k = 0; k < p.depth; ++k)
+        total = fma(p.x[k * p.x_stride], row[k * p.k_stride], total);
       p.y[j * p.y_stride] = total;
     }
   }
 }
 
 void multiply_vector(const VectorProduct<float>& product) noexcept { multiply_vector_any(product); }
-void multiply_vector(const VectorProduct<double>& product) noexcept { multiply_vector_any(product); }
+void multiply_vector(const VectorProduct<double>& product) noexcept {
+  multiply_vector_any(product);
+}
 
 }  // namespace NEEDLE_NS

@@ -1,4 +1,5 @@
-// y[j] = sum over k of x[k] * w[j * j_stride + k * k_stride]: a matrix times a vector, either way around.
+// y[j] = sum over k of x[k] * w[j * j_stride + k * k_stride]: a matrix times a vector, either way
+// around.
 #pragma once
 
 #include <cstdint>

@@ -7,8 +7,8 @@
 //   - single elements where neither is
 //
 // Rows that follow each other in memory and are shorter than a tile are taken several at a time.
-// What they leave side by side is folded at the end. When there are few tasks, the longest reduced
-// axis is cut into parts, by its size alone, never by the threads.
+// What they leave side by side is folded at the end. When there are few tasks, a reduced axis
+// is cut into parts, by the shape alone, never by the threads.
 #include <new>
 #include <type_traits>
 
@@ -24,6 +24,7 @@ using needle::View;
 using std::int64_t;
 
 constexpr int64_t kFewTasks = 32, kMaxParts = 64, kPartElements = 32 * 1024;
+constexpr int64_t kLongRun = 32;  // rows
 
 // One row of results: `width` of them, dst_step apart, from rows of width * fold elements.
 struct Tile {
@@ -42,8 +43,14 @@ static void push_all(const Plan& plan, const Tile& tile, const T* p, Cascade<F, 
     return;
   }
   const int64_t rows = run.size / tile.fold, rest = run.size % tile.fold;
-  if (rows > 0) sum.push(p, rows, run.a * tile.fold, tile.width * tile.fold);
-  if (rest > 0) sum.push_short(p + rows * run.a * tile.fold, rest * tile.width);
+  const int64_t stride = run.a * tile.fold, columns = tile.width * tile.fold;
+  if (tile.width == 1 && stride == Cascade<F, T, N>::kColumns && rows >= kLongRun) {
+    // Four places of a long run at once: the processor fetches ahead within a page only.
+    sum.push(p, rows, 2 * lanes<T>, columns, rows * 2 * lanes<T>);
+  } else if (rows > 0) {
+    sum.push(p, rows, stride, columns);
+  }
+  if (rest > 0) sum.push_short(p + rows * stride, rest * tile.width);
 }
 
 // Folds n groups of `width` values into the first, by halves.
@@ -69,11 +76,14 @@ NEEDLE_INLINE V fold_vectors(V (&v)[N]) {
 // Where the input and the result of an index into the first `outer` kept axes begin.
 template <class T>
 static void locate(const Plan& plan, int outer, int64_t index, const T*& a, T*& dst) {
-  for (int d = outer - 1; d >= 0; --d) {
+  for (int d = outer - 1; d > 0; --d) {
     a += index % plan.kept[d].size * plan.kept[d].a;
     dst += index % plan.kept[d].size * plan.kept[d].dst;
     index /= plan.kept[d].size;
   }
+  if (outer == 0) return;
+  a += index * plan.kept[0].a;
+  dst += index * plan.kept[0].dst;
 }
 
 // A row of results.
@@ -96,6 +106,7 @@ template <class F, class T, int N>
 static void reduce_group(const Plan& plan, const Tile& tile, int64_t first, const T* a, T* dst) {
   constexpr int n = lanes<T>;
   const int64_t left = plan.outputs - first;
+  const bool single = plan.n_reduced == 1 && plan.reduced[0].size == tile.fold;  // one row each
   vec<T> sums[n];
   T* to[n];
   for (int r = 0; r < n; ++r) {
@@ -104,10 +115,14 @@ static void reduce_group(const Plan& plan, const Tile& tile, int64_t first, cons
     const T* from = a;
     to[r] = dst;
     locate(plan, plan.n_kept, first + r, from, to[r]);
-    Cascade<F, T, N> sum;
-    push_all(plan, tile, from, sum);
     vec<T> result[N];
-    sum.finish(result);
+    if (single) {
+      Cascade<F, T, N>::fold_row(from, tile.fold, result);
+    } else {
+      Cascade<F, T, N> sum;
+      push_all(plan, tile, from, sum);
+      sum.finish(result);
+    }
     sums[r] = fold_vectors<F>(result);
   }
   for (int half = n / 2; half > 0; half /= 2) {
@@ -191,12 +206,12 @@ static void execute(const Plan& plan, const T* a, T* dst) {
 
   const int64_t parts = plan.inputs * (grouped ? lanes<T> : tile.width) / kPartElements;
   if (tasks < kFewTasks && parts > 1) {
-    int longest = 0;
-    for (int d = 1; d < plan.n_reduced; ++d) {
-      if (plan.reduced[d].size > plan.reduced[longest].size) longest = d;
+    int axis = 0;  // the outermost that gives enough parts, else the longest: rows stay long
+    for (int d = 1; d < plan.n_reduced && plan.reduced[axis].size < kFewTasks; ++d) {
+      if (plan.reduced[d].size > plan.reduced[axis].size) axis = d;
     }
-    const int64_t size = plan.reduced[longest].size, most = parts < kMaxParts ? parts : kMaxParts;
-    if (size > 1) return execute_parts<F>(plan, longest, most < size ? most : size, a, dst);
+    const int64_t size = plan.reduced[axis].size, most = parts < kMaxParts ? parts : kMaxParts;
+    if (size > 1) return execute_parts<F>(plan, axis, most < size ? most : size, a, dst);
   }
   parallel(tasks, plan.outputs * plan.inputs, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {

@@ -1,9 +1,11 @@
-"""No instruction set's code can be linked in place of another's: kernel objects define nothing that the linker merges.
+"""No instruction set's code can be linked in place of another's: kernel objects define nothing that
+the linker merges.
 
-Every file of csrc/cpu is compiled once per instruction set. A symbol that several objects define weakly (an inline
-function, a template instance) is kept once, from whichever object comes first: compiled for AVX-512, it would then run on
-processors without it. So what a kernel file emits weakly must lie in its own namespace. Compiled without optimisation,
-where every inline function that is used becomes a symbol.
+Every file of csrc/cpu is compiled once per instruction set. A symbol that several objects define
+weakly (an inline function, a template instance) is kept once, from whichever object comes first:
+compiled for AVX-512, it would then run on processors without it. So what a kernel file emits weakly
+must lie in its own namespace. Compiled without optimisation, where every inline function that is
+used becomes a symbol.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def weak_symbols(source: Path, folder: Path, *options: str) -> list[str]:
         "-c", str(source), "-o", str(target),
     ]  # fmt: skip
     subprocess.run(command, check=True, timeout=300)
-    listing = subprocess.run(["nm", str(target)], check=True, capture_output=True, text=True, timeout=60)
+    listing = subprocess.run(
+        ["nm", str(target)], check=True, capture_output=True, text=True, timeout=60
+    )
     found = []
     for line in listing.stdout.splitlines():
         kind, _, name = line[17:].partition(" ")
@@ -44,14 +48,20 @@ def weak_symbols(source: Path, folder: Path, *options: str) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(COMPILER is None or shutil.which("nm") is None, reason="needs a C++ compiler and nm")
+@pytest.mark.skipif(
+    COMPILER is None or shutil.which("nm") is None, reason="needs a C++ compiler and nm"
+)
 @pytest.mark.parametrize("source", KERNEL_FILES, ids=lambda path: path.name)
-def test_kernel_objects_emit_nothing_weak_outside_their_namespace(source: Path, tmp_path: Path) -> None:
+def test_kernel_objects_emit_nothing_weak_outside_their_namespace(
+    source: Path, tmp_path: Path
+) -> None:
     options = ["-march=x86-64-v4"] if platform.machine() in ("x86_64", "AMD64") else []
     assert weak_symbols(source, tmp_path, *options) == []
 
 
-@pytest.mark.skipif(COMPILER is None or shutil.which("nm") is None, reason="needs a C++ compiler and nm")
+@pytest.mark.skipif(
+    COMPILER is None or shutil.which("nm") is None, reason="needs a C++ compiler and nm"
+)
 def test_a_shared_inline_function_is_found(tmp_path: Path) -> None:
     source = tmp_path / "leak.cc"
     source.write_text(

@@ -1,6 +1,6 @@
-// matmul of every instruction set against a triple loop in double: exact on whole numbers, within K u of random reals;
-// any layout, batches, outputs that start as NaN and have guards around them, the same bits for any thread count and
-// wherever a tile lies.
+// matmul of every instruction set against a triple loop in double: exact on whole numbers, within K
+// u of random reals; any layout, batches, outputs that start as NaN and have guards around them,
+// the same bits for any thread count and wherever a tile lies.
 #include <omp.h>
 
 #include <limits>
@@ -38,8 +38,8 @@ struct Expected {
 };
 
 template <class T>
-Expected product(const Array& a, const Array& b, std::int64_t batch, std::int64_t rows, std::int64_t columns,
-                 std::int64_t depth) {
+Expected product(const Array& a, const Array& b, std::int64_t batch, std::int64_t rows,
+                 std::int64_t columns, std::int64_t depth) {
   const std::vector<T> left = values<T>(a), right = values<T>(b);
   Expected expected;
   for (std::int64_t n = 0; n < batch; ++n) {
@@ -47,8 +47,9 @@ Expected product(const Array& a, const Array& b, std::int64_t batch, std::int64_
       for (std::int64_t j = 0; j < columns; ++j) {
         double sum = 0, magnitude = 0;
         for (std::int64_t k = 0; k < depth; ++k) {
-          const double term = static_cast<double>(left[static_cast<std::size_t>((n * rows + i) * depth + k)]) *
-                              static_cast<double>(right[static_cast<std::size_t>((n * depth + k) * columns + j)]);
+          const double term =
+              static_cast<double>(left[static_cast<std::size_t>((n * rows + i) * depth + k)]) *
+              static_cast<double>(right[static_cast<std::size_t>((n * depth + k) * columns + j)]);
           sum += term;
           magnitude += std::fabs(term);
         }
@@ -61,8 +62,8 @@ Expected product(const Array& a, const Array& b, std::int64_t batch, std::int64_
 }
 
 template <class T>
-std::vector<T> run(const needle::CpuKernels& kernels, const Array& a, const Array& b, const Shape& shape,
-                   Layout layout, int threads) {
+std::vector<T> run(const needle::CpuKernels& kernels, const Array& a, const Array& b,
+                   const Shape& shape, Layout layout, int threads) {
   Array c(dtype_of<T>, shape, layout);
   poison<T>(c);
   omp_set_num_threads(threads);
@@ -78,8 +79,8 @@ bool equal_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 template <class T>
-void check_product(const Shape& batch, std::int64_t rows, std::int64_t columns, std::int64_t depth, Layout layout,
-                   bool whole) {
+void check_product(const Shape& batch, std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                   Layout layout, bool whole) {
   const auto with = [&](std::int64_t m, std::int64_t n) {
     Shape shape = batch;
     shape.push_back(m);
@@ -91,7 +92,8 @@ void check_product(const Shape& batch, std::int64_t rows, std::int64_t columns, 
   randomise<T>(b, whole);
   const Expected expected = product<T>(a, b, count(batch), rows, columns, depth);
   const Layout out = layout == Layout::compact ? Layout::compact : Layout::strided;
-  const double unit = static_cast<double>(depth + 2) * static_cast<double>(std::numeric_limits<T>::epsilon());
+  const double unit =
+      static_cast<double>(depth + 2) * static_cast<double>(std::numeric_limits<T>::epsilon());
   for (const needle::CpuKernels* kernels : instruction_sets()) {
     const std::vector<T> one = run<T>(*kernels, a, b, with(rows, columns), out, 1);
     bool right = one.size() == expected.value.size();
@@ -100,11 +102,13 @@ void check_product(const Shape& batch, std::int64_t rows, std::int64_t columns, 
       right = whole ? error == 0 : error <= unit * expected.magnitude[i];
     }
     if (!CHECK(right)) {
-      std::fprintf(stderr, "  %s: batch %lld, %lld x %lld x %lld\n", kernels->isa, static_cast<long long>(count(batch)),
-                   static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(depth));
+      std::fprintf(stderr, "  %s: batch %lld, %lld x %lld x %lld\n", kernels->isa,
+                   static_cast<long long>(count(batch)), static_cast<long long>(rows),
+                   static_cast<long long>(columns), static_cast<long long>(depth));
     }
     for (const int threads : {2, 3}) {
-      // The same layout of c matters to no element, a transposed one may change the order of its sum.
+      // The same layout of c matters to no element, a transposed one may change the order of its
+      // sum.
       if (layout != Layout::compact) break;
       CHECK(equal_bits(one, run<T>(*kernels, a, b, with(rows, columns), out, threads)));
     }
@@ -112,7 +116,8 @@ void check_product(const Shape& batch, std::int64_t rows, std::int64_t columns, 
 }
 
 std::int64_t draw_size() {
-  static constexpr std::int64_t sizes[] = {1, 1, 2, 3, 5, 6, 7, 8, 13, 14, 15, 16, 17, 28, 31, 32, 33, 63, 65, 100};
+  static constexpr std::int64_t sizes[] = {1,  1,  2,  3,  5,  6,  7,  8,  13, 14,
+                                           15, 16, 17, 28, 31, 32, 33, 63, 65, 100};
   return sizes[draw(0, std::size(sizes) - 1)];
 }
 
@@ -122,15 +127,16 @@ void random_products(int rounds) {
     const Layout layout = static_cast<Layout>(draw(0, 2));
     Shape batch;
     for (std::int64_t d = draw(0, 2); d > 0; --d) batch.push_back(draw(1, 3));
-    check_product<T>(batch, draw_size(), draw_size(), one_in(4) ? draw(200, 600) : draw_size(), layout, !one_in(3));
+    check_product<T>(batch, draw_size(), draw_size(), one_in(4) ? draw(200, 600) : draw_size(),
+                     layout, !one_in(3));
   }
 }
 
 // Sizes around every block's edge, with all transpositions.
 template <class T>
 void large_products() {
-  for (const Shape& s : {Shape{29, 1100, 258}, Shape{300, 70, 513}, Shape{1, 2100, 300}, Shape{2100, 1, 1030},
-                         Shape{130, 600, 40}}) {
+  for (const Shape& s : {Shape{29, 1100, 258}, Shape{300, 70, 513}, Shape{1, 2100, 300},
+                         Shape{2100, 1, 1030}, Shape{130, 600, 40}}) {
     check_product<T>({}, s[0], s[1], s[2], Layout::compact, kWhole);
     check_product<T>({}, s[0], s[1], s[2], Layout::strided, kWhole);
     check_product<T>({}, s[0], s[1], s[2], Layout::compact, !kWhole);
@@ -157,7 +163,8 @@ void place_does_not_matter() {
       Array c(dtype_of<T>, {17, columns});
       poison<T>(c);
       kernels->matmul(c.view, part, b.view);
-      CHECK(std::memcmp(c.view.data, whole.data() + first * columns, 17 * columns * sizeof(T)) == 0);
+      CHECK(std::memcmp(c.view.data, whole.data() + first * columns, 17 * columns * sizeof(T)) ==
+            0);
     }
     const T before = a.get<T>(7 * depth + 5);
     a.set<T>(7 * depth + 5, std::numeric_limits<T>::quiet_NaN());

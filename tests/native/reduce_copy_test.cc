@@ -85,7 +85,7 @@ void reduce_rounding(const CpuKernels& kernels, std::int64_t rows, std::int64_t 
     }
     const double terms = static_cast<double>(a.size()) / static_cast<double>(out.size());
     const double allowed =
-        (16 + std::log2(terms)) * 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
+        (32 + std::log2(terms)) * 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
     double worst = 0;
     for (std::int64_t o = 0; o < out.size(); ++o) {
       const long double e = exact[static_cast<std::size_t>(o)];

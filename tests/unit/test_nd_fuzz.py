@@ -1,4 +1,4 @@
-"""Random chains of views, writes and sums: equal to numpy's, or an exception where numpy has one."""
+"""Random chains of views, writes and sums: equal to numpy, or an exception where numpy has one."""
 
 from __future__ import annotations
 

@@ -30,7 +30,6 @@ extern dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
 // --- errors, memory, streams
-// -----------------------------------------------------------------------------------------
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -68,7 +67,6 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 
 // --- launches
-// --------------------------------------------------------------------------------------------------------
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -116,7 +114,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 // --- device functions
-// ------------------------------------------------------------------------------------------------
 
 #define NEEDLE_SIM_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 

@@ -10,55 +10,27 @@
 
 #include <cuda_runtime.h>
 
-#include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "fiber.h"
+#include "launch.h"
 #include "runtime.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace needle_sim {
-namespace {
-
-constexpr unsigned kWarp = 32;
-constexpr unsigned kMaxThreads = 1024;
-
-enum class State : std::uint8_t { fresh, ready, at_barrier, at_exchange, exited };
-
-struct Thread {
-  uint3 index;
-  State state;
-  Exchange kind;
-  unsigned mask;
-  int source;           // the lane whose value it asks for
-  std::uint64_t value;  // what it gives, then what it gets
-  const char* file;     // where it waits
-  int line;
-  Fiber* fiber;
-};
-
-struct Launch {
-  void (*body)(const void*);
-  const void* closure;
-  std::uint64_t blocks, started_blocks, block, block_step;
-  unsigned threads;  // of a block
-  unsigned current, waiting, exited;
-  unsigned head, queued;
-  std::uint16_t queue[kMaxThreads];  // a ring; a thread is in it at most once
-  std::uint8_t in_exchange[kMaxThreads / kWarp];
-  Thread thread[kMaxThreads];
-  std::uint64_t random;
-  std::string report;
-};
 
 Launch g;
+
+namespace {
+
 Fiber main_fiber;
 std::vector<std::unique_ptr<Fiber>> fibers;
 std::vector<Fiber*> idle;  // waiting in run_threads() for a fresh thread
@@ -68,6 +40,8 @@ std::uint64_t seed_value = [] {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 1u;
 }();
 
+}  // namespace
+
 std::uint64_t draw() {
   g.random ^= g.random << 13;
   g.random ^= g.random >> 7;
@@ -75,16 +49,18 @@ std::uint64_t draw() {
   return g.random * 0x2545f4914f6cdd1dull >> 8;
 }
 
+void enqueue(unsigned id) {
+  g.queue[(g.head + g.queued++) % kMaxThreads] = static_cast<std::uint16_t>(id);
+}
+
+namespace {
+
 // A step that visits all of 0 .. n - 1 when added modulo n.
 std::uint64_t draw_step(std::uint64_t n) {
   for (;;) {
     const std::uint64_t step = 1 + draw() % n;
     if (std::gcd(step, n) == 1) return step % n;
   }
-}
-
-void enqueue(unsigned id) {
-  g.queue[(g.head + g.queued++) % kMaxThreads] = static_cast<std::uint16_t>(id);
 }
 
 void enqueue_all() {
@@ -95,105 +71,6 @@ void enqueue_all() {
     id += step;
     if (id >= g.threads) id -= g.threads;
   }
-}
-
-// --- reports
-
-std::string text(uint3 v) {
-  return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
-}
-
-std::string site(const Thread& t) {
-  const std::string path = t.file;
-  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(t.line);
-}
-
-std::string describe(const Thread& t) {
-  if (t.state == State::exited) return "have exited";
-  if (t.state == State::at_barrier) return "wait at the __syncthreads in " + site(t);
-  const std::string names[] = {"__syncwarp", "shuffle", "vote"};
-  return "wait at the " + names[static_cast<int>(t.kind)] + " in " + site(t);
-}
-
-}  // namespace
-
-void fail(const std::string& what) {
-  g.report = what + " in block " + text(blockIdx);
-  Fiber::switch_to(*g.thread[g.current].fiber, main_fiber);
-  __builtin_unreachable();
-}
-
-namespace {
-
-[[noreturn]] void fail_divergent() {
-  std::string groups;
-  std::vector<bool> told(g.threads);
-  for (unsigned i = 0; i < g.threads; ++i) {
-    if (told[i]) continue;
-    const std::string what = describe(g.thread[i]);
-    unsigned alike = 0;
-    for (unsigned j = i; j < g.threads; ++j) {
-      if (describe(g.thread[j]) != what) continue;
-      told[j] = true;
-      ++alike;
-    }
-    groups += (groups.empty() ? "" : "; ") + std::to_string(alike) + " threads, " +
-              text(g.thread[i].index) + " first, " + what;
-  }
-  fail("divergent barrier: " + groups);
-}
-
-// --- exchanges within a warp
-
-// Completes the exchange that thread `id` waits at if every other lane of its mask that has not
-// exited is there too.
-bool complete_exchange(unsigned id) {
-  const Thread& self = g.thread[id];
-  const unsigned first = id / kWarp * kWarp;
-  unsigned present = 0;
-  for (unsigned rest = self.mask; rest != 0; rest &= rest - 1) {
-    const unsigned other = first + static_cast<unsigned>(std::countr_zero(rest));
-    if (other >= g.threads || g.thread[other].state == State::exited) continue;
-    const Thread& t = g.thread[other];
-    if (t.state != State::at_exchange || t.kind != self.kind || t.mask != self.mask ||
-        t.line != self.line || std::strcmp(t.file, self.file) != 0) {
-      return false;
-    }
-    present |= 1u << (other - first);
-  }
-  std::uint64_t result[kWarp] = {}, votes = 0;
-  for (unsigned lane = 0; lane < kWarp; ++lane) {
-    if ((present >> lane & 1u) == 0) continue;
-    const Thread& t = g.thread[first + lane];
-    if (t.value != 0) votes |= 1ull << lane;
-    if (t.kind != Exchange::shuffle) continue;
-    if (t.source < 0 || t.source >= static_cast<int>(kWarp) || (present >> t.source & 1u) == 0) {
-      fail("shuffle: lane " + std::to_string(lane) + " reads lane " + std::to_string(t.source) +
-           ", which takes no part, in " + site(t));
-    }
-    result[lane] = g.thread[first + static_cast<unsigned>(t.source)].value;
-  }
-  const unsigned rotation = static_cast<unsigned>(draw() % kWarp);
-  const unsigned flip = draw() % 2 == 0 ? 0 : kWarp - 1;
-  for (unsigned i = 0; i < kWarp; ++i) {
-    const unsigned lane = ((i + rotation) % kWarp) ^ flip;
-    if ((present >> lane & 1u) == 0) continue;
-    Thread& t = g.thread[first + lane];
-    t.value = t.kind == Exchange::vote ? votes : result[lane];
-    t.state = State::ready;
-    enqueue(first + lane);
-    --g.in_exchange[first / kWarp];
-  }
-  return true;
-}
-
-// Lanes that have exited no longer count: exchanges that wait for them only are complete.
-bool complete_exchanges_past_exits() {
-  bool any = false;
-  for (unsigned id = 0; id < g.threads; ++id) {
-    if (g.thread[id].state == State::at_exchange) any |= complete_exchange(id);
-  }
-  return any;
 }
 
 // --- blocks and threads
@@ -268,16 +145,6 @@ Fiber& fiber_for_fresh() {
   return *t.fiber;
 }
 
-// The current thread waits; returns when its turn has come again.
-void wait() {
-  const unsigned self = g.current;
-  advance();  // never the grid's end: this thread has not exited
-  if (g.current == self) return;
-  Fiber& next =
-      g.thread[g.current].state == State::fresh ? fiber_for_fresh() : *g.thread[g.current].fiber;
-  Fiber::switch_to(*g.thread[self].fiber, next);
-}
-
 bool valid(const cudaLaunchConfig_t& c) {
   const std::uint64_t threads = std::uint64_t{c.blockDim.x} * c.blockDim.y * c.blockDim.z;
   return threads >= 1 && threads <= kMaxThreads && c.blockDim.z <= 64 && c.gridDim.x >= 1 &&
@@ -287,14 +154,34 @@ bool valid(const cudaLaunchConfig_t& c) {
 
 }  // namespace
 
+void wait() {
+  const unsigned self = g.current;
+  advance();  // never the grid's end: this thread has not exited
+  if (g.current == self) return;
+  Fiber* next = g.thread[g.current].fiber;
+  if (g.thread[g.current].state == State::fresh) {
+    try {
+      next = &fiber_for_fresh();
+    } catch (const std::bad_alloc&) {
+      g.current = self;
+      fail("no memory for the stacks of the threads");
+    }
+  }
+  Fiber::switch_to(*g.thread[self].fiber, *next);
+}
+
+void fail(const std::string& what) {
+  g.report = what + " in block " + text(blockIdx);
+  Fiber::switch_to(*g.thread[g.current].fiber, main_fiber);
+  __builtin_unreachable();
+}
+
 void set_seed(std::uint64_t seed) {
   const std::lock_guard lock(one_launch_at_a_time);
   seed_value = seed;
 }
 
 std::uint64_t seed() { return seed_value; }
-
-int lane() { return static_cast<int>(g.current % kWarp); }
 
 void barrier(const char* file, int line) {
   Thread& self = g.thread[g.current];
@@ -311,25 +198,6 @@ void barrier(const char* file, int line) {
     enqueue_all();
   }
   wait();
-}
-
-std::uint64_t exchange(Exchange kind, unsigned mask, std::uint64_t value, int source,
-                       const char* file, int line) {
-  const unsigned id = g.current;
-  Thread& self = g.thread[id];
-  self.state = State::at_exchange;
-  self.kind = kind;
-  self.mask = mask;
-  self.value = value;
-  self.source = source;
-  self.file = file;
-  self.line = line;
-  if ((mask >> lane() & 1u) == 0) {
-    fail("shuffle: lane " + std::to_string(lane()) + " is not in its own mask, in " + site(self));
-  }
-  if (++g.in_exchange[id / kWarp] >= std::popcount(mask)) complete_exchange(id);
-  wait();
-  return self.value;
 }
 
 cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*),
