@@ -32,6 +32,11 @@ static void copy_columns(const RightBlock<T>& block, int64_t first, int64_t colu
     const int64_t rows = block.depth - k0 < band ? block.depth - k0 : band;
     T* const to = packed + k0 * width;
     if (block.k_stride == 1) {
+      // Columns far apart defeat the processor's own prefetching.
+      if (k0 + 4 * band < block.depth) {
+        for (int64_t j = 0; j < columns; ++j)
+          __builtin_prefetch(from + k0 + 4 * band + j * block.j_stride, 0, 2);
+      }
       transpose_band(to, width, from + k0, block.j_stride, rows, columns);
     } else {
       for (int64_t j = 0; j < columns; ++j) {
@@ -69,15 +74,31 @@ static void copy_row(T* to, const T* from, int64_t n) {
   for (; i < n; ++i) to[i] = from[i];
 }
 
+// Neighbouring rows: a stretch of each k.
+template <class T>
+static void copy_neighbours(T* to, const T* from, int64_t k_stride, int rows, int64_t n) {
+  for (int64_t t = 0; t < n; ++t) {
+    for (int i = 0; i < rows; i += lanes<T>) {
+      const int64_t left = rows - i < lanes<T> ? rows - i : lanes<T>;
+      store_partial(to + t * kTileRows + i, load_partial(from + t * k_stride + i, left), left);
+    }
+  }
+}
+
 // Rows along k stay rows, at a distance at which they do not share sets of L1; others become
 // neighbours.
 template <class T>
 static void pack_left_any(Product<T>& p, int64_t k_stride, T* packed, Segment* segments) {
   const int64_t row_step = k_stride == 1 ? kLeftRow<T> : 1, k_step = k_stride == 1 ? 1 : kTileRows;
+  const bool neighbours = k_stride != 1 && (p.rows == 1 || p.a[1] == p.a[0] + 1);
   int64_t count = 0, depth = 0;
   for (int64_t s = 0; s < p.segment_count; ++s) {
     const Segment& segment = p.segments[s];
-    for (int i = 0; i < p.rows; ++i) {
+    if (neighbours) {
+      T* const to = packed + depth * kTileRows;
+      copy_neighbours(to, p.a[0] + segment.a, k_stride, p.rows, segment.length);
+    }
+    for (int i = 0; i < p.rows && !neighbours; ++i) {
       const T* const from = p.a[i] + segment.a;
       T* const to = packed + depth * k_step + i * row_step;
       if (k_stride == 1) {

@@ -36,7 +36,7 @@ if [ -n "${WHEELS:-}" ]; then
   "$python" -m venv "$environment"
   python=$environment/bin/python
   "$python" -m pip install --quiet --no-index --find-links "$WHEELS" \
-    scikit-build-core pybind11 cmake ninja numpy ml_dtypes torch pebble rich pytest pytest-timeout hypothesis mpmath
+    scikit-build-core pybind11 cmake ninja numpy ml_dtypes torch rich pytest pytest-timeout hypothesis mpmath
 fi
 PATH=$(dirname "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
 
