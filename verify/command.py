@@ -67,13 +67,15 @@ class Command:
             from verify import registry
 
             self.registry = registry
-        return self.replay(self.options.replay) if self.options.replay else self.verify()
+        if self.options.replay is not None:
+            return self.replay(self.options.replay)
+        return self.verify()
 
     # --- a run
 
     def verify(self) -> Exit:
         """Plan, run, report."""
-        from verify import table
+        from verify import sampling, table
         from verify.plan import make_plan
         from verify.summary import summarize
 
@@ -85,6 +87,8 @@ class Command:
         if not plan.cases:
             return self.nothing()
         self.require_usable(plan.selection.devices)
+        if any(case.region == "mnist" for case in plan.cases):
+            sampling.read_test_images()  # a folder without them is told before anything runs
         if not self.options.quiet:
             say(table.announce(plan))
         began = time.monotonic()

@@ -16,6 +16,7 @@ import numpy as np
 from verify import budget, fd, reference, sampling, targets
 from verify.budget import Array, Comparison
 from verify.reference import Expected
+from verify.sampling import Laid
 from verify.spec import IMPOSTORS, Case, Row, Status, UsageError
 
 
@@ -54,10 +55,15 @@ class Question:
         }
 
     @functools.cached_property
-    def cotangents(self) -> list[Any]:
-        """One for each result."""
+    def laid_cotangents(self) -> list[Laid]:
+        """One for each result, with its layout on the device."""
         shapes = reference.output_shapes(self.row, self.values, self.arguments)
         return [sampling.cotangent(self.case, i, shape) for i, shape in enumerate(shapes)]
+
+    @property
+    def cotangents(self) -> list[Any]:
+        """Their values."""
+        return [laid.value for laid in self.laid_cotangents]
 
     def target(self) -> targets.Call:
         """The target's op on the laid-out inputs."""
@@ -118,7 +124,7 @@ def judge_forward(question: Question) -> Finding:
 
 def judge_vjp(question: Question) -> Finding:
     """The analytic gradient against torch's, for a random signed cotangent."""
-    got = _call(_call(question.target).vjp, question.cotangents)
+    got = _call(_call(question.target).vjp, question.laid_cotangents)
     return _compare_all(question, got, question.expected(), question.gradient_names, False)
 
 
@@ -238,6 +244,7 @@ def judge_fd(question: Question) -> Finding:
     outputs = _call(call.evaluate, point)
     cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
     gradients = _call(call.vjp, cotangents)
+    weights = [laid.value for laid in cotangents]
     for name, g, x in zip(names, gradients, point, strict=True):
         if g.shape != x.shape:
             return _wrong(f"{name} has shape {g.shape}, should have {x.shape}")
@@ -247,7 +254,7 @@ def judge_fd(question: Question) -> Finding:
     prober = fd.Prober(
         lambda values: _call(call.evaluate, values),
         point,
-        cotangents,
+        weights,
         sampling.generator(question.case, "directions"),
         margin=float(np.min(distances[distances > 0], initial=math.inf)),
         at_kink=bool(np.any(distances == 0)),

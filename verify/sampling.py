@@ -64,14 +64,18 @@ def problem(case: Case, row: Row) -> Problem:
     return Problem(tuple(inputs), row.arguments(dict(case.kwargs)))
 
 
-def cotangent(case: Case, index: int, shape: Shape) -> Array:
-    """A random signed cotangent; in region "integer" small integers, so that sums stay exact."""
+def cotangent(case: Case, index: int, shape: Shape) -> Laid:
+    """A random signed cotangent in the case's layout: backward of a sum sends a broadcast one.
+
+    In region "integer" small integers, so that sums stay exact.
+    """
     rng = generator(case, f"cotangent{index}")
     if case.region == "integer":
-        return _nonzero_integers(rng, shape, 3).astype(case.dtype)
-    # away from 0, so that a wrong element of the gradient cannot hide behind a small cotangent
-    drawn = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
-    return np.asarray(drawn, case.dtype)
+        drawn = _nonzero_integers(rng, shape, 3)
+    else:
+        # away from 0: a wrong element of the gradient cannot hide behind a small cotangent
+        drawn = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    return lay_out(np.asarray(drawn, case.dtype), case.layout, rng)
 
 
 # --- values
@@ -197,9 +201,11 @@ def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
         padded = np.array([np.nan, value, np.nan], value.dtype)
         return Laid(value, padded, (("getitem", (1, ...)),))
     if layout == "strided":
-        base = np.full((*shape[:-1], 2 * shape[-1]), np.nan, value.dtype)
-        base[..., ::2] = value
-        return Laid(value, base, (("getitem", (..., slice(None, None, 2))),))
+        # powers of two: a stride as long as a vector must not be taken for one
+        every = int(rng.choice([2, 2, 4, 8, 16]))
+        base = np.full((*shape[:-1], every * shape[-1]), np.nan, value.dtype)
+        base[..., ::every] = value
+        return Laid(value, base, (("getitem", (..., slice(None, None, every))),))
     if layout == "offset":
         base = np.full((shape[0] + 3, *shape[1:]), np.nan, value.dtype)
         base[2 : 2 + shape[0]] = value
@@ -269,14 +275,19 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
 
 
-def _mnist(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
-    """Random images of the test set in [0, 1], shaped (N, 28, 28, 1)."""
+def read_test_images() -> npt.NDArray[np.uint8]:
+    """The images of the MNIST test set in the data folder. Raises: UsageError as read_images."""
     folder = data_folder()
     if folder is None:
         raise UsageError(
             f"[data] region mnist needs the MNIST test set: give --data DIR or set {DATA_VARIABLE}"
         )
-    images = read_images(folder / IMAGES)
+    return read_images(folder / IMAGES)
+
+
+def _mnist(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
+    """Random images of the test set in [0, 1], shaped (N, 28, 28, 1)."""
+    images = read_test_images()
     wanted = (shape[0], *images.shape[1:], 1) if shape else ()
     if shape != wanted:
         raise UsageError(f"[data] region mnist has images of shape {wanted}, got shape={shape}")

@@ -109,11 +109,11 @@ class Call:
         self._check_inputs(arrays)
         return results
 
-    def vjp(self, cotangents: Sequence[Array]) -> list[Array]:
+    def vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
         """The cotangents of all results pulled back to every input."""
         arrays, tensors = self._place(self.problem.inputs, grad=True)
         outputs = _listed(self.function(tensors))
-        seeds = [self._tensor(c, grad=False) for c in cotangents]
+        seed_arrays, seeds = self._place(cotangents, grad=False)
         if len(outputs) == 1:
             outputs[0].backward(seeds[0])
         else:
@@ -124,6 +124,9 @@ class Call:
                 raise Broken(f"backward gave input {i} no gradient")
             grads.append(self._result(t.grad, f"the gradient of input {i}"))
         self._check_inputs(arrays)
+        for base, laid in zip(seed_arrays, cotangents, strict=True):
+            if base.numpy().tobytes() != np.ascontiguousarray(laid.base).tobytes():
+                raise Broken("the cotangent was changed by backward")
         return grads
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:

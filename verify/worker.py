@@ -11,6 +11,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class Settings:
 
 def serve(pipe: Connection, settings: Settings) -> None:
     """A worker's life: say the environment or SetupError, then a verdict for each id received."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops its workers
     try:
         run_case, environment = _start(settings)
     except BaseException as error:
@@ -82,7 +84,7 @@ def answer(
     began = time.perf_counter()
     try:
         verdict = run_case(Case.parse(case_id))
-    except BaseException as error:  # a bug of verify itself; still one verdict, never a lost case
+    except Exception as error:  # a bug of verify itself; still one verdict, never a lost case
         verdict = Verdict(
             case_id,
             Status.FAIL,

@@ -33,6 +33,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a process group of its own, to be interrupted as one
         )
 
     return popen

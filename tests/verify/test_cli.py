@@ -223,7 +223,7 @@ def test_an_interrupt_keeps_results_and_resume_completes(
     assert process.stdout is not None
     while not process.stdout.readline().startswith("PASS  slow"):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers too
     out, err = process.communicate()
     assert process.returncode == 3, err
     assert "not run = 48 cases" in out
@@ -250,10 +250,10 @@ def test_a_second_interrupt_ends_at_once(start: Start, tmp_path: Path) -> None:
     assert process.stdout is not None
     for _ in range(11):
         process.stdout.readline()  # the heading, then the good ones
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers too
     time.sleep(0.5)  # the hanging case holds the run
     assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers too
     _, err = process.communicate(timeout=30)
     assert process.returncode == 3, err
     assert "Traceback" not in err

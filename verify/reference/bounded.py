@@ -73,7 +73,7 @@ class Bounded(torch.Tensor):
         elif name in RULES:
             errors = RULES[name](context, values, *args, **kwargs)
         else:
-            raise NotImplementedError(
+            raise LookupError(
                 f"[bounded] no error rule for the operation, got func={func}: add one in rules.py"
             )
         return _wrap(values, errors, context)

@@ -40,6 +40,8 @@ ROWS = (
             sample((31, 65), (65, 33)),
             sample((67, 3), (3, 129)),
             sample((9, 300), (300, 7)),
+            sample((3, 1100), (1100, 5)),  # several blocks of the inner dimension
+            sample((130, 96), (96, 96)),  # several blocks of the result
             sample((129, 64), (64, 65)),
             sample((4, 0), (0, 3)),
             sample((0, 4), (4, 3)),
