@@ -16,6 +16,7 @@ from needle import backend_ndarray as backend_ndarray
 from needle import backend_selection as backend_selection
 from needle import data as data
 from needle import init as init
+from needle import models as models
 from needle import nn as nn
 from needle import ops as ops
 from needle import optim as optim

@@ -217,7 +217,7 @@ class Row:
     (verify/reference).
     """
 
-    name: str  # public name in needle, and the name on the command line; "nn.X" is a layer
+    name: str  # public name in needle ("nn.X", "optim.X", ...), and the name on the command line
     family: str  # elementwise, reduction, matmul, conv, layout, ...
     reference: Callable[..., Any]  # (torch, *tensors, **arguments) -> tensor or tuple of tensors
     samples: Sequence[Sample]  # shapes and arguments worth trying
@@ -226,13 +226,11 @@ class Row:
     layouts: Sequence[str] = LAYOUTS
     # a case's literals -> the op's keyword arguments
     arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict
-    listed: bool = False  # the op takes its inputs as one list
+    # (what the name stands for, inputs, where, **arguments) -> results, nested or not; where:
+    # device and dtype of what is constructed. None: it takes its inputs and arguments as they are.
+    call: Callable[..., Any] | None = None
     # an NDArray operation that writes into its first input: that is its result
     in_place: bool = False
-    # of a layer: the attributes that hold the inputs after the first
-    parameters: Sequence[str] = ()
-    # of a layer: (shapes, **arguments) -> constructor's positional arguments
-    construct: Callable[..., Any] | None = None
     differentiable: bool = True
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None

@@ -78,7 +78,7 @@ def resolve(name: str) -> Callable[..., Any]:
 
     if name == "setitem":
         return _setitem
-    found: Any = needle if name.startswith("nn.") else needle.ops
+    found: Any = needle if "." in name else needle.ops
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
@@ -192,34 +192,20 @@ def _make(array: Any, grad: bool) -> Any:
 
 def _function(row: Row, problem: Problem, device: Any, dtype: str) -> Callable[[list[Any]], Any]:
     """The row's op as a function of the list of its inputs."""
-    found = resolve(row.name)
-    if row.construct is not None:
-        return _layer(row, found, problem, device, dtype)
-    if row.listed:
-        return lambda tensors: found(tensors, **problem.arguments)
-    return lambda tensors: found(*tensors, **problem.arguments)
-
-
-def _layer(
-    row: Row, cls: Callable[..., Any], problem: Problem, device: Any, dtype: str
-) -> Callable[[list[Any]], Any]:
-    assert row.construct is not None
-    shapes = [laid.value.shape for laid in problem.inputs]
-    placed = {"device": device, "dtype": dtype} if row.parameters else {}
-    layer = cls(*row.construct(shapes, **problem.arguments), **placed)
-
-    def call(tensors: list[Any]) -> Any:
-        for name, tensor in zip(row.parameters, tensors[1:], strict=True):
-            setattr(layer, name, tensor)
-        return layer(tensors[0])
-
-    return call
+    found, call, arguments = resolve(row.name), row.call, problem.arguments
+    if call is None:
+        return lambda tensors: found(*tensors, **arguments)
+    where = {"device": device, "dtype": dtype}
+    return lambda tensors: call(found, tensors, where, **arguments)
 
 
 def _listed(outputs: Any) -> list[Any]:
+    """All results, nested ones too: an LSTM gives (out, (h, c))."""
     from needle import TensorTuple
 
-    return list(outputs) if isinstance(outputs, (TensorTuple, tuple, list)) else [outputs]
+    if isinstance(outputs, (TensorTuple, tuple, list)):
+        return [y for part in outputs for y in _listed(part)]
+    return [outputs]
 
 
 def _weighted_sum(outputs: Sequence[Any], seeds: Sequence[Any]) -> Any:

@@ -23,20 +23,26 @@ def missing_rows(public: dict[str, str]) -> list[str]:
     return sorted(f"{file}: {name}" for name, file in public.items() if name not in known)
 
 
-def public_functions() -> dict[str, str]:
-    """The functions that needle.ops exports, with the file that defines each."""
-    found = {}
-    for name, value in vars(ndl.ops).items():
-        if inspect.isfunction(value) and not name.startswith("_"):
-            found[name] = str(Path(inspect.getfile(value)).relative_to(HOME))
-    return found
+def public_names() -> dict[str, str]:
+    """The functions of needle.ops, layers, optimizers and models, each with its file."""
+    kinds = {"nn": ndl.nn.Module, "optim": ndl.optim.Optimizer, "models": ndl.nn.Module}
+    found = {name: f for name, f in vars(ndl.ops).items() if inspect.isfunction(f)}
+    for module, kind in kinds.items():
+        for name, value in vars(getattr(ndl, module)).items():
+            if inspect.isclass(value) and issubclass(value, kind) and value is not kind:
+                found[f"{module}.{name}"] = value
+    return {
+        name: str(Path(inspect.getfile(value)).relative_to(HOME))
+        for name, value in found.items()
+        if not name.startswith("_")
+    }
 
 
-def test_every_public_op_has_a_row() -> None:
-    public = public_functions()
-    assert len(public) > 30
+def test_every_public_op_layer_optimizer_and_model_has_a_row() -> None:
+    public = public_names()
+    assert len(public) > 60
     missing = missing_rows(public)
-    assert not missing, "public ops without a row in verify/registry:\n" + "\n".join(missing)
+    assert not missing, "public names without a row in verify/registry:\n" + "\n".join(missing)
 
 
 def test_a_new_op_without_a_row_is_named_with_its_file() -> None:
@@ -47,11 +53,12 @@ def test_no_row_and_no_exception_is_stale() -> None:
     for name in ROWS:
         if name == "setitem":
             continue
-        owner = ndl if name.startswith("nn.") else ndl.ops
+        owner = ndl if "." in name else ndl.ops
         for part in name.split("."):
             owner = getattr(owner, part)
     for name, reason in registry.NOT_JUDGED.items():
-        assert hasattr(ndl.ops, name), name
+        *module, last = name.split(".")
+        assert hasattr(getattr(ndl, *module) if module else ndl.ops, last), name
         assert name not in ROWS
         assert reason
 

@@ -48,8 +48,14 @@ def _inputs(context: Context, arrays: Sequence[Any], grad: bool) -> list[Bounded
 
 
 def _outputs(row: Row, tensors: Sequence[Any], arguments: dict[str, Any]) -> list[Any]:
-    result = row.reference(torch, *tensors, **arguments)
-    return list(result) if isinstance(result, (tuple, list)) else [result]
+    return _listed(row.reference(torch, *tensors, **arguments))
+
+
+def _listed(result: Any) -> list[Any]:
+    """All results, nested ones too."""
+    if isinstance(result, (tuple, list)):
+        return [y for part in result for y in _listed(part)]
+    return [result]
 
 
 def _expected(tensor: Any, like: Any) -> Expected:

@@ -38,7 +38,7 @@ _FAMILIES = (
     layers,
 )
 
-# Public functions of needle.ops without a row, and why.
+# Public functions, layers, optimizers and models without a row, and why.
 NOT_JUDGED = {
     "make_tuple": "builds a TensorTuple; stack and split are judged",
     "tuple_get_item": "takes a TensorTuple; split's results go through it",

@@ -24,7 +24,7 @@ ROWS = (
             sample((33,), (33,), (33,), (33,), (33,), axis=0),
         ),
         regions=_REGIONS,
-        listed=True,
+        call=lambda found, tensors, where, **arguments: found(tensors, **arguments),
         linear=True,
     ),
     Row(

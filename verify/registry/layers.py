@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from verify.registry.planning import sample
 from verify.spec import Domain, Row
+
+
+def layer(
+    construct: Callable[..., tuple[Any, ...]], parameters: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """How a layer is called: made, given the inputs after the first as its parameters, applied.
+
+    construct: (shapes, **arguments) -> the constructor's positional arguments. parameters: the
+    attributes that hold the inputs after the first.
+    """
+
+    def call(found: Any, tensors: Sequence[Any], where: dict[str, Any], **arguments: Any) -> Any:
+        placed = where if parameters else {}
+        made = found(*construct([t.shape for t in tensors], **arguments), **placed)
+        for name, tensor in zip(parameters, tensors[1:], strict=True):
+            setattr(made, name, tensor)
+        return made(tensors[0])
+
+    return call
 
 
 def _conv(t: Any, x: Any, weight: Any, bias: Any = None, stride: int = 1) -> Any:
@@ -30,8 +50,10 @@ ROWS = (
         ),
         regions=("tiny", "huge", "integer", "ties", "special"),
         domains=(Domain(), Domain(special=False), Domain(special=False)),
-        parameters=("weight", "bias"),
-        construct=lambda shapes, stride=1: (shapes[1][2], shapes[1][3], shapes[1][0], stride),
+        call=layer(
+            lambda shapes, stride=1: (shapes[1][2], shapes[1][3], shapes[1][0], stride),
+            ("weight", "bias"),
+        ),
         signed_zero=False,
     ),
     Row(
@@ -46,7 +68,7 @@ ROWS = (
             sample((7, 2, 1, 1)),
         ),
         regions=("special", "zeros", "integer"),
-        construct=lambda shapes: (),
+        call=layer(lambda shapes: ()),
         linear=True,
     ),
 )

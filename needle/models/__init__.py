@@ -1,0 +1,1 @@
+"""Models, and the functions that train and evaluate them."""
