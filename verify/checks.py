@@ -117,8 +117,9 @@ def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
     if worst is None or not math.isfinite(worst.got) or not math.isfinite(worst.want):
         return False
     question = Question(case, row)
-    nudged = [np.nextafter(v, np.asarray(np.inf, v.dtype)) for v in question.values]
-    moved = question.expected(values=nudged)[finding.part]
+    with np.errstate(over="ignore"):
+        up = {id(v): np.nextafter(v, np.asarray(np.inf, v.dtype)) for v in question.values}
+    moved = question.expected(values=[up[id(v)] for v in question.values])[finding.part]
     change = abs(float(moved.value[worst.index]) - worst.want)
     return change >= abs(worst.got - worst.want) > 0
 
@@ -126,6 +127,8 @@ def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
 def shrink(case: Case, row: Row, finding: Finding) -> tuple[Case, Finding]:
     """The smallest of the row's samples that fails too, compact and interior if it does."""
     best, best_finding = case, finding
+    if case.judge == "errors":
+        return best, best_finding
     smaller = sorted(
         (s for s in row.samples if sampling.size(s.shapes) < sampling.size(case.shapes)),
         key=lambda s: sampling.size(s.shapes),

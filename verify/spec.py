@@ -41,9 +41,12 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd")
+JUDGES = ("forward", "vjp", "fd", "second", "errors")
 DTYPES = ("float32", "float64")
-LAYOUTS = ("compact", "strided", "offset", "transposed", "reversed", "broadcast")
+# mixed: every input has a layout of its own; aliased: inputs of one shape are one array
+LAYOUTS = (
+    "compact", "strided", "offset", "transposed", "reversed", "broadcast", "mixed", "aliased",
+)  # fmt: skip
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
 # passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
@@ -60,6 +63,16 @@ class Sample:
     shapes: tuple[Shape, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
     region: str = "interior"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Shapes and keyword arguments that an op must not accept."""
+
+    shapes: tuple[Shape, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    raises: str  # the exception's type, or one that it derives from
+    says: str = ""  # a regular expression that its text contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +237,7 @@ class Row:
     regions: Sequence[str] = ("tiny", "huge", "zeros", "special", "integer")  # beside "interior"
     domains: Sequence[Domain] = (Domain(),)  # one per input; the last serves the inputs beyond
     layouts: Sequence[str] = LAYOUTS
+    result_dtype: str = ""  # of the results, where it is not that of the inputs
     # a case's literals -> the op's keyword arguments
     arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict
     # (what the name stands for, inputs, where, **arguments) -> results, nested or not; where:
@@ -231,6 +245,7 @@ class Row:
     call: Callable[..., Any] | None = None
     # an NDArray operation that writes into its first input: that is its result
     in_place: bool = False
+    view: bool = False  # the result may share memory with the inputs
     differentiable: bool = True
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
@@ -240,4 +255,4 @@ class Row:
     flops: Callable[..., float] | None = None  # (shapes, **arguments)
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
-    errors: Sequence[Any] = ()  # bad input -> exception type and message pattern
+    errors: Sequence[Refusal] = ()

@@ -37,14 +37,14 @@ def prepare() -> None:
 
 
 def _inputs(context: Context, arrays: Sequence[Any], grad: bool) -> list[Bounded]:
-    tensors = []
+    made: dict[int, Bounded] = {}  # an array that is given twice is one tensor
     for a in arrays:
-        # a copy: the reference may not see our memory
-        exact = torch.from_numpy(np.array(a, np.float64))
-        tensor = Bounded(exact, torch.zeros_like(exact), context)
-        tensor.requires_grad_(grad)
-        tensors.append(tensor)
-    return tensors
+        if id(a) not in made:
+            # a copy: the reference may not see our memory
+            exact = torch.from_numpy(np.array(a, np.float64))
+            made[id(a)] = Bounded(exact, torch.zeros_like(exact), context)
+            made[id(a)].requires_grad_(grad)
+    return [made[id(a)] for a in arrays]
 
 
 def _outputs(row: Row, tensors: Sequence[Any], arguments: dict[str, Any]) -> list[Any]:

@@ -7,6 +7,7 @@ torch nor needle.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from verify.registry import (
     conv,
@@ -21,6 +22,7 @@ from verify.registry import (
     softmax,
 )
 from verify.registry.planning import plan_cases
+from verify.registry.refusals import REFUSALS
 from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
@@ -54,5 +56,5 @@ def rows() -> dict[str, Row]:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            table[row.name] = row
+            table[row.name] = replace(row, errors=REFUSALS.get(row.name, row.errors))
     return table

@@ -43,5 +43,6 @@ ROWS = (
         ),
         regions=_REGIONS,
         linear=True,
+        view=True,
     ),
 )

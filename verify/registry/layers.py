@@ -70,5 +70,6 @@ ROWS = (
         regions=("special", "zeros", "integer"),
         call=layer(lambda shapes: ()),
         linear=True,
+        view=True,
     ),
 )

@@ -127,6 +127,7 @@ ROWS = (
             sample((3, 0, 2), shape=(0, 5)),
             sample((33, 2), shape=(2, 3, 11)),
         ),
+        view=True,
     ),
     _row(
         "transpose",
@@ -142,6 +143,7 @@ ROWS = (
             sample((2, 1, 3, 5), axes=(1, -1)),
             sample((17, 16)),
         ),
+        view=True,
     ),
     _row(
         "permute",
@@ -155,6 +157,7 @@ ROWS = (
             sample((2, 5, 3, 4), axes=(0, 3, 1, 2)),
             sample((2, 1, 3, 2, 2), axes=(4, 2, 0, 1, 3)),
         ),
+        view=True,
     ),
     _row(
         "broadcast_to",
@@ -170,6 +173,7 @@ ROWS = (
             sample((1, 1, 1), shape=(2, 3, 65)),
             sample((1, 3), shape=(0, 3)),
         ),
+        view=True,
     ),
     _row(
         "flip",
@@ -185,6 +189,7 @@ ROWS = (
             sample((3, 0, 2), axes=(0,)),
             sample((3, 3, 1, 2), axes=(0, 1)),
         ),
+        view=True,
     ),
     _row(
         "dilate",
@@ -213,6 +218,7 @@ ROWS = (
             sample((2, 6, 6, 2), axes=(1, 2), dilation=1),
             sample((3, 0, 2), axes=(1,), dilation=1),
         ),
+        view=True,
     ),
     _row(
         "pad",
@@ -245,6 +251,7 @@ ROWS = (
             sample((3, 4, 5, 2), index="-1,::3,...,0"),
         ),
         arguments=_indexed,
+        view=True,
     ),
     _row(
         "setitem",
