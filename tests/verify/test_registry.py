@@ -100,9 +100,8 @@ def test_plans(name: str) -> None:
             if judge in ("forward", "vjp") and cases:
                 wanted = set(row.layouts) - (set() if several else {"mixed"})
                 assert found | {"aliased"} == wanted | {"aliased"}
-                alike = any(
-                    len(set(first_alike(row, s.shapes))) < len(s.shapes) for s in row.samples
-                )
+                larger = [s for s in row.samples if sampling.size(s.shapes) > 2 * len(s.shapes)]
+                alike = any(len(set(first_alike(row, s.shapes))) < len(s.shapes) for s in larger)
                 assert ("aliased" in found) == (alike and not row.in_place)
             if judge == "forward":
                 assert {c.region for c in cases} >= {"interior", *row.regions}
