@@ -245,6 +245,8 @@ def judge_fd(question: Question) -> Finding:
     cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
     gradients = _call(call.vjp, cotangents)
     weights = [laid.value for laid in cotangents]
+    for i in range(len(outputs) - row.without_gradient, len(outputs)):
+        weights[i] = np.zeros_like(weights[i])
     for name, g, x in zip(names, gradients, point, strict=True):
         if g.shape != x.shape:
             return _wrong(f"{name} has shape {g.shape}, should have {x.shape}")

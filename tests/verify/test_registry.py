@@ -11,7 +11,8 @@ import pytest
 
 import needle as ndl
 from verify import reference, registry, sampling
-from verify.spec import DTYPES, JUDGES, Case
+from verify.registry import planning
+from verify.spec import DTYPES, JUDGES, Case, Row
 
 ROWS = registry.rows()
 HOME = Path(ndl.__file__).parents[1]
@@ -75,6 +76,11 @@ def test_planning_imports_neither_torch_nor_needle() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def has_small_samples(row: Row) -> bool:
+    """Whether finite differences can afford a sample: a ResNet9 has too many parameters."""
+    return any(sampling.size(s.shapes) <= planning.FD_LARGEST for s in row.samples)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_plans(name: str) -> None:
     row = ROWS[name]
@@ -82,7 +88,7 @@ def test_plans(name: str) -> None:
         for dtype in DTYPES:
             cases = registry.plan_cases(row, "cpu", dtype, judge, 3)
             applies = (judge == "forward" or row.differentiable) and (
-                judge != "fd" or dtype == "float64"
+                judge != "fd" or (dtype == "float64" and has_small_samples(row))
             )
             assert bool(cases) == applies
             assert len(cases) <= 60

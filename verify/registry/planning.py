@@ -18,7 +18,7 @@ from verify.spec import Case, Row, Sample, Shape
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
-_FD_LARGEST = 6000  # elements of all inputs together
+FD_LARGEST = 6000  # elements of all inputs together
 _SPREAD = 3  # samples per layout
 
 
@@ -37,7 +37,7 @@ def plan_cases(row: Row, device: str, dtype: str, judge: str, seed: int) -> list
     cases: dict[tuple[Sample, str, str], None] = {}
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
     if judge == "fd":
-        samples = [s for s in samples if size(s.shapes) <= _FD_LARGEST]
+        samples = [s for s in samples if size(s.shapes) <= FD_LARGEST]
     for s in samples:
         cases.setdefault((s, "compact", s.region))
     # a start of its own for every row, so that rows with the same samples meet different pairs
