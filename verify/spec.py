@@ -250,6 +250,7 @@ class Row:
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
     linear: bool = False
+    without_gradient: int = 0  # how many of the last results have none: running statistics
     signed_zero: bool = True  # whether the sign of a zero result is part of the specification
     constant_result: str = ""  # why the result is constant or zero, where it is
     flops: Callable[..., float] | None = None  # (shapes, **arguments)

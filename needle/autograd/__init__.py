@@ -367,3 +367,8 @@ from needle.autograd.tuples import (  # noqa: E402
     make_tuple,
     tuple_get_item,
 )
+
+if BACKEND == "np":
+    from needle.autograd import numpy_world
+
+    numpy_world.enter()

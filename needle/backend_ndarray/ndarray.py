@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
 from needle import _core
 from needle._core import NDArray, from_dlpack
+from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.device import (
     BackendDevice,
     all_devices,
@@ -24,6 +25,7 @@ from needle.backend_ndarray.device import (
     default_device,
     device,
 )
+from needle.backend_ndarray.flat import view_of
 
 __all__ = [
     "BackendDevice",
@@ -143,8 +145,14 @@ class FlatView:
             self._base[self._position(index)] = value
             return
         positions = range(len(self))[index]
-        values = np.broadcast_to(np.asarray(value), (len(positions),))
-        for position, element in zip(positions, values, strict=True):
+        values = np.asarray(value)
+        if values.shape not in ((), (1,), (len(positions),)):
+            raise ValueError(
+                "[flat] one value or one for each element, "
+                f"got shape={values.shape}, elements={len(positions)}"
+            )
+        spread = np.broadcast_to(values, (len(positions),))
+        for position, element in zip(positions, spread, strict=True):
             self._base[self._position(position)] = element
 
     def __iter__(self) -> Iterator[NDArray]:
@@ -155,23 +163,29 @@ class FlatView:
 
     def _position(self, index: int) -> tuple[int, ...]:
         size = len(self)
-        if not -size <= index < size:
-            raise IndexError(f"[flat] index must lie in the array, got index={index}, size={size}")
-        return tuple(int(i) for i in np.unravel_index(index % size, self._base.shape))
+        (i,) = integers("flat", index=index)
+        if not -size <= i < size:
+            raise IndexError(f"[flat] index must lie in the array, got index={i}, size={size}")
+        return tuple(int(n) for n in np.unravel_index(i % size, self._base.shape))
 
 
 def _pad(a: NDArray, axes: Sequence[tuple[int, int]], value: float = 0) -> NDArray:
     """A copy of a with (before, after) elements of value added along each axis.
 
-    Raises: ValueError unless there is a pair of non-negative widths for every axis.
+    Raises: ValueError unless there is a pair of non-negative widths for every axis, TypeError when
+    a width is no int.
     """
-    if len(axes) != a.ndim or any(len(widths) != 2 or min(widths) < 0 for widths in axes):
+    try:
+        widths = [sizes("pad", tuple(pair)) for pair in axes]
+    except TypeError:
+        raise TypeError(f"[pad] axes are pairs of ints, got axes={axes}") from None
+    if len(widths) != a.ndim or any(len(pair) != 2 for pair in widths):
         raise ValueError(
             f"[pad] one (before, after) pair >= 0 for each axis, got axes={axes}, ndim={a.ndim}"
         )
-    shape = [before + n + after for n, (before, after) in zip(a.shape, axes, strict=True)]
+    shape = [before + n + after for n, (before, after) in zip(a.shape, widths, strict=True)]
     result = _core.full(shape, value, a.dtype, a.device)
-    inner = zip(a.shape, axes, strict=True)
+    inner = zip(a.shape, widths, strict=True)
     result[tuple(slice(before, before + n) for n, (before, _) in inner)] = a
     return result
 
@@ -183,18 +197,47 @@ def _make(
     handle: _core.Handle | None = None,
     offset: int = 0,
 ) -> NDArray:
-    """An array over the storage of another array's `_handle`, or over fresh float32 memory."""
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    """An array over the storage of another array's `_handle`, or over fresh float32 memory.
+
+    Raises: TypeError when handle is no Handle, ValueError when an element lies outside the storage
+    or the storage is on another device than the one given.
+    """
+    wanted = sizes("make", shape if isinstance(shape, Sequence) else (shape,))
     if strides is None:
-        strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+        strides = [math.prod(wanted[i + 1 :]) for i in range(len(wanted))]
     if handle is None:
-        return empty(sizes, device=device).as_strided(sizes, strides, offset)
-    return handle.as_strided(sizes, strides, offset)
+        handle = empty(wanted, device=device)._handle
+    view = view_of("make", handle, wanted, strides, offset)
+    if device is not None and view.device != device:
+        raise ValueError(
+            f"[make] the handle must be of the device, got handle.device={view.device}, "
+            f"device={device}"
+        )
+    return view
 
 
 def _process_slice(a: NDArray, item: slice, dim: int) -> slice:
-    """item with explicit start, stop and step for axis dim."""
-    return slice(*item.indices(a.shape[dim]))
+    """item with explicit start, stop and step for axis dim, selecting the same elements.
+
+    A stop of None stays where a negative step runs down to the first element.
+    """
+    if not isinstance(item, slice):
+        raise TypeError(f"[process_slice] item is a slice, got type={type(item).__name__}")
+    (axis,) = integers("process_slice", dim=dim)
+    if not -a.ndim <= axis < a.ndim:
+        raise IndexError(
+            f"[process_slice] dim lies in [-ndim, ndim), got dim={axis}, ndim={a.ndim}"
+        )
+    given = {name: getattr(item, name) for name in ("start", "stop", "step")}
+    for name, value in given.items():
+        if value is not None and not isinstance(value, SupportsIndex):
+            raise TypeError(f"[process_slice] {name} is an int, got type={type(value).__name__}")
+    if item.step is not None and item.step == 0:
+        raise ValueError("[process_slice] the step must not be 0, got step=0")
+    start, stop, step = item.indices(a.shape[axis])
+    if start < 0:  # before the first element, going down
+        return slice(0, 0, step)
+    return slice(start, None if stop < 0 else stop, step)
 
 
 def _rebuild(

@@ -15,7 +15,7 @@ from needle.autograd import (
     tuple_get_item,
 )
 from needle.backend_ndarray import NDArray, empty
-from needle.ops.broadcast import normalized
+from needle.ops.broadcast import normalized_axis
 
 __all__ = [
     "MakeTensorTuple",
@@ -52,10 +52,11 @@ class Stack(TensorOp):
         if not items:
             raise ValueError("[stack] at least one Tensor is needed, got n=0")
         first = items[0]
-        shapes = {item.shape for item in items}
-        if len(shapes) > 1:
-            raise ValueError(f"[stack] shapes must be equal, got shapes={sorted(shapes)}")
-        (axis,) = normalized("stack", self.axis, first.ndim + 1)
+        for name, error in (("shape", ValueError), ("dtype", TypeError), ("device", ValueError)):
+            given = {getattr(item, name): None for item in items}
+            if len(given) > 1:
+                raise error(f"[stack] {name}s must be equal, got {name}s={list(given)}")
+        axis = normalized_axis("stack", self.axis, first.ndim + 1)
         shape = (*first.shape[:axis], len(items), *first.shape[axis:])
         result = empty(shape, dtype=first.dtype, device=first.device)
         for i, item in enumerate(items):
@@ -79,7 +80,7 @@ class Split(TensorTupleOp):
         self.axis = axis
 
     def compute(self, a: NDArray) -> tuple[NDArray, ...]:
-        (axis,) = normalized("split", self.axis, a.ndim)
+        axis = normalized_axis("split", self.axis, a.ndim)
         return tuple(a[_at(axis, i)] for i in range(a.shape[axis]))
 
     def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
+from needle.backend_ndarray.checks import integers
 from needle.ops.broadcast import Axes, normalized
-from needle.ops.indexing import getitem
+from needle.ops.indexing import PutItem, getitem
 
 __all__ = [
     "Dilate",
@@ -87,6 +88,7 @@ class _Dilation(TensorOp):
     __slots__ = ("axes", "dilation")
 
     def __init__(self, axes: Axes, dilation: int) -> None:
+        integers(self.name, dilation=dilation)
         if dilation < 0:
             raise ValueError(f"[{self.name}] dilation must be >= 0, got dilation={dilation}")
         self.axes = axes
@@ -129,7 +131,7 @@ class UnDilate(_Dilation):
     """A view of the first of every dilation + 1 elements along axes: the inverse of Dilate.
 
     Shape: size n becomes n / (dilation + 1), rounded up, along axes.
-    Gradient: dilated, to the size that a had.
+    Gradient: zeros between and behind, up to the size that a had.
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
 
@@ -140,8 +142,7 @@ class UnDilate(_Dilation):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         shape = node.inputs[0].shape
-        full = dilate(out_grad, self.axes, self.dilation)
-        return full if full.shape == shape else getitem(full, tuple(slice(n) for n in shape))
+        return PutItem(self.kept(len(shape)), shape)(out_grad)
 
 
 class Pad(TensorOp):

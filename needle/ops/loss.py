@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import summation
+from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
 from needle.ops.scalar import divide_scalar, mul_scalar
 from needle.ops.softmax import logsoftmax, softmax
@@ -62,6 +62,7 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
     Raises: IndexError when a label is not in [0, classes), ValueError when it is not whole, the
     shapes do not fit or there is no row.
     """
+    check_tensors("cross_entropy", logits=logits)
     if logits.ndim == 0 or 0 in logits.shape:
         raise ValueError(f"[cross_entropy] logits have elements, got logits.shape={logits.shape}")
     values = np.asarray(labels)

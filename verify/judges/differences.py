@@ -25,11 +25,14 @@ def judge_fd(question: Question) -> Finding:
     outputs = call(target.evaluate, point)
     cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
     gradients = call(target.vjp, cotangents)
+    weights = [laid.value for laid in cotangents]
+    for i in range(len(outputs) - question.row.without_gradient, len(outputs)):
+        weights[i] = np.zeros_like(weights[i])
     return _held(
         question,
         lambda values: call(target.evaluate, values),
         point,
-        [laid.value for laid in cotangents],
+        weights,
         gradients,
         question.gradient_names,
     )

@@ -13,13 +13,19 @@ from verify.registry import (
     conv,
     elementwise,
     joining,
+    language_models,
     layers,
+    layers_of_ops,
     layout,
     matmul,
+    models,
     normalization,
+    optimizers,
     pooling,
+    recurrent,
     reduction,
     softmax,
+    transformer,
 )
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
@@ -38,6 +44,12 @@ _FAMILIES = (
     layout,
     joining,
     layers,
+    layers_of_ops,
+    recurrent,
+    transformer,
+    optimizers,
+    models,
+    language_models,
 )
 
 # Public functions, layers, optimizers and models without a row, and why.

@@ -18,7 +18,7 @@ from verify.spec import Case, Refusal, Row, Sample, Shape
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
-_FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
+FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
 _LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
 _SPREAD = 3  # samples per layout
 
@@ -55,7 +55,7 @@ def _planned(row: Row, judge: str) -> Iterator[tuple[Sample, str, str]]:
     differences = judge in ("fd", "second")
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
     if differences:
-        samples = [s for s in samples if size(s.shapes) <= _FD_LARGEST[judge]]
+        samples = [s for s in samples if size(s.shapes) <= FD_LARGEST[judge]]
     if judge == "second":  # where the first gradient jumps there is none
         samples = [s for s in samples if s.region in ("interior", "negative", "mnist")]
     for s in samples:
