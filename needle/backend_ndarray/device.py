@@ -14,6 +14,7 @@ import numpy as np
 
 from needle import _core
 from needle.backend_ndarray import numpy_backend
+from needle.backend_ndarray.whole_numbers import one_hot
 
 _MISSING = {
     "cuda": "needle was built without CUDA: install the CUDA toolkit (nvcc) and reinstall needle",
@@ -102,18 +103,12 @@ class BackendDevice:
         return _core.NDArray(np.random.randn(*shape), device=self, dtype=dtype)
 
     def one_hot(self, n: int, i: Any, dtype: str = "float32") -> _core.NDArray:
-        """Rows of the n x n identity matrix, selected by the integers i.
+        """For every whole number of i zeros and a 1 at its place.
 
         Shape: i.shape + (n,).
-        Raises: IndexError when one of i is not in [0, n).
+        Raises: IndexError when one of i is not in [0, n), ValueError when one is not whole.
         """
-        wanted = np.asarray(i)
-        labels = wanted.astype(np.int64)
-        if labels.size and (labels.min() < 0 or labels.max() >= n):
-            raise IndexError(
-                f"[one_hot] labels lie in [0, n), got n={n}, range=[{labels.min()}, {labels.max()}]"
-            )
-        return _core.NDArray(np.eye(n, dtype="float32")[labels], device=self, dtype=dtype)
+        return _core.NDArray(one_hot("one_hot", i, n), device=self, dtype=dtype)
 
     # --- memory
 

@@ -120,7 +120,7 @@ def gather(dst: Array, a: Array, index: Array, axis: int) -> None:
 @_quiet
 def scatter_add(dst: Array, a: Array, index: Array, axis: int) -> None:
     """dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising; index int64, in range."""
-    places = list(np.indices(index.shape, sparse=True))
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[axis] = index
     np.add.at(dst, tuple(places), a)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from verify import budget
+from verify.budget import Array, Format
 from verify.reference.bounded import Bounded, Context, done, pair, rule
 
 
@@ -29,6 +30,45 @@ def _sum(
         "sum",
         lambda fmt: budget.total(fmt, y.numpy(), magnitude, e, terms, random, integral),
     )
+
+
+@rule("scatter_add", "scatter_add_")
+def _scatter_add(
+    context: Context, y: Any, zeros: Bounded, dim: int, index: torch.Tensor, a: Bounded
+) -> torch.Tensor:
+    """Each element is a sum of as many terms as the index names it, in any order, from 0."""
+
+    def added(p: torch.Tensor) -> Array:
+        sums: Array = torch.zeros_like(y).scatter_add(dim, index, p).numpy()
+        return sums
+
+    value, error = (torch.from_numpy(np.asarray(p)) for p in pair(a))
+    magnitude, e, terms = (added(p) for p in (value.abs(), error, torch.ones_like(value)))
+    most = int(terms.max()) if terms.size else 0
+    integral = bool((value == value.round()).all())
+    return done(
+        context,
+        "scatter_add",
+        lambda fmt: budget.total(fmt, y.numpy(), magnitude, e, most, False, integral),
+    )
+
+
+@rule("cumsum")
+def _cumsum(context: Context, y: Any, a: Bounded, dim: int) -> torch.Tensor:
+    """Element i is a sum of i + 1 terms in any order: gamma_i of their magnitudes."""
+    value, error = (torch.from_numpy(np.asarray(p)) for p in pair(a))
+    magnitude, e = (p.cumsum(dim).numpy() for p in (value.abs(), error))
+    shape = [1] * y.dim()
+    shape[dim] = y.shape[dim]
+    roundings = np.arange(y.shape[dim]).reshape(shape)
+    integral = bool((value == value.round()).all())
+
+    def bound(fmt: Format) -> Array:
+        gamma = np.vectorize(lambda n: budget.growth(fmt, n, False), otypes=[float])(roundings)
+        exact = (e == 0) & ((roundings == 0) | (integral & (magnitude <= fmt.safe_integer)))
+        return np.where(exact, 0.0, e + gamma * (magnitude + e))
+
+    return done(context, "cumsum", bound)
 
 
 def _products(

@@ -11,6 +11,7 @@ import functools
 from verify.registry import (
     conv,
     elementwise,
+    indexing,
     joining,
     layers,
     layout,
@@ -34,6 +35,7 @@ _FAMILIES = (
     normalization,
     pooling,
     layout,
+    indexing,
     joining,
     layers,
 )
