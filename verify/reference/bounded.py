@@ -152,7 +152,7 @@ _ADDS_IN_PLACE = frozenset(("scatter_add_",))  # with a rule for the bound of wh
 _EXACT = frozenset((
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "logical_and", "logical_or",
     "logical_not", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
-    "empty_like", "new_empty", "sgn", "sign", "argmax",
+    "empty_like", "new_empty", "sgn", "sign", "argmax", "argmin",
 ))
 # fmt: on
 

@@ -37,10 +37,10 @@ def _take(t: Any, a: Any, indices: Any, axis: int) -> Any:
     axis %= a.dim()
     before, after = a.shape[:axis], a.shape[axis + 1 :]
     flat = _from_start(t, indices, a.shape[axis]).reshape(
-        *(1 for _ in before), -1, *(1 for _ in after)
+        [*(1 for _ in before), -1, *(1 for _ in after)]
     )
     slices = t.gather(a, axis, flat.expand(*before, indices.size, *after))
-    return slices.reshape(*before, *indices.shape, *after)
+    return slices.reshape([*before, *indices.shape, *after])
 
 
 def _scatter_add(t: Any, a: Any, index: Any, axis: int, n: int) -> Any:

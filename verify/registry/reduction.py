@@ -37,7 +37,7 @@ def _prod(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     """One factor after another: torch's own gradient divides by the element."""
     over = reduced_axes(axes, a.dim())
     kept = [d for d in range(a.dim()) if d not in over]
-    lanes = a.permute(*kept, *over).reshape(*(a.shape[d] for d in kept), _length(a.shape, over))
+    lanes = a.permute([*kept, *over]).reshape([*(a.shape[d] for d in kept), _length(a.shape, over)])
     y = t.ones([a.shape[d] for d in kept], dtype=a.dtype)
     for i, factor in enumerate(lanes.unbind(-1)):
         y = factor.clone() if i == 0 else y * factor
@@ -161,9 +161,12 @@ ROWS = (
             sample((0,)),
             sample((2, 0, 3), axes=1),
             sample((3, 30000), axes=0),
+            sample((5, 13), region="negative", axes=1),
+            sample((7,), region="negative"),
+            sample((7,), region="special"),
         ),
-        # no overflow of the factors that happen to come first
-        domains=(Domain(spread=0.5, huge=lambda _: 1.25, tiny=lambda _: 0.75),),
+        # about 1: products of the factors that happen to meet first stay in range
+        domains=(Domain(low=0, spread=0.3, huge=lambda _: 2.0, tiny=lambda _: 0.5),),
         regions=("huge", "tiny", "zeros", "ties"),
         signed_zero=False,
         flops=_elements,
@@ -218,6 +221,7 @@ ROWS = (
         ),
         regions=_REGIONS,
         linear=True,
+        signed_zero=False,  # torch starts from 0, numpy from the first element
         flops=_elements,
     ),
     *(
