@@ -92,7 +92,7 @@ class Backend {
   virtual void synchronize() = 0;
 
   // --- elementwise: equal shapes, broadcasting already expressed through zero strides
-  virtual void copy(View dst, View src) = 0;  // any dtypes, converted (see Convert)
+  virtual void copy(View dst, View src) = 0;      // any dtypes, converted (see Convert)
   virtual void fill(View dst, Scalar value) = 0;  // any dtype
   virtual void unary(UnaryOp op, View dst, View a) = 0;
   virtual void binary(BinaryOp op, View dst, View a, View b) = 0;
@@ -110,8 +110,8 @@ class Backend {
   // dst[.., i, ..] = a[.., index[.., i, ..], ..]: dst and index have one shape, a differs from it
   // along axis only; dst and a of any dtype
   virtual void gather(View dst, View a, View index, int axis) = 0;
-  // dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising: a and index have one shape, dst differs
-  // from it along axis only
+  // dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising: a and index have one shape, dst
+  // differs from it along axis only
   virtual void scatter_add(View dst, View a, View index, int axis) = 0;
   // sums of the first 1, 2, ... elements, each from the one before; of the last when reversed
   virtual void cumsum(View dst, View a, int axis, bool reversed) = 0;

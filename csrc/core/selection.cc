@@ -137,8 +137,8 @@ NDArray NDArray::arg_reduce(ArgOp op, const std::optional<std::int64_t>& axis,
   NDArray out = empty(kept, DType::int64, device());
   if (out.size() > 0) {
     if (source.size() == 0) {
-      throw std::invalid_argument(message(op_name, "needs at least one element along the axis",
-                                          "shape", shape_.str()));
+      throw std::invalid_argument(
+          message(op_name, "needs at least one element along the axis", "shape", shape_.str()));
     }
     device().backend->arg_reduce(op, out.view(), source.view(), along);
   }

@@ -57,14 +57,13 @@ static void scatter_lanes(const View& dst, const View& a, const View& index, int
 }
 
 void scatter_add(View dst, View a, View index, int axis) {
-  needle::visit_computed(
-      dst.dtype, [&](auto zero) { scatter_lanes<decltype(zero)>(dst, a, index, axis); });
+  needle::visit_computed(dst.dtype,
+                         [&](auto zero) { scatter_lanes<decltype(zero)>(dst, a, index, axis); });
 }
 
 template <class T>
 static void cumsum_lanes(const View& dst, const View& a, int axis, bool reversed) {
-  const int64_t length = a.shape[axis], sign = reversed ? -1 : 1,
-                first = reversed ? length - 1 : 0;
+  const int64_t length = a.shape[axis], sign = reversed ? -1 : 1, first = reversed ? length - 1 : 0;
   const int64_t to_axis = dst.strides[axis], from_axis = a.strides[axis];
   View views[2] = {lane_starts(dst, axis), lane_starts(a, axis)};
   collapse_rows(views);
@@ -83,8 +82,8 @@ static void cumsum_lanes(const View& dst, const View& a, int axis, bool reversed
 }
 
 void cumsum(View dst, View a, int axis, bool reversed) {
-  needle::visit_computed(
-      dst.dtype, [&](auto zero) { cumsum_lanes<decltype(zero)>(dst, a, axis, reversed); });
+  needle::visit_computed(dst.dtype,
+                         [&](auto zero) { cumsum_lanes<decltype(zero)>(dst, a, axis, reversed); });
 }
 
 template <class T, bool Largest>

@@ -202,7 +202,10 @@ class ReferenceBackend : public Backend {
   }
 
   static double identity(ReduceOp op) {
-    return op == ReduceOp::sum ? 0.0 : op == ReduceOp::prod ? 1.0 : op == ReduceOp::max ? -HUGE_VAL : HUGE_VAL;
+    return op == ReduceOp::sum    ? 0.0
+           : op == ReduceOp::prod ? 1.0
+           : op == ReduceOp::max  ? -HUGE_VAL
+                                  : HUGE_VAL;
   }
   static double combine(ReduceOp op, double a, double b) {
     if (op == ReduceOp::sum) return a + b;

@@ -126,4 +126,16 @@ ROWS = (
         arguments=lambda arguments: {"mask": _mask(arguments["mask"])},
         call=lambda op, tensors, where, mask: op(mask, *tensors),
     ),
+    _row(
+        "one_hot",
+        lambda t, indices, n: t.nn.functional.one_hot(t.tensor(indices).long(), n),
+        sample(indices=0, n=1),
+        sample(indices=(3, 0, 3), n=4),
+        sample(indices=((1.0, 2.0), (0.0, 2.0)), n=3),
+        sample(indices=(128, 0, 64), n=129),
+        arguments=dict,
+        call=lambda op, tensors, where, **arguments: op(**arguments, **where),
+        linear=False,
+        differentiable=False,
+    ),
 )

@@ -69,9 +69,7 @@ class Array {
   View there() { return at(block_ + kGuard); }
 
   // Sends the host's elements to the device again.
-  void send() {
-    device().copy_bytes(block_ + kGuard, host_.data(), bytes_, CopyKind::to_device);
-  }
+  void send() { device().copy_bytes(block_ + kGuard, host_.data(), bytes_, CopyKind::to_device); }
 
   // Compares the whole block, guard bands and gaps included: floats within `ulps` units of their
   // magnitude `scale`.
