@@ -12,7 +12,6 @@ from needle.autograd import Number, Tensor, TensorOp
 from needle.backend_ndarray import BackendDevice, NDArray, full, zeros
 from needle.backend_ndarray.whole_numbers import one_hot as _one_hot
 from needle.backend_ndarray.whole_numbers import whole_numbers
-from needle.backend_selection import default_device
 from needle.ops.broadcast import normalized, reshape, sum_to_shape
 
 __all__ = [
@@ -222,6 +221,7 @@ def one_hot(
     Raises: IndexError when an index is not in [0, n), ValueError when one is not whole.
     """
     held = indices.realize_cached_data() if isinstance(indices, Tensor) else indices
-    if device is None:
-        device = held.device if isinstance(held, NDArray) else default_device()
-    return Tensor.make_const(NDArray(_one_hot("one_hot", held, n), device=device, dtype=dtype))
+    if device is None and isinstance(held, NDArray):
+        device = held.device
+    hot = _one_hot("one_hot", held, n)
+    return Tensor(hot, device=device, dtype=dtype, requires_grad=False)

@@ -163,11 +163,10 @@ ROWS = (
             sample((3, 30000), axes=0),
             sample((5, 13), region="negative", axes=1),
             sample((7,), region="negative"),
-            sample((7,), region="special"),
         ),
         # about 1: products of the factors that happen to meet first stay in range
-        domains=(Domain(low=0, spread=0.3, huge=lambda _: 2.0, tiny=lambda _: 0.5),),
-        regions=("huge", "tiny", "zeros", "ties"),
+        domains=(Domain(low=0, spread=0.3),),
+        regions=("zeros", "ties"),
         signed_zero=False,
         flops=_elements,
     ),
