@@ -142,7 +142,7 @@ _MOVES = frozenset((
     "squeeze", "unsqueeze", "select", "slice", "unbind", "split", "split_with_sizes", "stack",
     "cat", "flip", "clone", "detach", "alias", "as_strided", "select_backward", "slice_backward",
     "slice_scatter", "select_scatter", "contiguous", "lift_fresh", "diagonal", "index",
-    "_to_copy", "unflatten", "im2col", "gather",
+    "_to_copy", "unflatten", "im2col", "gather", "diagonal_backward",
 ))
 # fmt: on
 _IN_PLACE = frozenset(("masked_fill_", "zero_", "copy_"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.planning import sample
-from verify.spec import Row, Shape
+from verify.spec import Domain, Row, Shape
 
 _REGIONS = ("special", "zeros", "denormal", "integer")
 
@@ -128,13 +128,17 @@ ROWS = (
     ),
     _row(
         "one_hot",
-        lambda t, indices, n: t.nn.functional.one_hot(t.tensor(indices).long(), n),
-        sample(indices=0, n=1),
-        sample(indices=(3, 0, 3), n=4),
-        sample(indices=((1.0, 2.0), (0.0, 2.0)), n=3),
-        sample(indices=(128, 0, 64), n=129),
+        lambda t, labels, n: (labels.unsqueeze(-1) == t.arange(n)).to(t.float64),
+        sample((0,), n=3),
+        *(  # labels from 1 to 4
+            sample(shape, n=n, region="integer")
+            for shape, n in (((), 5), ((1,), 7), ((7,), 5), ((5, 13), 129), ((2, 0, 3), 5))
+        ),
+        domains=(Domain(low=0),),
+        regions=(),
+        layouts=("compact",),
         arguments=dict,
-        call=lambda op, tensors, where, **arguments: op(**arguments, **where),
+        call=lambda op, tensors, where, n: op(tensors[0], n, dtype=where["dtype"]),
         linear=False,
         differentiable=False,
     ),
