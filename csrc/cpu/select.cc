@@ -30,6 +30,12 @@ static void select(View (&views)[4]) {
         const T x = a[i];
         to[i] = mask[i] != M(0) ? x : y;
       }
+    } else if (straight && step[2] == 0 && step[3] == 1) {
+      const T x = *a;
+      for (int64_t i = 0; i < n; ++i) {
+        const T y = b[i];
+        to[i] = mask[i] != M(0) ? x : y;
+      }
     } else {
       for (int64_t i = 0; i < n; ++i) {
         const T x = a[i * step[2]], y = b[i * step[3]];

@@ -30,8 +30,11 @@ def whole_numbers(op: str, values: Any, name: str = "index") -> npt.NDArray[np.i
 def one_hot(op: str, labels: Any, classes: int) -> npt.NDArray[np.float32]:
     """For every label zeros and a 1 where it says. Shape: labels.shape + (classes,).
 
-    Raises: IndexError when a label is not in [0, classes), otherwise as whole_numbers.
+    Raises: IndexError when a label is not in [0, classes), ValueError when classes is negative,
+    otherwise as whole_numbers.
     """
+    if classes < 0:
+        raise ValueError(f"[{op}] classes must not be negative, got classes={classes}")
     index = whole_numbers(op, labels, "label")
     odd = (index < 0) | (index >= classes)
     if odd.any():

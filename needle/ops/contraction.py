@@ -27,8 +27,11 @@ def einsum(spec: str, *tensors: Tensor) -> Tensor:
     alphabetical order.
     Shape: the sizes of a letter agree, or are 1 and broadcast.
     Gradient: that of the products it is made of, left to right.
-    Raises: ValueError when spec is malformed or does not fit the tensors.
+    Raises: ValueError when spec is malformed or does not fit the tensors, TypeError when it is no
+    str.
     """
+    if not isinstance(spec, str):
+        raise TypeError(f"[einsum] spec is a str, got type={type(spec).__name__}")
     inputs, output = _parse(spec, [t.ndim for t in tensors])
     sizes = _sizes(spec, inputs, tensors)
     operands = []

@@ -258,6 +258,7 @@ ERRORS: list[tuple[Callable[[ndl.Tensor], Any], type[Exception], str]] = [
     (lambda a: ndl.unsqueeze(a, 3), IndexError, r"\[unsqueeze\] axis lies in"),
     (lambda a: ndl.unsqueeze(a, (0, 0)), ValueError, r"\[unsqueeze\] axes must be distinct"),
     (lambda a: ndl.one_hot(a, 2), ValueError, r"\[one_hot\]"),
+    (lambda a: ndl.one_hot([], -1), ValueError, r"\[one_hot\] classes must not be negative"),
     (lambda a: ndl.one_hot([2], 2), IndexError, r"\[one_hot\]"),
 ]
 
