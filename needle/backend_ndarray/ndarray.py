@@ -6,6 +6,7 @@ not on a hot path is defined here and attached to it at the end of this file.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex, TypeAlias
@@ -33,6 +34,7 @@ __all__ = [
     "all_devices",
     "array",
     "broadcast_to",
+    "concatenate",
     "cpu",
     "cpu_numpy",
     "cuda",
@@ -116,6 +118,33 @@ def tanh(a: NDArray) -> NDArray:
 def sum(a: NDArray, axis: Axes | None = None, keepdims: bool = False) -> NDArray:
     """Sum over one axis, several, or all."""
     return a.sum(axis=axis, keepdims=keepdims)
+
+
+def concatenate(arrays: Sequence[NDArray], axis: int = 0) -> NDArray:
+    """Arrays one after another along axis; their other sizes, dtypes and devices agree.
+
+    Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
+    range; TypeError when dtypes differ.
+    """
+    if not arrays:
+        raise ValueError("[concatenate] at least one array is needed, got n=0")
+    first = arrays[0]
+    if not -first.ndim <= axis < first.ndim:
+        raise IndexError(
+            f"[concatenate] axis lies in [-ndim, ndim), got axis={axis}, ndim={first.ndim}"
+        )
+    axis %= first.ndim
+    before, after = first.shape[:axis], first.shape[axis + 1 :]
+    shapes = [a.shape for a in arrays]
+    if any((s[:axis], s[axis + 1 :]) != (before, after) for s in shapes):
+        raise ValueError(
+            f"[concatenate] shapes agree but for the axis, got shapes={shapes}, axis={axis}"
+        )
+    ends = list(itertools.accumulate((s[axis] for s in shapes), initial=0))
+    result = empty((*before, ends[-1], *after), first.dtype, first.device)
+    for a, (start, stop) in zip(arrays, itertools.pairwise(ends), strict=True):
+        result[(*(slice(None) for _ in before), slice(start, stop))] = a
+    return result
 
 
 def flip(a: NDArray, axes: Axes) -> NDArray:

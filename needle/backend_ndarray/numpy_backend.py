@@ -3,7 +3,7 @@
 Each function is one kernel of csrc/core/backend.h, written as plainly as numpy allows; the native
 backends must do the same. The core has checked shapes and dtypes: arguments are numpy arrays over
 the memory of NDArrays, non-empty unless a function says otherwise, of one dtype (float32 or
-float64, any dtype in `copy` and `fill`), and an output overlaps no input. Every function writes
+float64) unless a function says otherwise, and an output overlaps no input. Every function writes
 its result into its first array.
 """
 
@@ -52,7 +52,9 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
 # Reductions start from their identity, so that no elements give the identity.
 REDUCE: dict[str, Callable[..., Array]] = {
     "sum": np.add.reduce,
+    "prod": np.multiply.reduce,
     "max": lambda a, **how: np.maximum.reduce(a, initial=-np.inf, **how),
+    "min": lambda a, **how: np.minimum.reduce(a, initial=np.inf, **how),
 }
 
 
@@ -102,6 +104,38 @@ def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> Non
     """dst = a op s, or s op a; s is rounded to the array's dtype first."""
     scalar = a.dtype.type(s)
     dst[...] = BINARY[op](scalar, a) if reverse else BINARY[op](a, scalar)
+
+
+@_quiet
+def where(dst: Array, mask: Array, a: Array, b: Array) -> None:
+    """dst = a where mask is not 0, elsewhere b; mask is bool or of the operands' dtype."""
+    dst[...] = np.where(mask != 0, a, b)
+
+
+def gather(dst: Array, a: Array, index: Array, axis: int) -> None:
+    """dst[.., i, ..] = a[.., index[.., i, ..], ..]; index int64, in range; dst, a any dtype."""
+    dst[...] = np.take_along_axis(a, index, axis)
+
+
+@_quiet
+def scatter_add(dst: Array, a: Array, index: Array, axis: int) -> None:
+    """dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising; index int64, in range."""
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
+    places[axis] = index
+    np.add.at(dst, tuple(places), a)
+
+
+@_quiet
+def cumsum(dst: Array, a: Array, axis: int, reverse: bool) -> None:
+    """dst[.., i, ..] = dst[.., i - 1, ..] + a[.., i, ..] (i + 1 when reversed), from a's first."""
+    if reverse:
+        dst, a = np.flip(dst, axis), np.flip(a, axis)
+    np.add.accumulate(a, axis=axis, out=dst)
+
+
+def arg_reduce(op: str, dst: Array, a: Array, axis: int) -> None:
+    """dst (int64, size 1 at axis) = the first place of the largest or smallest; NaN wins."""
+    dst[...] = {"argmax": np.argmax, "argmin": np.argmin}[op](a, axis=axis, keepdims=True)
 
 
 @_quiet

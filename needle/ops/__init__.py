@@ -8,6 +8,7 @@ from needle.ops import operators as operators
 from needle.ops.attention import *
 from needle.ops.broadcast import *
 from needle.ops.comparison import *
+from needle.ops.contraction import *
 from needle.ops.convolution import *
 from needle.ops.elementwise import *
 from needle.ops.indexing import *

@@ -5,6 +5,7 @@ from __future__ import annotations
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.ops.broadcast import sum_to_shape
+from needle.ops.indexing import where
 from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
@@ -134,9 +135,9 @@ class Maximum(TensorOp):
         a, b = node.inputs
 
         def share(x: NDArray, other: NDArray) -> Tensor:
-            # 1 - (x < other) and not (x >= other): a NaN passes the cotangent on.
-            weight = 1 - x.less(other) - x.equal(other) * 0.5
-            return multiply(out_grad, Tensor.make_const(weight))
+            half = where(x.equal(other), mul_scalar(out_grad, 0.5), out_grad)
+            # x < other and not x >= other: a NaN passes the cotangent on.
+            return where(x.less(other), 0.0, half)
 
         x, y = a.realize_cached_data(), b.realize_cached_data()
         return (
@@ -218,7 +219,8 @@ class ReLU(TensorOp):
         return a.relu()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        return multiply(out_grad, Tensor.make_const(node.realize_cached_data().not_equal(0)))
+        # The result is 0 exactly where nothing passes.
+        return where(node.realize_cached_data(), out_grad, 0.0)
 
 
 _ADD, _MUL, _DIV, _POW, _MAXIMUM = EWiseAdd(), EWiseMul(), EWiseDiv(), EWisePow(), Maximum()

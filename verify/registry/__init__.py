@@ -12,6 +12,7 @@ from dataclasses import replace
 from verify.registry import (
     conv,
     elementwise,
+    indexing,
     joining,
     language_models,
     layers,
@@ -42,6 +43,7 @@ _FAMILIES = (
     normalization,
     pooling,
     layout,
+    indexing,
     joining,
     layers,
     layers_of_ops,

@@ -50,6 +50,13 @@ def _undilate(t: Any, a: Any, axes: Any, dilation: int) -> Any:
     return a[tuple(index)]
 
 
+def _unsqueeze(t: Any, a: Any, axes: Any) -> Any:
+    ndim = a.dim() + len(_tuple(axes))
+    for axis in sorted(d % ndim for d in _tuple(axes)):
+        a = a.unsqueeze(axis)
+    return a
+
+
 def _pad(t: Any, a: Any, padding: Any) -> Any:
     return t.nn.functional.pad(a, [n for pair in reversed(padding) for n in pair])
 
@@ -230,6 +237,29 @@ ROWS = (
             sample((2, 3, 4), padding=((1, 1), (0, 0), (2, 5))),
             sample((2, 3, 3, 2), padding=((0, 0), (1, 1), (1, 1), (0, 0))),
             sample((0, 2), padding=((1, 2), (0, 1))),
+        ),
+    ),
+    _row(
+        "squeeze",
+        lambda t, a, axes=None: a.squeeze() if axes is None else a.squeeze(axes),
+        (
+            sample((1, 1)),
+            sample((1, 5, 1, 13)),
+            sample((1, 5, 1, 13), axes=-2),
+            sample((1, 5, 1, 13), axes=(0, 2)),
+            sample((1, 0), axes=0),
+            sample((65,), axes=()),
+        ),
+    ),
+    _row(
+        "unsqueeze",
+        _unsqueeze,
+        (
+            sample((), axes=0),
+            sample((7,), axes=-1),
+            sample((5, 13), axes=1),
+            sample((5, 13), axes=(-1, 0, 2)),
+            sample((3, 0, 2), axes=(1,)),
         ),
     ),
     _row(
