@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _REAL = (int, float, np.floating, np.integer, np.bool)
 def integers(op: str, **values: Any) -> list[int]:
     """values as ints. Raises: TypeError when one is none, ValueError beyond 64 bits."""
     for name, value in values.items():
-        if not isinstance(value, SupportsIndex) or isinstance(value, np.ndarray):
+        if not hasattr(value, "__index__") or isinstance(value, np.ndarray):
             raise TypeError(f"[{op}] {name} is an int, got type={type(value).__name__}")
         if not -_INT64 <= index(value) < _INT64:
             raise ValueError(f"[{op}] {name} must fit into 64 bits, got {name}={value}")

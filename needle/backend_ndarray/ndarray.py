@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -259,7 +259,7 @@ def _process_slice(a: NDArray, item: slice, dim: int) -> slice:
         )
     given = {name: getattr(item, name) for name in ("start", "stop", "step")}
     for name, value in given.items():
-        if value is not None and not isinstance(value, SupportsIndex):
+        if value is not None and not hasattr(value, "__index__"):
             raise TypeError(f"[process_slice] {name} is an int, got type={type(value).__name__}")
     if item.step is not None and item.step == 0:
         raise ValueError("[process_slice] the step must not be 0, got step=0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(ndim))
     many: Any = axes
-    if isinstance(axes, SupportsIndex) and not isinstance(axes, np.ndarray):
+    if hasattr(axes, "__index__") and not isinstance(axes, np.ndarray):
         many = (axes,)
     try:
         given = tuple(index(axis) for axis in many)
@@ -50,7 +50,7 @@ def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
 
 def normalized_axis(op: str, axis: int, ndim: int) -> int:
     """One axis in [0, ndim). Raises: as normalized."""
-    if not isinstance(axis, SupportsIndex) or isinstance(axis, np.ndarray):
+    if not hasattr(axis, "__index__") or isinstance(axis, np.ndarray):
         raise TypeError(f"[{op}] axis is an int, got axis={axis!r}")
     return normalized(op, axis, ndim)[0]
 
