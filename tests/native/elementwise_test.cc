@@ -29,6 +29,8 @@ T expected(BinaryOp op, T a, T b) {
       return a / b;
     case BinaryOp::maximum:
       return std::isnan(a) || std::isnan(b) ? static_cast<T>(NAN) : a > b ? a : b;
+    case BinaryOp::minimum:
+      return std::isnan(a) || std::isnan(b) ? static_cast<T>(NAN) : a < b ? a : b;
     case BinaryOp::equal:
       return a == b;
     case BinaryOp::not_equal:
@@ -85,6 +87,15 @@ void values(const CpuKernels& kernels) {
   kernels.unary(UnaryOp::relu, out.view, b.view);
   for (std::int64_t i = 0; i < b.size(); ++i) {
     CHECK(same_value(out.get<T>(i), b.get<T>(i) < 0 ? T(0) : b.get<T>(i)));
+  }
+  kernels.unary(UnaryOp::abs, out.view, b.view);
+  for (std::int64_t i = 0; i < b.size(); ++i) {
+    CHECK(same_value(out.get<T>(i), std::fabs(b.get<T>(i))));
+  }
+  kernels.unary(UnaryOp::sign, out.view, b.view);
+  for (std::int64_t i = 0; i < b.size(); ++i) {
+    const T x = b.get<T>(i);
+    CHECK(same_value(out.get<T>(i), x == 0 || std::isnan(x) ? x : std::copysign(T(1), x)));
   }
 }
 
