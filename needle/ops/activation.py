@@ -11,8 +11,8 @@ from needle.ops.functions import erfc
 from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
-    "Clip",
     "GELU",
+    "Clip",
     "GELUTanh",
     "LeakyReLU",
     "ReLU",
@@ -239,7 +239,5 @@ def gelu(a: Tensor, approximate: str = "none") -> Tensor:
     Raises: ValueError when approximate is neither "none" nor "tanh".
     """
     if approximate not in _GELU:
-        raise ValueError(
-            f"[gelu] approximate is 'none' or 'tanh', got approximate={approximate!r}"
-        )
+        raise ValueError(f"[gelu] approximate is 'none' or 'tanh', got approximate={approximate!r}")
     return _node(_GELU[approximate], (a,))

@@ -284,4 +284,3 @@ def exp(a: Tensor) -> Tensor:
 def tanh(a: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return _node(_TANH, (a,))
-

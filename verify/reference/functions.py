@@ -24,7 +24,10 @@ def _zero_at_zero(fmt: Format, name: str, y: Array, a: Array, ea: Array, e: Arra
 
 
 def sqrt(fmt: Format, y: Array, a: Array, ea: Array) -> Array:
-    """sqrt(a) - sqrt(a - ea) = ea / (sqrt(a) + sqrt(a - ea)); IEEE rounds the root correctly."""
+    """sqrt(a) - sqrt(a - ea) = ea / (sqrt(a) + sqrt(a - ea)); IEEE rounds the root correctly.
+
+    In float64 the bound is one ULP: torch's own root is not always rounded correctly.
+    """
     e = np.where(ea <= a, ea / (y + np.sqrt(np.maximum(a - ea, 0.0))), np.inf)
     e = np.where(ea == 0, 0.0, e)
     return np.where((a == 0) & (ea == 0), 0.0, e + rounding(fmt, y, e))
@@ -94,23 +97,38 @@ def _clamp(context: Context, y: Any, a: Bounded, low: Any = None, high: Any = No
 # Below, the bound of the plain formula from other operations; kernels may do better.
 
 
-def _distribution(a: Any) -> Any:
-    """Of the standard normal, as torch computes it."""
-    return (torch.erf(a * 0.5**0.5) + 1) * 0.5
+def _gate(a: Any) -> Any:
+    e = torch.exp(-torch.abs(a))
+    return torch.where(a < 0, e, 1.0) / (e + 1)
 
 
 @rule("sigmoid")
 def _sigmoid(context: Context, y: Any, a: Bounded) -> torch.Tensor:
     """Below -709 torch's own exp(-a) overflows and its result is 0: that much is allowed."""
-    e = torch.exp(-torch.abs(a))
-    bound: Any = torch.where(a < 0, e, 1.0) / (e + 1)
-    return bound.err + torch.where(a.elem < -709, 2.0**-1022, 0.0)
+    return _gate(a).err + torch.where(a.elem < -709, 2.0**-1022, 0.0)
 
 
 @rule("sigmoid_backward")
 def _sigmoid_backward(context: Context, y: Any, grad: Bounded, out: Bounded) -> torch.Tensor:
     bound: Any = grad * (1 - out) * out
     return bound.err
+
+
+@rule("softplus")
+def _softplus(context: Context, y: Any, a: Bounded, beta: float = 1, most: float = 20) -> Any:
+    """Where a is returned as it is, e^-most is left out."""
+    if beta != 1:
+        raise NotImplementedError(f"[bounded] softplus has beta=1 only, got beta={beta}")
+    bound: Any = torch.where(a < 0, 0.0, a) + torch.log1p(torch.exp(-torch.abs(a)))
+    return bound.err + torch.where(a.elem > most, float(np.exp(-most)), 0.0)
+
+
+@rule("softplus_backward")
+def _softplus_backward(
+    context: Context, y: Any, grad: Bounded, a: Bounded, beta: float, most: float
+) -> torch.Tensor:
+    bound: Any = grad * _gate(a)
+    return bound.err + torch.where(a.elem > most, float(np.exp(-most)) * grad.elem.abs(), 0.0)
 
 
 @rule("silu")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 
 from verify.registry import (
+    activation,
     conv,
     elementwise,
+    functions,
     joining,
     layers,
     layout,
@@ -27,6 +29,8 @@ __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
 
 _FAMILIES = (
     elementwise,
+    functions,
+    activation,
     reduction,
     matmul,
     conv,
