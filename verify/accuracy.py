@@ -1,9 +1,10 @@
 """How accurate elementary functions are: errors in ULP of the result, at most, by device and dtype.
 
 numpy: measured over every 997th float32 pattern and, in float64, against 36 digits; for float32 exp
-and log the larger 2.52 and 3.83 that numpy's sources state for other processors. cpu: csrc's own
-formulas, measured by tests/native/maths_test.cc. cuda: the tables of the CUDA C++ Programming
-Guide's appendix on mathematical functions.
+and log the larger 2.52 and 3.83 that numpy's sources state for other processors; from rsqrt on, in
+float64, at 9,000 arguments of every size against 48 digits: 1.41, 0.51, 0.51, 0.56, 0.50, 0.83,
+2.16. cpu: csrc's own formulas, measured by tests/native/maths_test.cc. cuda: the tables of the CUDA
+C++ Programming Guide's appendix on mathematical functions.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _NUMPY = {
         "rsqrt": 1.5,
         "sin": 1.0,
         "cos": 1.0,
-        "log1p": 1.5,
-        "expm1": 1.5,
+        "log1p": 1.0,
+        "expm1": 1.0,
         "erf": 1.0,
-        "erfc": 5.0,
+        "erfc": 3.0,
     },
 }
 _CPU_EITHER = {
@@ -79,7 +80,8 @@ K_ULP = {
     "cuda": _CUDA,
     "cuda_sim": _CUDA,
 }
-# torch's own in float64, for the oracle's share: measured 0.52, 0.73, 0.75, 0.60.
+# torch's own in float64, for the oracle's share: measured, in this order, 0.52, 0.73, 0.75, 0.60,
+# 1.41, 0.51, 0.50, 1.00 (a denormal), 0.78, 0.72, 0.75.
 ORACLE_ULP = {
     "exp": 1.0,
     "log": 1.0,
@@ -89,7 +91,7 @@ ORACLE_ULP = {
     "sin": 1.0,
     "cos": 1.0,
     "log1p": 1.5,
-    "expm1": 1.5,
+    "expm1": 1.0,
     "erf": 1.0,
-    "erfc": 5.0,
+    "erfc": 1.0,
 }

@@ -4,7 +4,7 @@
 //
 //   - scaled_erfc: e^(t^2) erfc(t) for t >= 0, as P((t - c) / (t + c)) / (1 + 2 t); P is a minimax
 //     polynomial (Remez exchange in 70 digits) with a relative error below 2^-28 for float and
-//     2^-58 for double as far as e^(-t^2) is not 0
+//     2^-58 for double as far as e^(-t^2) is not 0; inner_erf: x + x P(x^2), alike
 //   - silu, gelu: x F(x) with F(-x) = 1 - F(x) is max(x, 0) - |x| F(-|x|), where nothing cancels
 //     and F(-|x|) has no argument that overflows
 //   - exponents larger than 1 are computed with their rounding errors, which exp would magnify
@@ -46,6 +46,23 @@ NEEDLE_FORMULA V scaled_erfc(V t) {
   return p / fma(t, constant<V>(2), constant<V>(1));
 }
 
+// erf(x) for |x| < 1.
+NEEDLE_FORMULA V inner_erf(V x) {
+  const V z = x * x;
+  V p;
+  if constexpr (single<V>) {
+    p = horner(z, 0.128379165727, -0.376126258234, 0.112835851415, -0.0268538117585,
+               0.00518832754362, -0.000801019377672, 7.8538656316e-5);
+  } else {
+    p = horner(z, 0.12837916709551257375, -0.37612638903183747605, 0.11283791670954857508,
+               -0.026866170645072897952, 0.0052239776247808967645, -0.00085483269787438870049,
+               0.00012055331036958145878, -0.000014925593508217900552, 1.6460972837070265609e-6,
+               -1.6350025422970081425e-7, 1.465788111744461719e-8, -1.1365670651581247512e-9,
+               5.94526933863672637e-11);
+  }
+  return fma(x, p, x);
+}
+
 // e^(-(high + low)) for a small low.
 NEEDLE_FORMULA V decay(V high, V low) {
   const V e = exp(-high);
@@ -80,8 +97,10 @@ NEEDLE_FORMULA V gelu(V x) {
   const V size = bounded_size(x), half = size * constant<V>(0.5);
   V low;
   const V exponent = two_product(size, half, low);
-  const V tail = half * scaled_erfc(size * constant<V>(0x1.6a09e667f3bcdp-1));
-  return positive_part(x) - tail * decay(exponent, low);
+  const V t = size * constant<V>(0x1.6a09e667f3bcdp-1);
+  const V inner = half * (constant<V>(1) - inner_erf(t));
+  const V outer = half * scaled_erfc(t) * decay(exponent, low);
+  return positive_part(x) - (t < constant<V>(0.5) ? inner : outer);
 }
 
 // x (1 + tanh(w / 2)) / 2 = x sigmoid(w) with w = 2 sqrt(2 / pi) (x + 0.044715 x^3).

@@ -2,12 +2,11 @@
 //
 //   - expm1: as tanh's: 2^k (e^r - 1) + (2^k - 1)
 //   - log1p: log(u) + c / u with u + c = 1 + x exactly
-//   - sin, cos: x - n pi/2 in three parts of pi/2, the first two exact times n; of floats in
-//   double.
-//     Lanes where |x| is large or the difference nearly vanishes are the C library's
-//   - erfc: scaled_erfc (core/formulas.h) times e^(-x^2), the rounding error of the square
-//   included;
-//     erf: x + x p(x^2) for |x| < 1, beyond 1 - erfc
+//   - sin, cos: r + low = x - n pi/2 in three parts of pi/2, the first two exact times n; of floats
+//     in double. Lanes where |x| is large or r nearly vanishes are the C library's
+//   - erfc: scaled_erfc (core/formulas.h) times e^(-x^2) with the rounding error of the square; near
+//     0, 1 - erf
+//   - erf: inner_erf for |x| < 1, beyond 1 - erfc
 #pragma once
 
 #include "math.h"
@@ -89,8 +88,10 @@ NEEDLE_INLINE f64v sine(f64v x, std::int64_t turns) {
   const f64v shifted = fma(x, constant<f64v>(0x1.45f306dc9c883p-1), round);
   const f64v n = shifted - round;
   f64v low;
-  const f64v r = two_sum(x - n * first, -(n * second), low);
+  const f64v near = two_sum(x - n * first, -(n * second), low);
   low = low - n * third;
+  const f64v r = near + low;
+  low = low - (r - near);
   const f64v z = r * r;
   const f64v odd =
       horner(z, -0.16666666666666630694, 0.0083333333333221092762, -0.00019841269829581650929,
@@ -128,7 +129,8 @@ NEEDLE_INLINE V upper_erfc(V x) {
   const V size = bounded_size(x);
   V low;
   const V square = two_product(size, size, low);
-  return scaled_erfc(size) * decay(square, low);
+  const V outer = scaled_erfc(size) * decay(square, low);
+  return size < constant<V>(0.5) ? constant<V>(1) - inner_erf(size) : outer;
 }
 
 template <class V>
@@ -140,20 +142,8 @@ NEEDLE_INLINE V erfc(V x) {
 template <class V>
 NEEDLE_INLINE V erf(V x) {
   const int_of<V> sign = bits(x) & bits(scalar_of<V>(-0.0));
-  const V z = x * x;
-  V p;
-  if constexpr (single<V>) {
-    p = horner(z, 0.128379165727, -0.376126258234, 0.112835851415, -0.0268538117585,
-               0.00518832754362, -0.000801019377672, 7.8538656316e-5);
-  } else {
-    p = horner(z, 0.12837916709551257375, -0.37612638903183747605, 0.11283791670954857508,
-               -0.026866170645072897952, 0.0052239776247808967645, -0.00085483269787438870049,
-               0.00012055331036958145878, -0.000014925593508217900552, 1.6460972837070265609e-6,
-               -1.6350025422970081425e-7, 1.465788111744461719e-8, -1.1365670651581247512e-9,
-               5.94526933863672637e-11);
-  }
   const V outer = constant<V>(1) - upper_erfc(x);
-  return z < constant<V>(1) ? fma(x, p, x) : from_bits<V>(bits(outer) | sign);
+  return abs(x) < constant<V>(1) ? inner_erf(x) : from_bits<V>(bits(outer) | sign);
 }
 
 }  // namespace NEEDLE_NS::m

@@ -196,7 +196,7 @@ W gelu(W x) {
 template <class W>
 W gelu_tanh(W x) {
   const W size = std::fmin(std::fabs(x), W(1000));
-  const W w = 2 * std::sqrt(W(2) / 3.14159265358979323846264338327950288L) *
+  const W w = 2 * std::sqrt(2 / W(3.14159265358979323846264338327950288L)) *
               std::fma(W(0.044715L), size * size * size, size);
   return times_distribution(x, x != x ? x : sigmoid(-w));
 }
