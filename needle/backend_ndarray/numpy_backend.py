@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from needle import _core
+from needle.backend_ndarray import numpy_maths as maths
 
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
@@ -27,10 +28,25 @@ def _relu(x: Array) -> Array:
 
 UNARY: dict[str, Callable[[Array], Array]] = {
     "negate": np.negative,
+    "abs": np.abs,
+    "sign": maths.sign,
+    "sqrt": np.sqrt,
+    "rsqrt": maths.in_double(lambda x: 1 / np.sqrt(x)),
     "exp": np.exp,
+    "expm1": maths.in_double(np.expm1),
     "log": np.log,
+    "log1p": maths.in_double(np.log1p),
+    "sin": maths.in_double(np.sin),
+    "cos": maths.in_double(np.cos),
     "tanh": np.tanh,
+    "erf": maths.in_double(maths.erf),
+    "erfc": maths.in_double(maths.erfc),
     "relu": _relu,
+    "sigmoid": maths.in_double(maths.sigmoid),
+    "softplus": maths.in_double(maths.softplus),
+    "silu": maths.in_double(maths.silu),
+    "gelu": maths.in_double(maths.gelu),
+    "gelu_tanh": maths.in_double(maths.gelu_tanh),
 }
 
 # Comparisons give 0 or 1 in the operands' dtype: writing into the output converts the booleans.
@@ -41,6 +57,7 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
     "divide": np.divide,
     "power": np.power,
     "maximum": np.maximum,
+    "minimum": np.minimum,
     "equal": np.equal,
     "not_equal": np.not_equal,
     "less": np.less,

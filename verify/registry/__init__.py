@@ -10,8 +10,10 @@ import functools
 from dataclasses import replace
 
 from verify.registry import (
+    activation,
     conv,
     elementwise,
+    functions,
     indexing,
     joining,
     language_models,
@@ -36,6 +38,8 @@ __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
 
 _FAMILIES = (
     elementwise,
+    functions,
+    activation,
     reduction,
     matmul,
     conv,

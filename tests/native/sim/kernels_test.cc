@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../../../csrc/cuda/cuda_backend.h"
+#include "../../../csrc/cuda/maths.cuh"
 #include "../../../csrc/cuda/sim/scheduler.h"
 #include "../reference_backend.h"
 
@@ -127,14 +128,44 @@ T formula(UnaryOp op, T x) {
   switch (op) {
     case UnaryOp::negate:
       return -x;
+    case UnaryOp::abs:
+      return std::fabs(x);
+    case UnaryOp::sign:
+      return x == 0 ? x : std::copysign(T(1), x);
+    case UnaryOp::sqrt:
+      return std::sqrt(x);
+    case UnaryOp::rsqrt:
+      return 1 / std::sqrt(x);
     case UnaryOp::exp:
       return std::exp(x);
+    case UnaryOp::expm1:
+      return std::expm1(x);
     case UnaryOp::log:
       return std::log(x);
+    case UnaryOp::log1p:
+      return std::log1p(x);
+    case UnaryOp::sin:
+      return std::sin(x);
+    case UnaryOp::cos:
+      return std::cos(x);
     case UnaryOp::tanh:
       return std::tanh(x);
+    case UnaryOp::erf:
+      return std::erf(x);
+    case UnaryOp::erfc:
+      return std::erfc(x);
     case UnaryOp::relu:
       return x < 0 ? 0 : x;
+    case UnaryOp::sigmoid:  // the shared formulas: here their place counts, elsewhere their values
+      return NEEDLE_NS::m::sigmoid(x);
+    case UnaryOp::softplus:
+      return NEEDLE_NS::m::softplus(x);
+    case UnaryOp::silu:
+      return NEEDLE_NS::m::silu(x);
+    case UnaryOp::gelu:
+      return NEEDLE_NS::m::gelu(x);
+    case UnaryOp::gelu_tanh:
+      return NEEDLE_NS::m::gelu_tanh(x);
     case UnaryOp::count:
       break;
   }
@@ -156,6 +187,8 @@ T formula(BinaryOp op, T a, T b) {
       return std::pow(a, b);
     case BinaryOp::maximum:
       return a > b || a != a ? a : b;
+    case BinaryOp::minimum:
+      return a < b || a != a ? a : b;
     case BinaryOp::equal:
       return a == b;
     case BinaryOp::not_equal:
