@@ -28,7 +28,8 @@ class _ScalarOp(TensorOp):
     __slots__ = ("scalar",)
 
     def __init__(self, scalar: Number) -> None:
-        real(type(self).__name__, "scalar", scalar)
+        if type(scalar) is not float and type(scalar) is not int:  # these two need no look
+            real(type(self).__name__, "scalar", scalar)
         self.scalar = scalar
 
     def __repr__(self) -> str:
