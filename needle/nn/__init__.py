@@ -1,6 +1,16 @@
 """Neural-network modules."""
 
-from needle.nn.activation import LogSoftmax, ReLU, Softmax, Tanh
+from needle.nn.activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from needle.nn.basic import Flatten, Identity, Linear, Residual, Sequential
 from needle.nn.conv import Conv
 from needle.nn.dropout import Dropout
@@ -18,6 +28,7 @@ from needle.nn.transformer import (
 )
 
 __all__ = [
+    "GELU",
     "LSTM",
     "RNN",
     "AttentionLayer",
@@ -33,6 +44,7 @@ __all__ = [
     "Identity",
     "LSTMCell",
     "LayerNorm1d",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
@@ -44,8 +56,11 @@ __all__ = [
     "ReLU",
     "Residual",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
     "Softmax",
     "SoftmaxLoss",
+    "Softplus",
     "Tanh",
     "Transformer",
     "TransformerLayer",

@@ -7,6 +7,7 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
+from needle.backend_ndarray.whole_numbers import whole_numbers
 from needle.nn.module import Module, Parameter
 
 
@@ -36,11 +37,11 @@ class Embedding(Module):
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"[nn.Embedding] x is a Tensor, got x={type(x).__name__}")
-        return _lookup(self.weight, x)
-
-
-def _lookup(weight: Tensor, x: Tensor) -> Tensor:
-    """weight[x]."""
-    n, dim = weight.shape
-    rows = init.one_hot(n, x, device=weight.device, dtype=weight.dtype)
-    return ops.reshape(ops.reshape(rows, (-1, n)) @ weight, (*x.shape, dim))
+        words = whole_numbers("nn.Embedding", x.realize_cached_data())
+        odd = (words < 0) | (words >= self.num_embeddings)  # a negative one counts from no end
+        if odd.any():
+            raise IndexError(
+                "[nn.Embedding] x lies in [0, num_embeddings), "
+                f"got x={words[odd].flat[0]}, num_embeddings={self.num_embeddings}"
+            )
+        return ops.take(self.weight, words, 0)

@@ -14,11 +14,6 @@ State: TypeAlias = tuple[Tensor, ...]  # what a cell hands on: (h,), an LSTM's (
 _NONLINEARITIES = {"tanh": ops.tanh, "relu": ops.relu}
 
 
-def _sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) by way of tanh, which overflows nowhere."""
-    return (ops.tanh(x * 0.5) + 1) * 0.5
-
-
 class _Cell(Module):
     """Weights of one recurrent layer, and one step in time in two parts.
 
@@ -138,8 +133,8 @@ class LSTMCell(_Cell):
         h, c = state
         gates = projected + h @ self.W_hh
         i, f, g, o = ops.split(ops.reshape(gates, (h.shape[0], 4, self.hidden_size)), 1)
-        c = _sigmoid(f) * c + _sigmoid(i) * ops.tanh(g)
-        return _sigmoid(o) * ops.tanh(c), c
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        return ops.sigmoid(o) * ops.tanh(c), c
 
     def forward(self, X: Tensor, h: State | None = None) -> State:
         state = self._start(X, h)

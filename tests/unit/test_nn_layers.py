@@ -75,6 +75,13 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[[], Any], tuple[int, ...]]] 
         lambda: torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False),
         (2, 3, 7, 6),
     ),
+    "Sigmoid": (lambda **k: nn.Sigmoid(), torch.nn.Sigmoid, (3, 4)),
+    "SiLU": (lambda **k: nn.SiLU(), torch.nn.SiLU, (3, 4)),
+    "Softplus": (lambda **k: nn.Softplus(), torch.nn.Softplus, (3, 4)),
+    "LeakyReLU": (lambda **k: nn.LeakyReLU(), torch.nn.LeakyReLU, (3, 4)),
+    "LeakyReLU, slope": (lambda **k: nn.LeakyReLU(0.3), lambda: torch.nn.LeakyReLU(0.3), (3, 4)),
+    "GELU": (lambda **k: nn.GELU(), torch.nn.GELU, (3, 4)),
+    "GELU, tanh": (lambda **k: nn.GELU("tanh"), lambda: torch.nn.GELU("tanh"), (3, 4)),
     "Softmax": (lambda **k: nn.Softmax(1), lambda: torch.nn.Softmax(1), (2, 3, 4)),
     "LogSoftmax": (lambda **k: nn.LogSoftmax(), lambda: torch.nn.LogSoftmax(-1), (2, 3, 4)),
 }

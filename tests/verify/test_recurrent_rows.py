@@ -28,9 +28,8 @@ def lstm_step(order: str, tanh_of_c: bool = True, detach: bool = False) -> Calla
         gates = projected + (h.detach() if detach else h) @ self.W_hh
         parts = ops.split(ops.reshape(gates, (h.shape[0], 4, self.hidden_size)), 1)
         i, f, g, o = (parts["ifgo".index(k)] for k in order)
-        sigmoid = recurrent._sigmoid
-        c = sigmoid(f) * c + sigmoid(i) * ops.tanh(g)
-        return sigmoid(o) * (ops.tanh(c) if tanh_of_c else c), c
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        return ops.sigmoid(o) * (ops.tanh(c) if tanh_of_c else c), c
 
     return step
 

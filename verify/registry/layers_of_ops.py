@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from verify.registry import normalization, pooling, softmax
+from verify.registry import activation, elementwise, normalization, pooling, softmax
 from verify.registry.layers import layer
 from verify.registry.planning import sample
-from verify.spec import Domain, Row, Sample
+from verify.spec import Row, Sample
 
-_OPS = {row.name: row for family in (normalization, pooling, softmax) for row in family.ROWS}
+_OPS = {
+    row.name: row
+    for family in (elementwise, activation, normalization, pooling, softmax)
+    for row in family.ROWS
+}
 
 
 def _like(op: str, name: str, call: Callable[..., Any], **changes: Any) -> Row:
@@ -34,16 +38,9 @@ _ALONG = (
 )
 
 
-def _activation(name: str, reference: Any, **more: Any) -> Row:
-    return Row(
-        name=name,
-        family="layer",
-        reference=reference,
-        samples=_ACTIVATED,
-        regions=("tiny", "huge", "zeros", "special", "integer"),
-        call=layer(lambda shapes: ()),
-        **more,
-    )
+def _activation(op: str, name: str, samples: Sequence[Sample] = _ACTIVATED) -> Row:
+    """An argument of the op is the constructor's only one."""
+    return _like(op, name, layer(lambda shapes, **given: tuple(given.values())), samples=samples)
 
 
 # --- pooling: the op is NHWC, the layer NCHW
@@ -142,12 +139,17 @@ def _group_reach(x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5)
 _PER_CHANNEL = ("weight", "bias")
 _EVAL: dict[str, Any] = {"training": False}
 ROWS = (
+    _activation("relu", "nn.ReLU"),
+    _activation("tanh", "nn.Tanh"),
+    _activation("sigmoid", "nn.Sigmoid"),
+    _activation("silu", "nn.SiLU"),
+    _activation("softplus", "nn.Softplus"),
     _activation(
-        "nn.ReLU",
-        lambda t, x: t.where(x == 0, x.detach(), t.relu(x)),  # as the op: -0 and NaN pass
-        kinks=lambda x: np.abs(x),
+        "leaky_relu",
+        "nn.LeakyReLU",
+        (sample((33,), slope=0.25), sample((2, 3, 4), slope=0.0), sample((), slope=2)),
     ),
-    _activation("nn.Tanh", lambda t, x: t.tanh(x), domains=(Domain(spread=5.0),)),
+    _activation("gelu", "nn.GELU", (*_ACTIVATED, sample((33,), approximate="tanh"))),
     _like(
         "softmax",
         "nn.Softmax",

@@ -23,11 +23,6 @@ _REGIONS = ("tiny", "huge", "zeros", "integer")
 # --- references
 
 
-def sigmoid(t: Any, x: Any) -> Any:
-    """By way of tanh, as needle's layers have it."""
-    return (t.tanh(x * 0.5) + 1) * 0.5
-
-
 def _gates(t: Any, x: Any, h: Any, weights: Sequence[Any]) -> Any:
     """x W_ih + h W_hh + bias_ih + bias_hh as one product."""
     operands, ones = [x, h], t.ones((x.shape[0], 1), dtype=t.float64)
@@ -43,8 +38,8 @@ def _rnn_step(t: Any, x: Any, state: Any, weights: Sequence[Any], nonlinearity: 
 def _lstm_step(t: Any, x: Any, state: Any, weights: Sequence[Any]) -> Any:
     h, c = state
     i, f, g, o = _gates(t, x, h, weights).unflatten(1, (4, h.shape[1])).unbind(1)
-    c = sigmoid(t, f) * c + sigmoid(t, i) * t.tanh(g)
-    return sigmoid(t, o) * t.tanh(c), c
+    c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
+    return t.sigmoid(o) * t.tanh(c), c
 
 
 def recurrent(
