@@ -4,7 +4,8 @@
 //   - log1p: log(u) + c / u with u + c = 1 + x exactly
 //   - sin, cos: r + low = x - n pi/2 in three parts of pi/2, the first two exact times n; of floats
 //     in double. Lanes where |x| is large or r nearly vanishes are the C library's
-//   - erfc: scaled_erfc (core/formulas.h) times e^(-x^2) with the rounding error of the square; near
+//   - erfc: scaled_erfc (core/formulas.h) times e^(-x^2) with the rounding error of the square;
+//   near
 //     0, 1 - erf
 //   - erf: inner_erf for |x| < 1, beyond 1 - erfc
 #pragma once

@@ -60,7 +60,7 @@ def _size(x: Array) -> Array:
 
 def _above(x: Array, tail: Array) -> Array:
     """max(x, 0) - tail; a tail of 0 leaves the sign of x."""
-    return np.where(x < 0, -0.0, x) - tail
+    return np.asarray(np.where(x < 0, -0.0, x) - tail)
 
 
 def _sigmoid_tail(size: Array, w: Array, low: Any = 0.0) -> Array:
@@ -77,7 +77,7 @@ def sign(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x)."""
     e = np.exp(-np.abs(x))
-    return np.where(x < 0, e, 1.0) / (1 + e)
+    return np.asarray(np.where(x < 0, e, 1.0) / (1 + e))
 
 
 def softplus(x: Array) -> Array:

@@ -103,13 +103,13 @@ def _gate(a: Any) -> Any:
 
 
 @rule("sigmoid")
-def _sigmoid(context: Context, y: Any, a: Bounded) -> torch.Tensor:
+def _sigmoid(context: Context, y: Any, a: Bounded) -> Any:
     """Below -709 torch's own exp(-a) overflows and its result is 0: that much is allowed."""
     return _gate(a).err + torch.where(a.elem < -709, 2.0**-1022, 0.0)
 
 
 @rule("sigmoid_backward")
-def _sigmoid_backward(context: Context, y: Any, grad: Bounded, out: Bounded) -> torch.Tensor:
+def _sigmoid_backward(context: Context, y: Any, grad: Bounded, out: Bounded) -> Any:
     bound: Any = grad * (1 - out) * out
     return bound.err
 
@@ -126,19 +126,19 @@ def _softplus(context: Context, y: Any, a: Bounded, beta: float = 1, most: float
 @rule("softplus_backward")
 def _softplus_backward(
     context: Context, y: Any, grad: Bounded, a: Bounded, beta: float, most: float
-) -> torch.Tensor:
+) -> Any:
     bound: Any = grad * _gate(a)
     return bound.err + torch.where(a.elem > most, float(np.exp(-most)) * grad.elem.abs(), 0.0)
 
 
 @rule("silu")
-def _silu(context: Context, y: Any, a: Bounded) -> torch.Tensor:
+def _silu(context: Context, y: Any, a: Bounded) -> Any:
     bound: Any = a * torch.sigmoid(a)
     return bound.err
 
 
 @rule("silu_backward")
-def _silu_backward(context: Context, y: Any, grad: Bounded, a: Bounded) -> torch.Tensor:
+def _silu_backward(context: Context, y: Any, grad: Bounded, a: Bounded) -> Any:
     gate = torch.sigmoid(a)
     bound: Any = grad * gate * (a * (1 - gate) + 1)
     return bound.err
