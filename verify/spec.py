@@ -43,10 +43,14 @@ class Exit(enum.IntEnum):
 
 JUDGES = ("forward", "vjp", "fd")
 DTYPES = ("float32", "float64")
+BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 LAYOUTS = ("compact", "strided", "offset", "transposed", "reversed", "broadcast")
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
 # passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
+
+# Attribution of a case whose question itself is wrong: the reference refuses its inputs.
+MALFORMED = "the question is malformed"
 
 
 class UsageError(Exception):

@@ -1,15 +1,17 @@
-"""From a row to its cases: every sample once, then layouts and regions spread over the samples.
+"""From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
-The full product would be some thousand cases an op; here each sample, (region, layout of its turn)
-and (layout, three samples) is met once.
+smoke: five cases that differ in sample, layout and region. default: every sample once, then layouts
+and regions spread over the samples, so that each (region, layout of its turn) and (layout, three
+samples) is met once. deep: the full product, some thousand cases an op.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from verify.sampling import data_folder, size
 from verify.spec import Case, Row, Sample, Shape
@@ -20,6 +22,10 @@ _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 _FD_KINK_REGIONS = ("ties", "zeros")
 _FD_LARGEST = 6000  # elements of all inputs together
 _SPREAD = 3  # samples per layout
+_TELLING = 40  # elements of all inputs of a smoke case, about
+# comparisons of random numbers are constant: only ties tell
+_TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
+Choice: TypeAlias = tuple[Sample, str, str]  # with layout and region
 
 
 def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
@@ -27,14 +33,16 @@ def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
     return Sample(tuple(shapes), tuple(kwargs.items()), region)
 
 
-def plan_cases(row: Row, device: str, dtype: str, judge: str, seed: int) -> list[Case]:
-    """The default plan of a row; empty where the judge does not apply."""
+def plan_cases(
+    row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
+) -> list[Case]:
+    """The plan of a row for a budget of BUDGETS; empty where the judge does not apply."""
     if judge != "forward" and not row.differentiable:
         return []
     if judge == "fd" and dtype != "float64":
         # in float32 noise blinds finite differences: the device's float64 kernels are judged
         return []
-    cases: dict[tuple[Sample, str, str], None] = {}
+    cases: dict[Choice, None] = {}
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
     if judge == "fd":
         samples = [s for s in samples if size(s.shapes) <= _FD_LARGEST]
@@ -54,10 +62,30 @@ def plan_cases(row: Row, device: str, dtype: str, judge: str, seed: int) -> list
             if judge != "fd":
                 layout = row.layouts[(turn + i) % len(row.layouts)]
                 cases.setdefault((_pick(free, turn + i + len(free) // 2), layout, region))
+        if budget == "deep":
+            regions = dict.fromkeys(("interior", *_regions(row, judge)))
+            cases |= dict.fromkeys(itertools.product(free, row.layouts, regions))
+    chosen = _smoke(list(cases)) if budget == "smoke" else cases
     return [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
-        for s, layout, region in cases
+        for s, layout, region in chosen
     ]
+
+
+def _smoke(cases: Sequence[Choice]) -> list[Choice]:
+    """The most telling case, then the most telling of other samples, layouts and regions."""
+
+    def telling(case: Choice) -> tuple[bool, int, bool, float]:
+        s, layout, region = case
+        elements = max(1, size(s.shapes))  # few tell little, many cost time
+        rank = _TELLING_REGIONS.get(region, len(_TELLING_REGIONS))
+        return not _varied(s), rank, layout != "compact", abs(math.log(elements / _TELLING))
+
+    ranked = sorted(cases, key=telling)
+    chosen = ranked[:1]
+    for part in (0, 1, 2, 2):
+        chosen += [c for c in ranked if all(c[part] != other[part] for other in chosen)][:1]
+    return list(dict.fromkeys(chosen))
 
 
 def _regions(row: Row, judge: str) -> list[str]:
