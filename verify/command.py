@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,14 +265,18 @@ class Command:
         from verify import table
         from verify.plan import check_case
 
+        known = True  # to the registry; a function given to verify.check is known to its file
         if Path(what).is_file():
-            recorded = self.recorded(Path(what))
+            recorded = self.saved(Path(what))
+            known = not recorded
+            recorded = recorded or self.recorded(Path(what))
         else:
             recorded = [Verdict(Case.parse(what).id, Status.PASS)]
         code = Exit.GOOD
         for old in recorded:
             case = Case.parse(old.id)
-            check_case(case, self.registry)
+            if known:
+                check_case(case, self.registry)
             self.require_usable([case.device])
             threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
             for verdict in self.arriving(self.runner([case], threads, isa)):
@@ -284,6 +288,19 @@ class Command:
                 if verdict.status is not Status.PASS:
                     code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
         return code
+
+    def saved(self, path: Path) -> list[Verdict]:
+        """The failure that verify.check saved in a file, if it is such a file."""
+        if path.suffix != ".json" or b"needle_verify_saved" not in path.read_bytes()[:100]:
+            return []
+        from verify import saved
+
+        data = saved.read(path)
+        if data is None:
+            return []
+        os.environ[saved.VARIABLE] = str(path.resolve())
+        self.parts = replace(self.parts, case_function="verify.saved:run_case")
+        return [Verdict(data["case"], Status.FAIL, environment=data["environment"])]
 
     def recorded(self, path: Path) -> list[Verdict]:
         """The wrong verdicts of a results file, or the only verdict of a saved failure."""

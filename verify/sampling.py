@@ -57,7 +57,11 @@ def problem(case: Case, row: Row) -> Problem:
     for i, shape in enumerate(case.shapes):
         domain = row.domains[min(i, len(row.domains) - 1)]
         rng = generator(case, f"input{i}")
-        value = values(rng, domain, case.region, shape, case.dtype, i)
+        given = row.given[i] if row.given else None
+        if given is None:
+            value = values(rng, domain, case.region, shape, case.dtype, i)
+        else:
+            value = np.asarray(given, case.dtype)
         if case.judge == "fd":
             value = on_grid(value)
         inputs.append(lay_out(value, case.layout, rng))

@@ -53,6 +53,14 @@ IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
 MALFORMED = "the question is malformed"
 
 
+class Missing(Exception):
+    """The target does not offer what the row names."""
+
+
+class Broken(Exception):
+    """The target broke a rule that holds for any values: dtype, device, inputs, memory."""
+
+
 class UsageError(Exception):
     """A request that cannot be run as given (exit 2): unknown op, absent device, malformed id."""
 
@@ -244,4 +252,8 @@ class Row:
     flops: Callable[..., float] | None = None  # (shapes, **arguments)
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
+    # arrays for the inputs, None where one is drawn: what verify.check was given
+    given: Sequence[Any] = ()
+    # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name
+    target: Callable[..., Any] | None = None
     errors: Sequence[Any] = ()  # bad input -> exception type and message pattern

@@ -102,10 +102,9 @@ def failures(verdicts: Sequence[Verdict], colour: Paint, every: bool) -> str:
 def failure(verdict: Verdict, colour: Paint) -> str:
     """One failure: status and id, its text, its replay line."""
     text = verdict.message or verdict.worst
-    replay = Case.parse(verdict.id).replay_line()
     lines = [f"{colour(str(verdict.status), 'red')} {verdict.id}", *text.splitlines()]
-    if replay not in text:
-        lines.append(f"replay: {replay}")
+    if "replay: " not in text:
+        lines.append(f"replay: {Case.parse(verdict.id).replay_line()}")
     return "\n  ".join(lines)
 
 

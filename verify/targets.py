@@ -8,24 +8,21 @@ were.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from verify.sampling import Array, Laid, Problem, gaps
+from verify.spec import Broken as Broken
+from verify.spec import Missing as Missing
 from verify.spec import Row, UsageError
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
-
-
-class Missing(Exception):
-    """The target does not offer what the row names."""
-
-
-class Broken(Exception):
-    """The target broke a rule that holds for any values: dtype, device, inputs, memory."""
+_CHECKED: set[str] = set()  # devices whose checked mode was switched on here
 
 
 def device_status(name: str) -> str | None:
@@ -69,6 +66,7 @@ def _device(name: str) -> Any:
         raise UsageError(f"[device] {name} cannot be used: {reason}")
     face = _face(name)
     face.set_checked(True)
+    _CHECKED.add(name)
     return face
 
 
@@ -94,13 +92,33 @@ def _setitem(a: Any, b: Any, index: Any) -> Any:
 # --- calls
 
 
-class Call:
-    """One call of a row's op on laid-out inputs of one device."""
+class Target(Protocol):
+    """What the judges ask of a subject; raises Missing and Broken, or whatever the subject does."""
 
-    def __init__(self, row: Row, problem: Problem, device: str, dtype: str) -> None:
+    def forward(self) -> list[Array]:
+        """The results."""
+
+    def vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
+        """The cotangents of all results pulled back to every input."""
+
+    def evaluate(self, values: Sequence[Array]) -> list[Array]:
+        """The results at other values, laid out compactly: for finite differences."""
+
+
+class Call:
+    """A Target: one call of a row's op, or of `function`, on laid-out inputs of one device."""
+
+    def __init__(
+        self,
+        row: Row,
+        problem: Problem,
+        device: str,
+        dtype: str,
+        function: Callable[..., Any] | None = None,
+    ) -> None:
         self.row, self.problem, self.dtype = row, problem, dtype
         self.device = _device(device)
-        self.function = _function(row, problem, self.device, dtype)
+        self.function = _function(row, problem, self.device, dtype, function)
 
     def forward(self) -> list[Array]:
         """The results."""
@@ -190,13 +208,53 @@ def _make(array: Any, grad: bool) -> Any:
     return Tensor.make_const(array, requires_grad=grad)
 
 
-def _function(row: Row, problem: Problem, device: Any, dtype: str) -> Callable[[list[Any]], Any]:
-    """The row's op as a function of the list of its inputs."""
-    found, call, arguments = resolve(row.name), row.call, problem.arguments
+def _function(
+    row: Row,
+    problem: Problem,
+    device: Any,
+    dtype: str,
+    function: Callable[..., Any] | None,
+) -> Callable[[list[Any]], Any]:
+    """The row's op, or what stands for it, as a function of the list of its inputs."""
+    found = resolve(row.name) if function is None else function
+    call, arguments = row.call, problem.arguments
     if call is None:
         return lambda tensors: found(*tensors, **arguments)
     where = {"device": device, "dtype": dtype}
     return lambda tensors: call(found, tensors, where, **arguments)
+
+
+def as_function(subject: Any) -> Callable[..., Any] | None:
+    """An Op, its class or a Module as a function of Tensors; None for what is none of needle's."""
+    from needle.autograd import Op
+    from needle.nn import Module
+
+    if isinstance(subject, type) and issubclass(subject, Op):
+        subject = subject()
+    return subject if isinstance(subject, (Op, Module)) else None
+
+
+def why_not(function: Callable[..., Any], arrays: Sequence[Array], **arguments: Any) -> str:
+    """Why a function does not make Tensors of Tensors; empty: it does."""
+    from needle import Tensor
+
+    try:
+        tensors = [Tensor(a, device=_face("numpy"), dtype=str(a.dtype)) for a in arrays]
+        outputs = _listed(function(*tensors, **arguments))
+    except Exception as error:
+        return f"it raised {type(error).__name__}: {error}"
+    return "" if all(isinstance(y, Tensor) for y in outputs) else "it makes no Tensors of Tensors"
+
+
+@contextlib.contextmanager
+def borrowed() -> Iterator[None]:
+    """In a process that is not ours: the allocators' checked mode is off again afterwards."""
+    try:
+        yield
+    finally:
+        while _CHECKED and os.environ.get("NEEDLE_CHECKED") != "1":
+            _face(_CHECKED.pop()).set_checked(False)
+        _device.cache_clear()
 
 
 def _listed(outputs: Any) -> list[Any]:
