@@ -119,6 +119,11 @@ def parser() -> _Parser:
     how.add_argument(
         "--timeout", type=float, default=60.0, metavar="S", help="seconds a case may take (60)"
     )
+    how.add_argument(
+        "--executor",
+        metavar="URL",
+        help="dask://HOST:PORT or dask://local: on the workers of dask.distributed",
+    )
     how.add_argument("--resume", metavar="FILE", help="go on with the run that wrote FILE")
     out = p.add_argument_group("what to print")
     out.add_argument("--json", metavar="FILE", help="keep every verdict, one JSON line each")

@@ -22,6 +22,7 @@ from verify.output import say, tell
 from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
+    from verify.dask_engine import Cluster
     from verify.plan import Plan, Registry
     from verify.results import Results
     from verify.runner import Runner
@@ -45,13 +46,14 @@ class Command:
         self.arguments = arguments
         self.parts = parts
         self.time_is_up = False
+        self.cluster: Cluster | None = None
         if options.jobs is not None and options.jobs < 1:
             raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
         if not options.timeout > 0:
             raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-        for name in ("json", "junit", "markdown", "resume", "replay", "data"):
+        for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor"):
             if getattr(options, name) == "":
-                raise UsageError(f"[{name}] a path, got {name}=''")
+                raise UsageError(f"[{name}] it may not be empty, got {name}=''")
         seed = os.environ.get("NEEDLE_SIM_SEED", "")
         if seed and not (seed.isdecimal() and int(seed) < 2**64):
             raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
@@ -77,9 +79,15 @@ class Command:
             from verify import registry
 
             self.registry = registry
-        if self.options.replay is not None:
-            return self.replay(self.options.replay)
-        return self.verify()
+        with contextlib.ExitStack() as stack:
+            if self.options.executor is not None and not self.options.list:
+                from verify.dask_engine import Cluster
+
+                cluster = Cluster(self.options.executor, self.options.jobs or 2)
+                self.cluster = stack.enter_context(cluster)
+            if self.options.replay is not None:
+                return self.replay(self.options.replay)
+            return self.verify()
 
     # --- a run
 
@@ -140,6 +148,8 @@ class Command:
         """None, or why the device cannot be used."""
         if self.parts.device_status is not None:
             return self.parts.device_status(device)
+        if self.cluster is not None:
+            return self.cluster.device_status(device)
         from verify import targets
 
         try:
@@ -208,13 +218,17 @@ class Command:
         seconds: float | None = None,
     ) -> Runner:
         """What runs the cases."""
+        from verify.pool import Pool
         from verify.runner import Runner
         from verify.worker import Settings
 
-        settings = Settings(self.parts.case_function, threads, isa)
-        options = self.options
         return Runner(
-            cases, settings, jobs=options.jobs, timeout=options.timeout, seconds=seconds
+            cases,
+            Settings(self.parts.case_function, threads, isa),
+            jobs=self.options.jobs,
+            timeout=self.options.timeout,
+            engine=Pool if self.cluster is None else self.cluster.engine,
+            seconds=seconds,
         )
 
     def arriving(self, runner: Runner) -> Generator[Verdict | None, None, None]:

@@ -21,11 +21,11 @@ from verify.pool import Pool
 from verify.spec import Case, Verdict
 from verify.worker import Settings, SetupError
 
-_WINDOW = 64  # cases submitted per device beyond what is done: few enough to drop at once
-
 
 class Engine(Protocol):
-    """Where the cases of one device run."""
+    """Where the cases of one device run; it wants `ahead` cases in hand, few enough to drop."""
+
+    ahead: int
 
     def submit(self, case_id: str) -> Future[Verdict]:
         """The future verdict of a case."""
@@ -103,7 +103,7 @@ class Runner:
 
     def _fill(self, device: str, engine: Engine) -> None:
         waiting, flying = self._waiting[device], self._flying[device]
-        while waiting and len(flying) < _WINDOW:
+        while waiting and len(flying) < engine.ahead:
             future = engine.submit(waiting.popleft())
             flying.add(future)
             future.add_done_callback(lambda f: self._done.put((device, f)))
