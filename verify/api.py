@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verify import checks, saved, table, targets
-from verify.request import CHECKS, Request
-from verify.spec import DTYPES, Case, Domain, Exit, UsageError, Verdict
+from verify import saved, table, targets
+from verify.request import CHECKS, Request, judge
+from verify.spec import BUDGETS, DTYPES, Case, Domain, Exit, UsageError, Verdict
 from verify.summary import WRONG, Summary, summarize
 
 FOLDER = Path(".needle-verify")  # failures are saved here, in the current folder
@@ -100,6 +99,7 @@ def check(
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
     _require("dtype", dtypes, DTYPES)
     _require("check", judges, CHECKS)
+    _require("budget", (budget,), BUDGETS)
     _require("device", (device,), tuple(targets.DEVICES))
     domains = (domains,) if isinstance(domains, Domain) else tuple(domains)
     with targets.borrowed():
@@ -117,10 +117,11 @@ def check(
             differentiable=differentiable,
             signed_zero=signed_zero,
         )
-        if request.via != "needle" and device != "cpu":
-            raise UsageError(f"[device] {request.via} is judged on the cpu, got device={device!r}")
-        reason = targets.device_status(device)
-        if reason is not None:
+        if request.via != "needle":
+            if device not in ("cpu", request.via):
+                raise UsageError(f"[device] {request.via} is on the cpu, got device={device!r}")
+            device = request.via  # whose accuracy the bounds assume
+        elif reason := targets.device_status(device):
             raise UsageError(f"[device] {device} cannot be used here: {reason}")
         cases = [
             case
@@ -138,21 +139,6 @@ def check(
     return report
 
 
-def judge(request: Request, case: Case) -> Verdict:
-    """One verdict. Raises: UsageError where the reference cannot be asked."""
-    began = time.perf_counter()
-    try:
-        verdict = checks.judge(case, request.row)
-    except LookupError as error:  # an operation of the reference has no error rule
-        raise UsageError(f"[check] the reference cannot be bounded: {error}") from error
-    verdict.seconds = time.perf_counter() - began
-    verdict.environment = targets.environment()
-    # the id alone does not bring the function back
-    lines = verdict.message.splitlines()
-    verdict.message = "\n".join(line for line in lines if not line.startswith("replay: "))
-    return verdict
-
-
 def _notes(request: Request, cases: Sequence[Case], wanted: Sequence[str]) -> Iterator[str]:
     """What is not judged and why; which kind of function it was taken for."""
     yield f"called with {_INPUTS[request.via]}"
@@ -162,9 +148,8 @@ def _notes(request: Request, cases: Sequence[Case], wanted: Sequence[str]) -> It
         without = "no gradient was given" if request.via == "numpy" else "it is not differentiable"
         yield f"{without}: only its results are judged"
     judged = {case.judge for case in cases}
-    if request.reference is not None and request.differentiable and "fd" not in judged:
-        if "fd" in wanted:
-            yield "finite differences need float64: they were not asked"
+    if request.differentiable and "fd" in set(wanted) - judged:
+        yield "finite differences need float64: they were not asked"
 
 
 def _save(folder: Path | None, request: Request, report: Report) -> None:

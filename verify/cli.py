@@ -134,8 +134,22 @@ def parser() -> _Parser:
     out.add_argument(
         "--no-color", action="store_true", help="no colours (also NO_COLOR, and pipes)"
     )
+    out.add_argument(
+        "--completion", metavar="SHELL", help="print completion for bash, zsh or fish: source it"
+    )
     out.add_argument("--version", action="store_true", help="print the version and stop")
     return p
+
+
+def _completion(shell: str, parts: Parts | None) -> int:
+    """Print the completion of a shell."""
+    from verify import completion, registry
+    from verify.plan import require_known
+
+    require_known("completion", shell, completion.SHELLS)
+    known = parts.registry if parts is not None and parts.registry is not None else registry
+    say(completion.script(shell, parser(), known), end="")
+    return int(Exit.USAGE if Output.failed else Exit.GOOD)
 
 
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
@@ -144,6 +158,8 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
     Output.prepare()
     try:
         options = parser().parse(arguments)
+        if options.completion is not None:
+            return _completion(options.completion, parts)
         code = Command(options, arguments, parts or Parts()).run()
     except UsageError as error:
         tell(str(error))

@@ -16,9 +16,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from verify.output import say, tell
+from verify.selecting import check_options, select
 from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
@@ -47,20 +48,7 @@ class Command:
         self.parts = parts
         self.time_is_up = False
         self.cluster: Cluster | None = None
-        if options.jobs is not None and options.jobs < 1:
-            raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
-        if not options.timeout > 0:
-            raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-        for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor"):
-            if getattr(options, name) == "":
-                raise UsageError(f"[{name}] it may not be empty, got {name}=''")
-        seed = os.environ.get("NEEDLE_SIM_SEED", "")
-        if seed and not (seed.isdecimal() and int(seed) < 2**64):
-            raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
-        if options.data is not None:
-            if not Path(options.data).is_dir():
-                raise UsageError(f"[data] there is no such folder, got data={options.data}")
-            os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
+        check_options(options)
 
     def run(self) -> Exit:
         """Do what the options say."""
@@ -95,7 +83,6 @@ class Command:
         """Plan, run, report."""
         from verify import sampling, table
         from verify.plan import make_plan
-        from verify.selecting import select
         from verify.summary import group_of, summarize
 
         earlier = self.earlier()
@@ -148,12 +135,11 @@ class Command:
         """None, or why the device cannot be used."""
         if self.parts.device_status is not None:
             return self.parts.device_status(device)
-        if self.cluster is not None:
-            return self.cluster.device_status(device)
         from verify import targets
 
+        asked = targets if self.cluster is None else self.cluster  # whose machine it must be on
         try:
-            return targets.device_status(device)
+            return asked.device_status(device)
         except Exception as error:  # whatever importing the subject raises is a matter of set-up
             raise UsageError(f"[setup] needle cannot be used: {error}") from error
 
@@ -277,7 +263,7 @@ class Command:
     def replay(self, what: str) -> Exit:
         """Run one case id, or the failed cases of a file as they ran then; print all they say."""
         from verify import table
-        from verify.plan import check_case
+        from verify.plan import DEVICES, check_case
 
         known = True  # to the registry; a function given to verify.check is known to its file
         if Path(what).is_file():
@@ -291,7 +277,7 @@ class Command:
             case = Case.parse(old.id)
             if known:
                 check_case(case, self.registry)
-            self.require_usable([case.device])
+            self.require_usable([case.device] if known or case.device in DEVICES else [])
             threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
             for verdict in self.arriving(self.runner([case], threads, isa)):
                 if verdict is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import multiprocessing
 import threading
 import uuid
@@ -34,7 +35,7 @@ class Cluster:
                 f"[executor] dask://HOST:PORT or dask://local, got executor={address!r}"
             )
         try:
-            from distributed import Client, LocalCluster
+            distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise UsageError(
                 f"[executor] dask.distributed is not installed ({error}): "
@@ -45,10 +46,10 @@ class Cluster:
         where: Any = "tcp://" + address.removeprefix(SCHEME)
         try:
             if address == SCHEME + "local":
-                where = self._local = LocalCluster(
+                where = self._local = distributed.LocalCluster(
                     n_workers=workers, threads_per_worker=1, dashboard_address=None
                 )
-            self.client: Any = Client(where, timeout="10s", set_as_default=False)
+            self.client: Any = distributed.Client(where, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"[executor] no scheduler answers, got executor={address!r} ({error})"
@@ -137,6 +138,4 @@ def _stop(run: str) -> None:
 
 
 def _threads() -> int:
-    from distributed import get_worker
-
-    return int(get_worker().state.nthreads)
+    return int(importlib.import_module("distributed").get_worker().state.nthreads)

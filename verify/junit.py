@@ -21,7 +21,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def report(results: Results, summary: Summary) -> str:
-    """The XML: classname `op.judge`, name the case id, and the failure text with its replay line."""
+    """The XML: classname `op.judge`, name the case id, failure text with replay line."""
     suite = ET.Element("testsuite", name="needle-verify")
     if started := results.header.get("started"):
         suite.set("timestamp", str(started).removesuffix("+00:00"))

@@ -34,9 +34,14 @@ def report(results: Results, summary: Summary) -> str:
 
 
 def _table(lines: list[Line]) -> str:
-    rows = ["| op | device | type | cases | status | ρ | ULP | worst |", "|---|---|---|--:|---|--:|--:|---|"]
+    rows = [
+        "| op | device | type | cases | status | rho | ULP | worst |",
+        "|---|---|---|--:|---|--:|--:|---|",
+    ]
     for line in lines:
-        counts = [f"{n:,} {status}" for status, n in line.counts.items() if status is not Status.PASS]
+        counts = [
+            f"{n:,} {status}" for status, n in line.counts.items() if status is not Status.PASS
+        ]
         status = ", ".join(counts) or str(Status.PASS)
         worst = line.worst
         where = ""

@@ -7,7 +7,7 @@ of pytest (or of each pytest-xdist worker): for crash isolation use needle-verif
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,9 +206,9 @@ class CaseItem(pytest.Item):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """The verdict travels with the report, over pytest-xdist too."""
-    report: Any = yield
+    report = yield
     if isinstance(item, CaseItem) and report.when == "call" and item.line is not None:
         report.needle_verify = item.line
-    return report  # type: ignore[return-value]
+    return report

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from verify import sampling, subjects, targets
+from verify import checks, sampling, subjects, targets
 from verify.registry.planning import plan_cases
 from verify.sampling import Array
-from verify.spec import LAYOUTS, Case, Domain, Missing, Row, Sample, Shape, UsageError
+from verify.spec import LAYOUTS, Case, Domain, Missing, Row, Sample, Shape, UsageError, Verdict
 
 KINDS = ("needle", "numpy", "torch")
 CHECKS = ("forward", "vjp", "fd")
@@ -167,6 +168,27 @@ class Request:
                 "[check] keyword arguments are literals without '/' (numbers, tuples, words); "
                 f"bind others with functools.partial, got arguments={dict(self.arguments)!r}"
             )
+
+
+def judge(request: Request, case: Case) -> Verdict:
+    """One verdict. Raises: UsageError where the reference cannot be asked."""
+    began = time.perf_counter()
+    try:
+        verdict = checks.judge(case, request.row)
+    except UsageError:
+        raise
+    except Exception as error:  # the function's own are findings: this is the reference's
+        raise UsageError(
+            "[check] the reference cannot be bounded: it may use torch operations that have an "
+            "error rule, on its inputs and on numbers, "
+            f"got {type(error).__name__}: {error}"
+        ) from error
+    verdict.seconds = time.perf_counter() - began
+    verdict.environment = targets.environment()
+    # the id alone does not bring the function back
+    lines = verdict.message.splitlines()
+    verdict.message = "\n".join(line for line in lines if not line.startswith("replay: "))
+    return verdict
 
 
 def _is_shape(x: Any) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.request import Request
+from verify.request import Request, judge
 from verify.spec import Case, Domain, UsageError, Verdict
 
 FORMAT = 1
@@ -30,7 +30,7 @@ def write(path: Path, request: Request, verdict: Verdict) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {str(i): a for i, a in enumerate(request.given) if a is not None}
     if arrays:
-        np.savez(path.with_suffix(".npz"), **arrays)
+        np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
     functions = {name: getattr(request, name) for name in _FUNCTIONS}
     names = {name: name_of(f) if f is not None else None for name, f in functions.items()}
     lost = [name for name, f in functions.items() if f is not None and names[name] is None]
@@ -83,13 +83,11 @@ def read(path: Path) -> dict[str, Any] | None:
 
 def run_case(case: Case) -> Verdict:
     """The case of the file that the environment names: a worker's case function."""
-    from verify import api
-
     path = Path(os.environ[VARIABLE])
     data = read(path)
     if data is None:
         raise UsageError(f"[replay] no saved failure, got file={path}")
-    return api.judge(_request(path, data, case), case)
+    return judge(_request(path, data, case), case)
 
 
 def warm_up(threads: int = 1) -> dict[str, str]:

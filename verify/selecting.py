@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from verify.plan import DEVICES, Registry, Selection, require_known
@@ -13,6 +15,28 @@ from verify.spec import UsageError
 # option -> where its names live; --op has all names
 KINDS = {"layer": "nn.", "model": "models.", "optimizer": "optim."}
 _LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """UsageError for values that no run can have; NEEDLE_DATA is what --data says."""
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
+    if not options.timeout > 0:
+        raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
+    for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor"):
+        if getattr(options, name) == "":
+            raise UsageError(f"[{name}] it may not be empty, got {name}=''")
+    for name in ("junit", "markdown"):  # written at the end, but told now
+        path = getattr(options, name)
+        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+            raise UsageError(f"[{name}] cannot write, got {name}={path}")
+    seed = os.environ.get("NEEDLE_SIM_SEED", "")
+    if seed and not (seed.isdecimal() and int(seed) < 2**64):
+        raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
+    if options.data is not None:
+        if not Path(options.data).is_dir():
+            raise UsageError(f"[data] there is no such folder, got data={options.data}")
+        os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
 
 
 def select(

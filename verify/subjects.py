@@ -27,15 +27,15 @@ class ArrayCall:
         function: Callable[..., Any],
         gradient: Callable[..., Any] | None = None,
     ) -> None:
-        if device != "cpu":
-            raise Missing(f"a function of numpy arrays runs on the cpu, got device={device}")
+        if device != "numpy":
+            raise Missing(f"a function of numpy arrays runs in numpy, got device={device}")
         self.problem, self.dtype = problem, dtype
         self.function, self.gradient = function, gradient
 
     def forward(self) -> list[Array]:
         """The results."""
         bases, arrays = _place(self.problem.inputs)
-        results = self._listed(self.function(*arrays, **self.problem.arguments), "result")
+        results = self._listed(self._call(arrays), "result")
         _unchanged("input", bases, self.problem.inputs)
         return results
 
@@ -46,7 +46,8 @@ class ArrayCall:
         bases, arrays = _place(self.problem.inputs)
         seed_bases, seeds = _place(cotangents)
         seed = seeds[0] if len(seeds) == 1 else tuple(seeds)
-        grads = self.gradient(seed, *arrays, **self.problem.arguments)
+        with np.errstate(all="ignore"):
+            grads = self.gradient(seed, *arrays, **self.problem.arguments)
         results = self._listed(grads, "the gradient of input")
         _unchanged("input", bases, self.problem.inputs)
         _unchanged("cotangent", seed_bases, cotangents)
@@ -56,9 +57,11 @@ class ArrayCall:
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly."""
-        return self._listed(
-            self.function(*(v.copy() for v in values), **self.problem.arguments), "result"
-        )
+        return self._listed(self._call([v.copy() for v in values]), "result")
+
+    def _call(self, arrays: Sequence[Array]) -> Any:
+        with np.errstate(all="ignore"):  # overflow is judged, not warned of
+            return self.function(*arrays, **self.problem.arguments)
 
     def _listed(self, outputs: Any, what: str) -> list[Array]:
         results = [
@@ -73,9 +76,7 @@ class ArrayCall:
 def _place(inputs: Sequence[Laid]) -> tuple[list[Array], list[Array]]:
     """Copies of the bases, and the inputs as views of them."""
     bases = [laid.base.copy() for laid in inputs]
-    return bases, [
-        apply_views(base, laid.views) for base, laid in zip(bases, inputs, strict=True)
-    ]
+    return bases, [apply_views(base, laid.views) for base, laid in zip(bases, inputs, strict=True)]
 
 
 def _unchanged(what: str, bases: Sequence[Array], inputs: Sequence[Laid]) -> None:

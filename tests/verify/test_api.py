@@ -92,6 +92,16 @@ def test_layers_and_modules_and_several_inputs() -> None:
     assert all("/numpy/" in v.id for v in report.verdicts)
 
 
+@pytest.mark.parametrize("module", [np, torch, ndl])
+@pytest.mark.parametrize("name", ["exp", "log", "tanh"])
+def test_elementary_functions_are_held_to_the_accuracy_of_their_library(
+    module: Any, name: str
+) -> None:
+    domains = Domain(low=0) if name == "log" else ()
+    report = verify.check(getattr(module, name), getattr(torch, name), (30, 40), domains=domains)
+    report.assert_ok()
+
+
 def test_keyword_arguments_kinks_and_domains() -> None:
     def slope(x: Any, scalar: float) -> Any:
         return ndl.ops.relu(x) * scalar
@@ -130,11 +140,13 @@ def test_weak_evidence_is_not_ok() -> None:
         ((torch.relu, torch.relu, (3,)), {"via": "jax"}, "via='jax'"),
         ((torch.relu, torch.relu, (3,)), {"dtype": "float16"}, "float16"),
         ((torch.relu, torch.relu, (3,)), {"judges": ["bwd"]}, "bwd"),
-        ((torch.relu, torch.relu, (3,)), {"device": "numpy"}, "judged on the cpu"),
+        ((torch.relu, torch.relu, (3,)), {"budget": "5"}, "unknown budget"),
+        ((torch.relu, torch.relu, (3,)), {"device": "numpy"}, "torch is on the cpu"),
         ((torch.relu, torch.relu, (3,)), {"device": "tpu"}, "tpu"),
         ((torch.relu, torch.relu, (3,)), {"arguments": {"f": print}}, "literals"),
         ((torch.relu, torch.matmul, (3,)), {}, "do not fit"),
         ((torch.relu, torch.special.i0, (3,)), {}, "cannot be bounded"),
+        ((torch.relu, np.exp, (3,)), {}, "the reference"),
         ((torch.matmul, torch.matmul, (3, 4), (5, 6)), {}, "takes neither"),
         ((torch.relu, torch.relu, "three"), {}, "input='three'"),
         ((torch.relu, None, (3,)), {"dtype": "float32"}, "nothing is left to judge"),

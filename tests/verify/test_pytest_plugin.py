@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +23,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """pytest in a process of its own, with the plugin and without what else is installed."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     pytester.makepyfile(test_mine="def test_mine(): pass")
 
     def start(*arguments: str) -> pytest.RunResult:
@@ -114,3 +117,8 @@ def test_weak_evidence_fails_the_session_if_the_whole_group_ran(
 def test_over_xdist(run: Run) -> None:
     result = run("--needle-verify", *SMOKE, "-p", "xdist", "-n", "2")
     result.assert_outcomes(passed=5)
+
+
+def test_the_plugin_is_an_entry_point() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"needle-verify": "verify.pytest_plugin"}

@@ -25,8 +25,8 @@ class TorchCall:
     def __init__(
         self, row: Row, problem: Problem, device: str, dtype: str, function: Callable[..., Any]
     ) -> None:
-        if device != "cpu":
-            raise Missing(f"a function of torch tensors runs on the cpu, got device={device}")
+        if device != "torch":
+            raise Missing(f"a function of torch tensors runs in torch, got device={device}")
         self.problem, self.dtype = problem, dtype
         self.function = function
         if isinstance(function, torch.nn.Module):
@@ -53,7 +53,9 @@ class TorchCall:
             [y for y, _ in joined], inputs, [s for _, s in joined], allow_unused=True
         )
         # None is torch's zero
-        grads = [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+        grads = [
+            torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)
+        ]
         results = self._results(grads, "the gradient of input")
         _unchanged("input", bases, self.problem.inputs)
         _unchanged("cotangent", seed_bases, cotangents)
@@ -96,9 +98,9 @@ def _unchanged(what: str, bases: Sequence[torch.Tensor], inputs: Sequence[Laid])
 
 
 def as_function(subject: Any) -> Callable[..., Any] | None:
-    """An autograd.Function or a module as a function of tensors; None for what is none of torch's."""
+    """An autograd.Function or module as a function of tensors; None for what is not torch's."""
     if isinstance(subject, type) and issubclass(subject, torch.autograd.Function):
-        return subject.apply  # type: ignore[no-any-return, no-untyped-call]
+        return subject.apply
     return subject if isinstance(subject, torch.nn.Module) else None
 
 

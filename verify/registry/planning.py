@@ -65,10 +65,10 @@ def plan_cases(
         if budget == "deep":
             regions = dict.fromkeys(("interior", *_regions(row, judge)))
             cases |= dict.fromkeys(itertools.product(free, row.layouts, regions))
-    chosen = _smoke(list(cases)) if budget == "smoke" else cases
+    selected = _smoke(list(cases)) if budget == "smoke" else list(cases)
     return [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
-        for s, layout, region in chosen
+        for s, layout, region in selected
     ]
 
 
