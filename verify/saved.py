@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from verify.spec import Case, Domain, UsageError, Verdict
 
 FORMAT = 1
 VARIABLE = "NEEDLE_VERIFY_SAVED"  # tells a worker the file of its case
+_KEYS = {"case", "environment", "functions", "lost", "paths", "via", "name", "given", "domains"}
+_KEYS |= {"regions", "differentiable", "signed_zero"}
 _FUNCTIONS = ("function", "reference", "gradient", "kinks")
 
 
@@ -73,6 +76,8 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     if data["needle_verify_saved"] != FORMAT:
         raise UsageError(f"[replay] saved by another version of verify, got file={path}")
+    if missing := _KEYS - data.keys():
+        raise UsageError(f"[replay] the file lacks {', '.join(sorted(missing))}, got file={path}")
     if data["lost"]:
         raise UsageError(
             f"[replay] {', '.join(data['lost'])} cannot be imported by name: call verify.check "
@@ -102,9 +107,13 @@ def _request(path: Path, data: Mapping[str, Any], case: Case) -> Request:
     functions = {name: _function(text, path) for name, text in data["functions"].items()}
     inputs: list[Any] = list(case.shapes)
     if data["given"]:
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-            for i in data["given"]:
-                inputs[int(i)] = arrays[i]
+        values = path.with_suffix(".npz")
+        try:
+            with np.load(values, allow_pickle=False) as arrays:
+                for i in data["given"]:
+                    inputs[int(i)] = arrays[i]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UsageError(f"[replay] no inputs, got file={values} ({error})") from error
     return Request(
         **functions,
         inputs=inputs,

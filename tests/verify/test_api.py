@@ -189,3 +189,15 @@ def test_what_cannot_be_imported_says_so(tmp_path: Path, capsys: Any) -> None:
     assert json.loads(path.read_text())["case"].startswith("user.local/forward/")
     assert main(["--replay", str(path)]) == 2
     assert "call verify.check again" in capsys.readouterr().err
+
+
+def test_damaged_files_are_usage_errors(ops: ModuleType, tmp_path: Path, capsys: Any) -> None:
+    values = np.linspace(-2, 2, 12).reshape(3, 4)
+    report = verify.check(ops.np_wrong_at_the_end, ops.square, values, save=tmp_path)
+    path = next(iter(report.files.values()))
+    path.with_suffix(".npz").write_bytes(b"PK no zip")
+    assert main(["--replay", str(path)]) == 2
+    assert "no inputs" in capsys.readouterr().err
+    path.write_text('{"needle_verify_saved": 1}')
+    assert main(["--replay", str(path)]) == 2
+    assert "the file lacks case" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""An id whose shapes or arguments do not fit its row is a usage error; a target that raises fails."""
+"""An id that does not fit its row is a usage error; a target that raises fails."""
 
 from __future__ import annotations
 
