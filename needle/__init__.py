@@ -34,5 +34,8 @@ from needle.backend_selection import cuda as cuda
 from needle.backend_selection import cuda_sim as cuda_sim
 from needle.backend_selection import default_device as default_device
 from needle.ops import *
+from needle.serialization import load as load
+from needle.serialization import load_metadata as load_metadata
+from needle.serialization import save as save
 
 __version__ = version("needle")

@@ -21,6 +21,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from verify.accuracy import K_ULP, ORACLE_ULP
+
 Array: TypeAlias = npt.NDArray[np.float64]
 ORACLE_P = 53  # the oracle computes in float64
 LAMBDA = 6.0  # the probabilistic sum bound fails with probability 2 exp(-LAMBDA**2 / 2) = 3e-8
@@ -73,29 +75,6 @@ def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
     half = np.maximum(0.5 * ulp(fmt, np.abs(y) + e), math.ulp(0.0))
     return np.maximum(half, fmt.u * (np.abs(y) + e)) if fmt.any_formula else half
 
-
-# Elementary functions: error in ULP of the result, at most. "numpy": measured over every 997th
-# float32 pattern and, in float64, against 36 digits; for float32 exp and log the larger 2.52 and
-# 3.83 that numpy's sources state for other processors. "cpu", "cuda", "cuda_sim": csrc's own
-# formulas, measured by tests/native/maths_test.cc.
-_NUMPY = {
-    "float32": {"exp": 2.6, "log": 3.9, "tanh": 2.0, "pow": 2.0},
-    "float64": {"exp": 1.0, "log": 1.0, "tanh": 2.0, "pow": 1.0},
-}
-_CPU = {
-    "float32": {"exp": 1.5, "log": 1.5, "tanh": 2.5, "pow": 1.0},
-    "float64": {"exp": 1.5, "log": 1.5, "tanh": 2.5, "pow": 1.0},
-}
-# CUDA C++ Programming Guide, mathematical functions appendix
-_CUDA = {
-    "float32": {"exp": 2.0, "log": 1.0, "tanh": 2.0, "pow": 4.0},
-    "float64": {"exp": 1.0, "log": 1.0, "tanh": 2.0, "pow": 2.0},
-}
-K_ULP = {"numpy": _NUMPY, "cpu": _CPU, "cuda": _CUDA, "cuda_sim": _CUDA}
-# torch's own in float64, for the oracle's share: measured 0.52, 0.73, 0.75, 0.60.
-ORACLE_ULP = {"exp": 1.0, "log": 1.0, "tanh": 1.0, "pow": 1.0}
-# A function of torch tensors given to verify.check: SLEEF's functions of at most 1.0 ULP in both.
-K_ULP["torch"] = {"float32": ORACLE_ULP, "float64": ORACLE_ULP}
 
 _SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
 

@@ -31,6 +31,9 @@ what is judged:
   forward  the result against torch in float64, under a bound derived for each element
   vjp      the gradient against torch in float64, for a random signed cotangent
   fd       the gradient against finite differences of the device's own float64 forward
+  second   the gradient of the gradient against finite differences of the gradient
+  errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices
+  every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 
 exit codes:

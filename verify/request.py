@@ -15,6 +15,7 @@ from verify import checks, sampling, subjects, targets
 from verify.registry.planning import plan_cases
 from verify.sampling import Array
 from verify.spec import LAYOUTS, Case, Domain, Missing, Row, Sample, Shape, UsageError, Verdict
+from verify.targets import functions
 
 KINDS = ("needle", "numpy", "torch")
 CHECKS = ("forward", "vjp", "fd")
@@ -70,13 +71,14 @@ class Request:
     def row(self) -> Row:
         """The function as a row."""
         reference = self.reference
-        layouts = tuple(
-            name
-            for name in LAYOUTS
-            # torch has no negative strides; a broadcast layout would change given values
-            if not (name == "reversed" and self.via == "torch")
-            and not (name == "broadcast" and any(g is not None for g in self.given))
-        )
+        unfit = set()
+        if self.via != "needle":
+            unfit |= {"aliased"}
+        if self.via == "torch":
+            unfit |= {"reversed", "mixed"}  # torch has no negative strides
+        if any(g is not None for g in self.given):
+            unfit |= {"broadcast", "mixed", "aliased"}  # these change values
+        layouts = tuple(name for name in LAYOUTS if name not in unfit)
         return Row(
             name=self.name,
             family="user",
@@ -119,7 +121,7 @@ class Request:
         """
         from verify.reference import subject as torch_subject
 
-        found = {"needle": targets.as_function, "torch": torch_subject.as_function}
+        found = {"needle": functions.as_function, "torch": torch_subject.as_function}
         for kind, as_function in found.items():
             call = as_function(self.function)
             if call is not None:
@@ -132,7 +134,7 @@ class Request:
             return "numpy", self.function
         arrays = self._values()
         reasons = {}
-        for kind, module in zip(KINDS, (targets, subjects, torch_subject), strict=True):
+        for kind, module in zip(KINDS, (functions, subjects, torch_subject), strict=True):
             reasons[kind] = module.why_not(self.function, arrays, **self.arguments)
             if not reasons[kind]:
                 return kind, self.function

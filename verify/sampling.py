@@ -12,18 +12,21 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from verify.spec import Case, Domain, Row, Shape, UsageError
+from verify.spec import LAYOUTS, Case, Domain, Row, Shape, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
 # ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
 View: TypeAlias = tuple[str, Any]
+
+# Regions of the judge `errors`: inputs of two dtypes, or on two devices.
+MIXTURES = ("dtypes", "devices")
 
 DATA_VARIABLE = "NEEDLE_DATA"
 IMAGES = "t10k-images-idx3-ubyte.gz"
@@ -53,19 +56,31 @@ def generator(case: Case, stream: str) -> np.random.Generator:
 
 def problem(case: Case, row: Row) -> Problem:
     """Inputs and arguments of a case."""
-    inputs = []
+    inputs: list[Laid] = []
     for i, shape in enumerate(case.shapes):
-        domain = row.domains[min(i, len(row.domains) - 1)]
         rng = generator(case, f"input{i}")
         given = row.given[i] if row.given else None
         if given is None:
-            value = values(rng, domain, case.region, shape, case.dtype, i)
+            value = values(rng, domain_of(row, i), case.region, shape, case.dtype, i)
         else:
             value = np.asarray(given, case.dtype)
-        if case.judge == "fd":
+        if case.judge in ("fd", "second"):
             value = on_grid(value)
         inputs.append(lay_out(value, case.layout, rng))
+    if case.layout == "aliased":
+        inputs = [inputs[i] for i in first_alike(row, case.shapes)]
     return Problem(tuple(inputs), row.arguments(dict(case.kwargs)))
+
+
+def domain_of(row: Row, i: int) -> Domain:
+    """Where the values of input i lie."""
+    return row.domains[min(i, len(row.domains) - 1)]
+
+
+def first_alike(row: Row, shapes: Sequence[Shape]) -> list[int]:
+    """For each input the first one that can stand for it: of its shape and domain."""
+    kinds = [(shape, replace(domain_of(row, i), special=True)) for i, shape in enumerate(shapes)]
+    return [kinds.index(kind) for kind in kinds]
 
 
 def cotangent(case: Case, index: int, shape: Shape) -> Laid:
@@ -79,6 +94,8 @@ def cotangent(case: Case, index: int, shape: Shape) -> Laid:
     else:
         # away from 0: a wrong element of the gradient cannot hide behind a small cotangent
         drawn = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+        if case.judge == "second":
+            drawn = on_grid(drawn)
     return lay_out(np.asarray(drawn, case.dtype), case.layout, rng)
 
 
@@ -176,6 +193,7 @@ _REGIONS: dict[str, Draw] = {
     "negative": _negative,
     "edge": _edge,
     "denormal": _denormal,
+    **dict.fromkeys((*MIXTURES, "refused"), _interior),
 }
 
 
@@ -188,10 +206,14 @@ def on_grid(value: Array) -> Array:
 
 # --- layouts
 
+_SINGLE = [name for name in LAYOUTS if name not in ("mixed", "aliased")]
+
 
 def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
     """The recipe of a layout. Gaps hold NaN: a kernel that reads them shows it."""
     shape = value.shape
+    if layout == "mixed":
+        layout = str(rng.choice(_SINGLE))
     if layout == "broadcast":
         stretched = [d for d, n in enumerate(shape) if n > 1]
         if not stretched:
@@ -199,7 +221,7 @@ def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
         axis = stretched[int(rng.integers(len(stretched)))]
         base = np.ascontiguousarray(value.take([0], axis))
         return Laid(np.broadcast_to(base, shape).copy(), base, (("broadcast_to", shape),))
-    if layout == "compact":
+    if layout in ("compact", "aliased"):
         return Laid(value, value)
     if value.ndim == 0:
         padded = np.array([np.nan, value, np.nan], value.dtype)

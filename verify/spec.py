@@ -41,14 +41,16 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd")
+JUDGES = ("forward", "vjp", "fd", "second", "errors")
 DTYPES = ("float32", "float64")
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
-LAYOUTS = ("compact", "strided", "offset", "transposed", "reversed", "broadcast")
+# mixed: every input has a layout of its own; aliased: inputs of one shape are one array
+LAYOUTS = (
+    "compact", "strided", "offset", "transposed", "reversed", "broadcast", "mixed", "aliased",
+)  # fmt: skip
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
 # passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
-
 # Attribution of a case whose question itself is wrong: the reference refuses its inputs.
 MALFORMED = "the question is malformed"
 
@@ -72,6 +74,16 @@ class Sample:
     shapes: tuple[Shape, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
     region: str = "interior"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Shapes and keyword arguments that an op must not accept."""
+
+    shapes: tuple[Shape, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    raises: str  # the exception's type, or one that it derives from
+    says: str = ""  # a regular expression that its text contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,7 @@ class Row:
     regions: Sequence[str] = ("tiny", "huge", "zeros", "special", "integer")  # beside "interior"
     domains: Sequence[Domain] = (Domain(),)  # one per input; the last serves the inputs beyond
     layouts: Sequence[str] = LAYOUTS
+    result_dtype: str = ""  # of the results, where it is not that of the inputs
     # a case's literals -> the op's keyword arguments
     arguments: Callable[[dict[str, Any]], dict[str, Any]] = dict
     # (what the name stands for, inputs, where, **arguments) -> results, nested or not; where:
@@ -243,17 +256,19 @@ class Row:
     call: Callable[..., Any] | None = None
     # an NDArray operation that writes into its first input: that is its result
     in_place: bool = False
+    view: bool = False  # the result may share memory with the inputs
     differentiable: bool = True
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
     linear: bool = False
+    without_gradient: int = 0  # how many of the last results have none: running statistics
     signed_zero: bool = True  # whether the sign of a zero result is part of the specification
     constant_result: str = ""  # why the result is constant or zero, where it is
     flops: Callable[..., float] | None = None  # (shapes, **arguments)
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
+    errors: Sequence[Refusal] = ()
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name
     target: Callable[..., Any] | None = None
-    errors: Sequence[Any] = ()  # bad input -> exception type and message pattern

@@ -39,7 +39,7 @@ class ArrayCall:
         _unchanged("input", bases, self.problem.inputs)
         return results
 
-    def vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
+    def vjp(self, cotangents: Sequence[Laid], alone: int = 0) -> list[Array]:
         """The cotangents of all results pulled back to every input."""
         if self.gradient is None:
             raise Missing("the function came without a gradient")
@@ -58,6 +58,18 @@ class ArrayCall:
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly."""
         return self._listed(self._call([v.copy() for v in values]), "result")
+
+    def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
+        """Not asked of functions of a user's own."""
+        raise Missing("second order is not judged here")
+
+    def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+        """Not asked of functions of a user's own."""
+        raise Missing("second order is not judged here")
+
+    def refusal(self, mixture: str) -> Exception | None:
+        """Not asked of functions of a user's own."""
+        raise Missing("bad input is not judged here")
 
     def _call(self, arrays: Sequence[Array]) -> Any:
         with np.errstate(all="ignore"):  # overflow is judged, not warned of

@@ -40,6 +40,21 @@ Conv2dParams conv_params(const Dims& stride, const Dims& padding, const Dims& di
   return params;
 }
 
+// An operand that may be a number, of the other's dtype on its device: an NDArray, the other, says
+// them, and where that is a number too, the mask.
+NDArray operand(const char* op, py::handle value, py::handle other, const NDArray& mask) {
+  if (is_ndarray(value.ptr())) return unwrap(value.ptr());
+  double number;
+  if (!to_number(value.ptr(), &number)) {
+    throw TypeMismatch(
+        message(op, "operands are NDArrays or numbers", "type", Py_TYPE(value.ptr())->tp_name));
+  }
+  const bool alone = !is_ndarray(other.ptr());
+  const NDArray& like = alone ? mask : unwrap(other.ptr());
+  const DType dtype = alone && like.dtype() == DType::boolean ? DType::float32 : like.dtype();
+  return NDArray::full({}, Scalar{number, 0, false}, dtype, like.device());
+}
+
 // f(2, 3) and f((2, 3)) mean the same.
 Dims from_arguments(const py::args& args) {
   return args.size() == 1 ? to_dims(args[0]) : to_dims(args);
@@ -132,6 +147,40 @@ void define_methods(py::handle type) {
       },                                                                                  \
       arg("axis") = py::none(), arg("keepdims") = false);
 #include "core/ops.def"
+  def(
+      "where",
+      [](const NDArray& mask, py::handle a, py::handle b) {
+        const NDArray x = operand("where", a, b, mask), y = operand("where", b, a, mask);
+        return compute(mask.size() + x.size() + y.size(),
+                       [&] { return NDArray::where(mask, x, y); });
+      },
+      arg("a"), arg("b"));
+  def(
+      "take_along_axis",
+      [](const NDArray& a, const NDArray& index, std::int64_t axis) {
+        return compute(index.size(), [&] { return a.take_along_axis(index, axis); });
+      },
+      arg("index"), arg("axis"));
+  def(
+      "scatter_add",
+      [](const NDArray& a, const NDArray& index, std::int64_t axis, std::int64_t n) {
+        return compute(a.size(), [&] { return a.scatter_add(index, axis, n); });
+      },
+      arg("index"), arg("axis"), arg("n"));
+  def(
+      "cumsum",
+      [](const NDArray& a, std::int64_t axis, bool reverse) {
+        return compute(a.size(), [&] { return a.cumsum(axis, reverse); });
+      },
+      arg("axis"), arg("reverse") = false);
+  for (const ArgOp op : {ArgOp::argmax, ArgOp::argmin}) {
+    def(
+        name(op),
+        [op](const NDArray& a, std::optional<std::int64_t> axis, bool keepdims) {
+          return compute(a.size(), [&] { return a.arg_reduce(op, axis, keepdims); });
+        },
+        arg("axis") = py::none(), arg("keepdims") = false);
+  }
   def("matmul", matmul, arg("other"));
   def(
       "conv2d",

@@ -64,6 +64,31 @@ void PyBackend::binary_scalar(BinaryOp op, View dst, View a, double s, bool reve
   kernels_.attr("binary_scalar")(name(op), as_numpy(dst), as_numpy(a), s, reversed);
 }
 
+void PyBackend::where(View dst, View mask, View a, View b) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("where")(as_numpy(dst), as_numpy(mask), as_numpy(a), as_numpy(b));
+}
+
+void PyBackend::gather(View dst, View a, View index, int axis) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("gather")(as_numpy(dst), as_numpy(a), as_numpy(index), axis);
+}
+
+void PyBackend::scatter_add(View dst, View a, View index, int axis) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("scatter_add")(as_numpy(dst), as_numpy(a), as_numpy(index), axis);
+}
+
+void PyBackend::cumsum(View dst, View a, int axis, bool reversed) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("cumsum")(as_numpy(dst), as_numpy(a), axis, reversed);
+}
+
+void PyBackend::arg_reduce(ArgOp op, View dst, View a, int axis) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("arg_reduce")(name(op), as_numpy(dst), as_numpy(a), axis);
+}
+
 void PyBackend::reduce(ReduceOp op, View dst, View a) {
   py::gil_scoped_acquire gil;
   kernels_.attr("reduce")(name(op), as_numpy(dst), as_numpy(a));

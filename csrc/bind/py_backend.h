@@ -24,6 +24,11 @@ class PyBackend final : public Backend {
   void unary(UnaryOp op, View dst, View a) override;
   void binary(BinaryOp op, View dst, View a, View b) override;
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override;
+  void where(View dst, View mask, View a, View b) override;
+  void gather(View dst, View a, View index, int axis) override;
+  void scatter_add(View dst, View a, View index, int axis) override;
+  void cumsum(View dst, View a, int axis, bool reversed) override;
+  void arg_reduce(ArgOp op, View dst, View a, int axis) override;
   void reduce(ReduceOp op, View dst, View a) override;
   void matmul(View dst, View a, View b) override;
   void conv2d(View y, View x, View w, const Conv2dParams& p) override;

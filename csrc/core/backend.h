@@ -50,6 +50,10 @@ static inline const char* name(ReduceOp op) {
   return names[static_cast<int>(op)];
 }
 
+enum class ArgOp : std::uint8_t { argmax, argmin };
+
+static inline const char* name(ArgOp op) { return op == ArgOp::argmax ? "argmax" : "argmin"; }
+
 // A Python number on its way into an array: integers keep 64 bits.
 struct Scalar {
   double real;
@@ -71,8 +75,7 @@ enum class CopyKind : std::uint8_t { to_device, to_host, within };
 // Rules of every kernel below:
 // - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no
 // zero stride;
-// - all views of a call have one dtype, float32 or float64, except in copy and fill, which take
-// any;
+// - all views of a call have one dtype, float32 or float64, unless said otherwise;
 // - results do not depend on the number of threads.
 class Backend {
  public:
@@ -89,16 +92,32 @@ class Backend {
   virtual void synchronize() = 0;
 
   // --- elementwise: equal shapes, broadcasting already expressed through zero strides
-  virtual void copy(View dst, View src) = 0;  // converts dtypes (see Convert)
-  virtual void fill(View dst, Scalar value) = 0;
+  virtual void copy(View dst, View src) = 0;      // any dtypes, converted (see Convert)
+  virtual void fill(View dst, Scalar value) = 0;  // any dtype
   virtual void unary(UnaryOp op, View dst, View a) = 0;
   virtual void binary(BinaryOp op, View dst, View a, View b) = 0;
   // a op s, or s op a when reversed; s is rounded to the array's dtype first
   virtual void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) = 0;
 
+  // mask != 0 ? a : b; the mask is bool or of the operands' dtype
+  virtual void where(View dst, View mask, View a, View b) = 0;
+
   // --- reduction: dst has a's rank, with size 1 at every axis that is reduced (axes of a may be
   // empty: identity)
   virtual void reduce(ReduceOp op, View dst, View a) = 0;
+
+  // --- along one axis; an index is int64 and lies in [0, size of the axis)
+  // dst[.., i, ..] = a[.., index[.., i, ..], ..]: dst and index have one shape, a differs from it
+  // along axis only; dst and a of any dtype
+  virtual void gather(View dst, View a, View index, int axis) = 0;
+  // dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising: a and index have one shape, dst
+  // differs from it along axis only
+  virtual void scatter_add(View dst, View a, View index, int axis) = 0;
+  // sums of the first 1, 2, ... elements, each from the one before; of the last when reversed
+  virtual void cumsum(View dst, View a, int axis, bool reversed) = 0;
+  // dst (int64, size 1 at axis) = where the largest or smallest element is: the first of equal
+  // ones, the first NaN if there is one
+  virtual void arg_reduce(ArgOp op, View dst, View a, int axis) = 0;
 
   // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be
   // 0 (zeros)

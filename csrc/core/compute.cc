@@ -59,8 +59,8 @@ NDArray NDArray::reduce(ReduceOp op, const std::optional<Dims>& axes, bool keepd
   if (out.size() > 0) {
     if (each > 0) {
       device().backend->reduce(op, out.view(), view());
-    } else if (op == ReduceOp::sum) {
-      device().backend->fill(out.view(), Scalar{0.0, 0, true});
+    } else if (op == ReduceOp::sum || op == ReduceOp::prod) {
+      device().backend->fill(out.view(), Scalar{0.0, op == ReduceOp::prod, true});
     } else {
       throw std::invalid_argument(message(
           op_name, "needs at least one element along the reduced axes", "shape", shape_.str()));

@@ -1,6 +1,6 @@
 // The op table as functors. The including kernel file defines NEEDLE_NS (a namespace of its own)
-// and, in it, a namespace m with constant<V>(double), exp, log, tanh and pow for every V that it
-// instantiates.
+// and, in it, a namespace m with constant<V>(double) and the functions that the table names for
+// every V that it instantiates.
 #pragma once
 
 #include "dtype.h"

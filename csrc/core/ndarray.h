@@ -149,6 +149,17 @@ class NDArray {
   NDArray binary_scalar(BinaryOp op, double scalar, bool reversed) const;
   NDArray reduce(ReduceOp op, const std::optional<Dims>& axes,
                  bool keepdims) const;  // nullopt: all axes
+  // mask, a and b broadcast; the mask is bool or of the operands' dtype
+  static NDArray where(const NDArray& mask, const NDArray& a, const NDArray& b);
+  // index: int64, from the end where negative, IndexError out of range. As numpy's: index and
+  // array have one rank and broadcast over the other axes. Any dtype.
+  NDArray take_along_axis(const NDArray& index, std::int64_t axis) const;
+  // Its adjoint: zeros, of size n along axis, with every element added where index (which
+  // broadcasts to this array) says.
+  NDArray scatter_add(const NDArray& index, std::int64_t axis, std::int64_t n) const;
+  NDArray cumsum(std::int64_t axis, bool reversed) const;
+  NDArray arg_reduce(ArgOp op, const std::optional<std::int64_t>& axis,
+                     bool keepdims) const;  // nullopt: in row-major order of all; gives int64
   static NDArray matmul(const NDArray& a,
                         const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
   static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);

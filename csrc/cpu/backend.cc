@@ -79,6 +79,19 @@ class CpuBackend final : public Backend {
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
     kernels_.binary_scalar(op, dst, a, s, reversed);
   }
+  void where(View dst, View mask, View a, View b) override { kernels_.where(dst, mask, a, b); }
+  void gather(View dst, View a, View index, int axis) override {
+    kernels_.gather(dst, a, index, axis);
+  }
+  void scatter_add(View dst, View a, View index, int axis) override {
+    kernels_.scatter_add(dst, a, index, axis);
+  }
+  void cumsum(View dst, View a, int axis, bool reversed) override {
+    kernels_.cumsum(dst, a, axis, reversed);
+  }
+  void arg_reduce(ArgOp op, View dst, View a, int axis) override {
+    kernels_.arg_reduce(op, dst, a, axis);
+  }
   void reduce(ReduceOp op, View dst, View a) override { kernels_.reduce(op, dst, a); }
   void matmul(View dst, View a, View b) override { kernels_.matmul(dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {

@@ -15,6 +15,15 @@ void unary(needle::UnaryOp op, needle::View dst, needle::View a);
 void binary(needle::BinaryOp op, needle::View dst, needle::View a, needle::View b);
 void binary_scalar(needle::BinaryOp op, needle::View dst, needle::View a, double s, bool reversed);
 
+// select.cc
+void where(needle::View dst, needle::View mask, needle::View a, needle::View b);
+void gather(needle::View dst, needle::View a, needle::View index, int axis);
+
+// lanes.cc
+void scatter_add(needle::View dst, needle::View a, needle::View index, int axis);
+void cumsum(needle::View dst, needle::View a, int axis, bool reversed);
+void arg_reduce(needle::ArgOp op, needle::View dst, needle::View a, int axis);
+
 // reduce.cc
 void reduce(needle::ReduceOp op, needle::View dst, needle::View a);
 

@@ -14,6 +14,11 @@ struct CpuKernels {
   void (*unary)(UnaryOp op, View dst, View a);
   void (*binary)(BinaryOp op, View dst, View a, View b);
   void (*binary_scalar)(BinaryOp op, View dst, View a, double s, bool reversed);
+  void (*where)(View dst, View mask, View a, View b);
+  void (*gather)(View dst, View a, View index, int axis);
+  void (*scatter_add)(View dst, View a, View index, int axis);
+  void (*cumsum)(View dst, View a, int axis, bool reversed);
+  void (*arg_reduce)(ArgOp op, View dst, View a, int axis);
   void (*reduce)(ReduceOp op, View dst, View a);
   void (*matmul)(View dst, View a, View b);
   void (*conv2d)(View y, View x, View w, const Conv2dParams& p);

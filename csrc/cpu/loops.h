@@ -56,11 +56,12 @@ static inline bool streams(const needle::View& dst) {
 // Calls body(pointers, n) for every row segment of collapsed views: pointers[k] is the segment's
 // first element in views[k]. An element stands for `weight` elements of work.
 template <int N, class Body>
-static void for_rows(const needle::View (&views)[N], const Body& body, std::int64_t weight = 1) {
+static void for_rows(const needle::View (&views)[N], const Body& body, std::int64_t weight = 1,
+                     std::int64_t most = kSegment) {
   const int outer = views[0].ndim - 1;
   const std::int64_t inner = views[0].shape[outer], total = needle::numel(views[0]);
   if (total == 0) return;
-  const std::int64_t segments = (inner + kSegment - 1) / kSegment;
+  const std::int64_t segments = (inner + most - 1) / most;
   std::int64_t step[N][needle::kMaxDims];  // strides in bytes
   for (int k = 0; k < N; ++k) {
     for (int d = 0; d <= outer; ++d) {
@@ -78,10 +79,10 @@ static void for_rows(const needle::View (&views)[N], const Body& body, std::int6
       for (int k = 0; k < N; ++k) rows[k] += index[d] * step[k][d];
     }
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t first = segment * kSegment;
+      const std::int64_t first = segment * most;
       char* pointers[N];
       for (int k = 0; k < N; ++k) pointers[k] = rows[k] + first * step[k][outer];
-      body(pointers, inner - first < kSegment ? inner - first : kSegment);
+      body(pointers, inner - first < most ? inner - first : most);
       if (++segment < segments) continue;
       segment = 0;
       for (int d = outer - 1; d >= 0; --d) {

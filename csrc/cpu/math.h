@@ -9,6 +9,7 @@
 //     log(1 + f) = 2 s + s^3 R(s^2)
 //   - tanh: e / (e + 2) with e = expm1(2 |x|), the sign put back
 //   - pow: of floats, exp2(y log2 |x|) in double; of doubles, the C library's, lane by lane
+//   - the others: math_special.h
 //
 // q and R are minimax polynomials (Remez exchange in 60 digits); their relative errors are below
 // 2^-30 for float and 2^-59 for double.
@@ -216,4 +217,6 @@ NEEDLE_INLINE f64v pow(f64v a, f64v b) {
 
 }  // namespace NEEDLE_NS::m
 
-#include "../core/functors.h"  // the op table over these functions
+#include "math_special.h"
+// The op table over these functions.
+#include "../core/functors.h"

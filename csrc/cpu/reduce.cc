@@ -1,4 +1,4 @@
-// Reductions: sum and max (core/ops.def) over any axes of a view with any strides.
+// Reductions (core/ops.def) over any axes of a view with any strides.
 //
 // A task folds rows into one row of results, with one cascade (cascade.h). Its rows are:
 //   - where the kept axis is contiguous, its elements: (R, C) over axis 0 has R rows of C

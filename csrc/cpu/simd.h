@@ -124,6 +124,13 @@ NEEDLE_INLINE f64v fma(f64v a, f64v b, f64v c);
 NEEDLE_INLINE float fma(float a, float b, float c);
 NEEDLE_INLINE double fma(double a, double b, double c);
 
+// The square roots, correctly rounded.
+NEEDLE_INLINE f32v sqrt(f32v a);
+NEEDLE_INLINE f64v sqrt(f64v a);
+
+// Whether a lane of a comparison's result holds.
+NEEDLE_INLINE bool any(i64v mask);
+
 template <class V>
 NEEDLE_INLINE int_of<V> bits(V v) {
   int_of<V> i;

@@ -1,5 +1,5 @@
-// The second half of simd.h: partial loads and stores, stores past the caches, and fused
-// multiply-add, as each instruction set does them.
+// The second half of simd.h: partial loads and stores, stores past the caches, fused multiply-add,
+// square roots and the test of a mask, as each instruction set does them.
 #pragma once
 
 #include "simd.h"
@@ -26,6 +26,12 @@ NEEDLE_INLINE void stream(float* p, f32v v) { _mm512_stream_ps(p, v); }
 NEEDLE_INLINE void stream(double* p, f64v v) { _mm512_stream_pd(p, v); }
 NEEDLE_INLINE f32v fma(f32v a, f32v b, f32v c) { return _mm512_fmadd_ps(a, b, c); }
 NEEDLE_INLINE f64v fma(f64v a, f64v b, f64v c) { return _mm512_fmadd_pd(a, b, c); }
+NEEDLE_INLINE f32v sqrt(f32v a) { return _mm512_maskz_sqrt_ps(0xffff, a); }
+NEEDLE_INLINE f64v sqrt(f64v a) { return _mm512_maskz_sqrt_pd(0xff, a); }
+NEEDLE_INLINE bool any(i64v mask) {
+  const auto v = reinterpret_cast<__m512i>(mask);
+  return _mm512_test_epi64_mask(v, v) != 0;
+}
 
 #elif defined(__AVX2__) && defined(__FMA__)
 
@@ -53,6 +59,11 @@ NEEDLE_INLINE void stream(float* p, f32v v) { _mm256_stream_ps(p, v); }
 NEEDLE_INLINE void stream(double* p, f64v v) { _mm256_stream_pd(p, v); }
 NEEDLE_INLINE f32v fma(f32v a, f32v b, f32v c) { return _mm256_fmadd_ps(a, b, c); }
 NEEDLE_INLINE f64v fma(f64v a, f64v b, f64v c) { return _mm256_fmadd_pd(a, b, c); }
+NEEDLE_INLINE f32v sqrt(f32v a) { return _mm256_sqrt_ps(a); }
+NEEDLE_INLINE f64v sqrt(f64v a) { return _mm256_sqrt_pd(a); }
+NEEDLE_INLINE bool any(i64v mask) {
+  return _mm256_movemask_pd(reinterpret_cast<__m256d>(mask)) != 0;
+}
 
 #else
 
@@ -89,9 +100,25 @@ NEEDLE_INLINE f64v fma(f64v a, f64v b, f64v c) { return fma_lanes(a, b, c); }
 #if defined(__x86_64__)
 NEEDLE_INLINE void stream(float* p, f32v v) { _mm_stream_ps(p, v); }
 NEEDLE_INLINE void stream(double* p, f64v v) { _mm_stream_pd(p, v); }
+NEEDLE_INLINE f32v sqrt(f32v a) { return _mm_sqrt_ps(a); }
+NEEDLE_INLINE f64v sqrt(f64v a) { return _mm_sqrt_pd(a); }
+NEEDLE_INLINE bool any(i64v mask) { return _mm_movemask_pd(reinterpret_cast<__m128d>(mask)) != 0; }
 #else
 NEEDLE_INLINE void stream(float* p, f32v v) { store(p, v); }
 NEEDLE_INLINE void stream(double* p, f64v v) { store(p, v); }
+template <class V>
+NEEDLE_INLINE V sqrt_lanes(V a) {
+  for (int i = 0; i < lanes<scalar_of<V> >; ++i) a[i] = __builtin_sqrt(a[i]);
+  return a;
+}
+NEEDLE_INLINE f32v sqrt(f32v a) { return sqrt_lanes(a); }
+NEEDLE_INLINE f64v sqrt(f64v a) { return sqrt_lanes(a); }
+NEEDLE_INLINE bool any(i64v mask) {
+  for (int i = 0; i < lanes<double>; ++i) {
+    if (mask[i] != 0) return true;
+  }
+  return false;
+}
 #endif
 
 #endif

@@ -75,6 +75,21 @@ class CudaBackend final : public needle::Backend {
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
     NEEDLE_NS::binary_scalar(stream(needle::name(op)), op, dst, a, s, reversed);
   }
+  void where(View dst, View mask, View a, View b) override {
+    NEEDLE_NS::where(stream("where"), dst, mask, a, b);
+  }
+  void gather(View dst, View a, View index, int axis) override {
+    NEEDLE_NS::gather(stream("gather"), dst, a, index, axis);
+  }
+  void scatter_add(View dst, View a, View index, int axis) override {
+    NEEDLE_NS::scatter_add(stream("scatter_add"), dst, a, index, axis);
+  }
+  void cumsum(View dst, View a, int axis, bool reversed) override {
+    NEEDLE_NS::cumsum(stream("cumsum"), dst, a, axis, reversed);
+  }
+  void arg_reduce(needle::ArgOp op, View dst, View a, int axis) override {
+    NEEDLE_NS::arg_reduce(stream(needle::name(op)), op, dst, a, axis);
+  }
   void reduce(ReduceOp op, View dst, View a) override {
     NEEDLE_NS::reduce(stream(needle::name(op)), op, dst, a);
   }

@@ -13,6 +13,13 @@ void binary(const Stream& stream, needle::BinaryOp op, needle::View dst, needle:
             needle::View b);
 void binary_scalar(const Stream& stream, needle::BinaryOp op, needle::View dst, needle::View a,
                    double s, bool reversed);
+void where(const Stream& stream, needle::View dst, needle::View mask, needle::View a,
+           needle::View b);
+void gather(const Stream& stream, needle::View dst, needle::View a, needle::View index, int axis);
+void scatter_add(const Stream& stream, needle::View dst, needle::View a, needle::View index,
+                 int axis);
+void cumsum(const Stream& stream, needle::View dst, needle::View a, int axis, bool reversed);
+void arg_reduce(const Stream& stream, needle::ArgOp op, needle::View dst, needle::View a, int axis);
 void reduce(const Stream& stream, needle::ReduceOp op, needle::View dst, needle::View a);
 void matmul(const Stream& stream, needle::View dst, needle::View a, needle::View b);
 void conv2d(const Stream& stream, needle::View y, needle::View x, needle::View w,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from needle.autograd import Op, Tensor, Value
+from needle.autograd import Op, Tensor, TensorOp, Value
 from needle.autograd.tuples import TensorTuple, TuplePart, make_tuple
 from needle.backend_ndarray import NDArray, zeros
 
@@ -91,7 +91,24 @@ def _count_uses(output: Value) -> dict[Value, int]:
     return uses
 
 
+class Same(TensorOp):
+    """Its input.
+
+    Gradient: the cotangent.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return out_grad
+
+
 def _set_grad(leaf: Value, cotangent: Tensor) -> None:
+    if cotangent.op is None and cotangent.requires_grad:
+        cotangent = Same()(cotangent)  # out_grad itself: the gradient depends on it
     # A Tensor of its own, so that replacing one leaf's grad.data leaves the others alone.
     grad = Tensor.__new__(Tensor)
     grad._set(cotangent.op, cotangent.inputs, cotangent.cached_data, cotangent.requires_grad)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from needle.autograd import Tensor, TensorOp, TensorTupleOp, Value
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.checks import integers
 
 
 class TensorTuple(Value):
@@ -101,6 +102,7 @@ def tuple_get_item(value: TensorTuple, index: int) -> Tensor:
     """Item index of value; the very Tensor that make_tuple was given, where there is one."""
     if not isinstance(value, TensorTuple):
         raise TypeError(f"[tuple_get_item] a TensorTuple, got type={type(value).__name__}")
+    integers("tuple_get_item", index=index)
     n = len(value)
     if not -n <= index < n:
         raise IndexError(f"[tuple_get_item] index lies in [-n, n), got index={index}, n={n}")

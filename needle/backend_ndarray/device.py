@@ -14,6 +14,9 @@ import numpy as np
 
 from needle import _core
 from needle.backend_ndarray import numpy_backend
+from needle.backend_ndarray.checks import sizes
+from needle.backend_ndarray.flat import FlatKernels
+from needle.backend_ndarray.whole_numbers import one_hot
 
 _MISSING = {
     "cuda": "needle was built without CUDA: install the CUDA toolkit (nvcc) and reinstall needle",
@@ -21,7 +24,7 @@ _MISSING = {
 }
 
 
-class BackendDevice:
+class BackendDevice(FlatKernels):
     """A place where arrays live and are computed; compare with ==, one object per device."""
 
     __slots__ = ("_native", "_reason", "index", "name")
@@ -95,25 +98,20 @@ class BackendDevice:
 
     def rand(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Uniform numbers in [0, 1): one draw from numpy's global generator."""
-        return _core.NDArray(np.random.rand(*shape), device=self, dtype=dtype)
+        return _core.NDArray(np.random.rand(*sizes("rand", shape)), device=self, dtype=dtype)
 
     def randn(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Standard normal numbers: one draw from numpy's global generator."""
-        return _core.NDArray(np.random.randn(*shape), device=self, dtype=dtype)
+        return _core.NDArray(np.random.randn(*sizes("randn", shape)), device=self, dtype=dtype)
 
     def one_hot(self, n: int, i: Any, dtype: str = "float32") -> _core.NDArray:
-        """Rows of the n x n identity matrix, selected by the integers i.
+        """For every whole number of i zeros and a 1 at its place.
 
         Shape: i.shape + (n,).
-        Raises: IndexError when one of i is not in [0, n).
+        Raises: IndexError when one of i is not in [0, n), ValueError when one is not whole.
         """
-        wanted = np.asarray(i)
-        labels = wanted.astype(np.int64)
-        if labels.size and (labels.min() < 0 or labels.max() >= n):
-            raise IndexError(
-                f"[one_hot] labels lie in [0, n), got n={n}, range=[{labels.min()}, {labels.max()}]"
-            )
-        return _core.NDArray(np.eye(n, dtype="float32")[labels], device=self, dtype=dtype)
+        (n,) = sizes("one_hot", (n,))
+        return _core.NDArray(one_hot("one_hot", i, n), device=self, dtype=dtype)
 
     # --- memory
 

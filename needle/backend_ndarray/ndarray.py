@@ -6,6 +6,7 @@ not on a hot path is defined here and attached to it at the end of this file.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ import numpy as np
 
 from needle import _core
 from needle._core import NDArray, from_dlpack
+from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.device import (
     BackendDevice,
     all_devices,
@@ -24,6 +26,7 @@ from needle.backend_ndarray.device import (
     default_device,
     device,
 )
+from needle.backend_ndarray.flat import view_of
 
 __all__ = [
     "BackendDevice",
@@ -31,6 +34,7 @@ __all__ = [
     "all_devices",
     "array",
     "broadcast_to",
+    "concatenate",
     "cpu",
     "cpu_numpy",
     "cuda",
@@ -116,6 +120,33 @@ def sum(a: NDArray, axis: Axes | None = None, keepdims: bool = False) -> NDArray
     return a.sum(axis=axis, keepdims=keepdims)
 
 
+def concatenate(arrays: Sequence[NDArray], axis: int = 0) -> NDArray:
+    """Arrays one after another along axis; their other sizes, dtypes and devices agree.
+
+    Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
+    range; TypeError when dtypes differ.
+    """
+    if not arrays:
+        raise ValueError("[concatenate] at least one array is needed, got n=0")
+    first = arrays[0]
+    if not -first.ndim <= axis < first.ndim:
+        raise IndexError(
+            f"[concatenate] axis lies in [-ndim, ndim), got axis={axis}, ndim={first.ndim}"
+        )
+    axis %= first.ndim
+    before, after = first.shape[:axis], first.shape[axis + 1 :]
+    shapes = [a.shape for a in arrays]
+    if any((s[:axis], s[axis + 1 :]) != (before, after) for s in shapes):
+        raise ValueError(
+            f"[concatenate] shapes agree but for the axis, got shapes={shapes}, axis={axis}"
+        )
+    ends = list(itertools.accumulate((s[axis] for s in shapes), initial=0))
+    result = empty((*before, ends[-1], *after), first.dtype, first.device)
+    for a, (start, stop) in zip(arrays, itertools.pairwise(ends), strict=True):
+        result[(*(slice(None) for _ in before), slice(start, stop))] = a
+    return result
+
+
 def flip(a: NDArray, axes: Axes) -> NDArray:
     """A view of a with the order of elements reversed along axes."""
     return a.flip(axes)
@@ -143,8 +174,14 @@ class FlatView:
             self._base[self._position(index)] = value
             return
         positions = range(len(self))[index]
-        values = np.broadcast_to(np.asarray(value), (len(positions),))
-        for position, element in zip(positions, values, strict=True):
+        values = np.asarray(value)
+        if values.shape not in ((), (1,), (len(positions),)):
+            raise ValueError(
+                "[flat] one value or one for each element, "
+                f"got shape={values.shape}, elements={len(positions)}"
+            )
+        spread = np.broadcast_to(values, (len(positions),))
+        for position, element in zip(positions, spread, strict=True):
             self._base[self._position(position)] = element
 
     def __iter__(self) -> Iterator[NDArray]:
@@ -155,23 +192,29 @@ class FlatView:
 
     def _position(self, index: int) -> tuple[int, ...]:
         size = len(self)
-        if not -size <= index < size:
-            raise IndexError(f"[flat] index must lie in the array, got index={index}, size={size}")
-        return tuple(int(i) for i in np.unravel_index(index % size, self._base.shape))
+        (i,) = integers("flat", index=index)
+        if not -size <= i < size:
+            raise IndexError(f"[flat] index must lie in the array, got index={i}, size={size}")
+        return tuple(int(n) for n in np.unravel_index(i % size, self._base.shape))
 
 
 def _pad(a: NDArray, axes: Sequence[tuple[int, int]], value: float = 0) -> NDArray:
     """A copy of a with (before, after) elements of value added along each axis.
 
-    Raises: ValueError unless there is a pair of non-negative widths for every axis.
+    Raises: ValueError unless there is a pair of non-negative widths for every axis, TypeError when
+    a width is no int.
     """
-    if len(axes) != a.ndim or any(len(widths) != 2 or min(widths) < 0 for widths in axes):
+    try:
+        widths = [sizes("pad", tuple(pair)) for pair in axes]
+    except TypeError:
+        raise TypeError(f"[pad] axes are pairs of ints, got axes={axes}") from None
+    if len(widths) != a.ndim or any(len(pair) != 2 for pair in widths):
         raise ValueError(
             f"[pad] one (before, after) pair >= 0 for each axis, got axes={axes}, ndim={a.ndim}"
         )
-    shape = [before + n + after for n, (before, after) in zip(a.shape, axes, strict=True)]
+    shape = [before + n + after for n, (before, after) in zip(a.shape, widths, strict=True)]
     result = _core.full(shape, value, a.dtype, a.device)
-    inner = zip(a.shape, axes, strict=True)
+    inner = zip(a.shape, widths, strict=True)
     result[tuple(slice(before, before + n) for n, (before, _) in inner)] = a
     return result
 
@@ -183,18 +226,47 @@ def _make(
     handle: _core.Handle | None = None,
     offset: int = 0,
 ) -> NDArray:
-    """An array over the storage of another array's `_handle`, or over fresh float32 memory."""
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    """An array over the storage of another array's `_handle`, or over fresh float32 memory.
+
+    Raises: TypeError when handle is no Handle, ValueError when an element lies outside the storage
+    or the storage is on another device than the one given.
+    """
+    wanted = sizes("make", shape if isinstance(shape, Sequence) else (shape,))
     if strides is None:
-        strides = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
+        strides = [math.prod(wanted[i + 1 :]) for i in range(len(wanted))]
     if handle is None:
-        return empty(sizes, device=device).as_strided(sizes, strides, offset)
-    return handle.as_strided(sizes, strides, offset)
+        handle = empty(wanted, device=device)._handle
+    view = view_of("make", handle, wanted, strides, offset)
+    if device is not None and view.device != device:
+        raise ValueError(
+            f"[make] the handle must be of the device, got handle.device={view.device}, "
+            f"device={device}"
+        )
+    return view
 
 
 def _process_slice(a: NDArray, item: slice, dim: int) -> slice:
-    """item with explicit start, stop and step for axis dim."""
-    return slice(*item.indices(a.shape[dim]))
+    """item with explicit start, stop and step for axis dim, selecting the same elements.
+
+    A stop of None stays where a negative step runs down to the first element.
+    """
+    if not isinstance(item, slice):
+        raise TypeError(f"[process_slice] item is a slice, got type={type(item).__name__}")
+    (axis,) = integers("process_slice", dim=dim)
+    if not -a.ndim <= axis < a.ndim:
+        raise IndexError(
+            f"[process_slice] dim lies in [-ndim, ndim), got dim={axis}, ndim={a.ndim}"
+        )
+    given = {name: getattr(item, name) for name in ("start", "stop", "step")}
+    for name, value in given.items():
+        if value is not None and not hasattr(value, "__index__"):
+            raise TypeError(f"[process_slice] {name} is an int, got type={type(value).__name__}")
+    if item.step is not None and item.step == 0:
+        raise ValueError("[process_slice] the step must not be 0, got step=0")
+    start, stop, step = item.indices(a.shape[axis])
+    if start < 0:  # before the first element, going down
+        return slice(0, 0, step)
+    return slice(start, None if stop < 0 else stop, step)
 
 
 def _rebuild(

@@ -3,7 +3,7 @@
 Each function is one kernel of csrc/core/backend.h, written as plainly as numpy allows; the native
 backends must do the same. The core has checked shapes and dtypes: arguments are numpy arrays over
 the memory of NDArrays, non-empty unless a function says otherwise, of one dtype (float32 or
-float64, any dtype in `copy` and `fill`), and an output overlaps no input. Every function writes
+float64) unless a function says otherwise, and an output overlaps no input. Every function writes
 its result into its first array.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from needle import _core
+from needle.backend_ndarray import numpy_maths as maths
 
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
@@ -27,10 +28,25 @@ def _relu(x: Array) -> Array:
 
 UNARY: dict[str, Callable[[Array], Array]] = {
     "negate": np.negative,
+    "abs": np.abs,
+    "sign": maths.sign,
+    "sqrt": np.sqrt,
+    "rsqrt": maths.in_double(lambda x: 1 / np.sqrt(x)),
     "exp": np.exp,
+    "expm1": maths.in_double(np.expm1),
     "log": np.log,
+    "log1p": maths.in_double(np.log1p),
+    "sin": maths.in_double(np.sin),
+    "cos": maths.in_double(np.cos),
     "tanh": np.tanh,
+    "erf": maths.in_double(maths.erf),
+    "erfc": maths.in_double(maths.erfc),
     "relu": _relu,
+    "sigmoid": maths.in_double(maths.sigmoid),
+    "softplus": maths.in_double(maths.softplus),
+    "silu": maths.in_double(maths.silu),
+    "gelu": maths.in_double(maths.gelu),
+    "gelu_tanh": maths.in_double(maths.gelu_tanh),
 }
 
 # Comparisons give 0 or 1 in the operands' dtype: writing into the output converts the booleans.
@@ -41,6 +57,7 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
     "divide": np.divide,
     "power": np.power,
     "maximum": np.maximum,
+    "minimum": np.minimum,
     "equal": np.equal,
     "not_equal": np.not_equal,
     "less": np.less,
@@ -52,7 +69,9 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
 # Reductions start from their identity, so that no elements give the identity.
 REDUCE: dict[str, Callable[..., Array]] = {
     "sum": np.add.reduce,
+    "prod": np.multiply.reduce,
     "max": lambda a, **how: np.maximum.reduce(a, initial=-np.inf, **how),
+    "min": lambda a, **how: np.minimum.reduce(a, initial=np.inf, **how),
 }
 
 
@@ -102,6 +121,38 @@ def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> Non
     """dst = a op s, or s op a; s is rounded to the array's dtype first."""
     scalar = a.dtype.type(s)
     dst[...] = BINARY[op](scalar, a) if reverse else BINARY[op](a, scalar)
+
+
+@_quiet
+def where(dst: Array, mask: Array, a: Array, b: Array) -> None:
+    """dst = a where mask is not 0, elsewhere b; mask is bool or of the operands' dtype."""
+    dst[...] = np.where(mask != 0, a, b)
+
+
+def gather(dst: Array, a: Array, index: Array, axis: int) -> None:
+    """dst[.., i, ..] = a[.., index[.., i, ..], ..]; index int64, in range; dst, a any dtype."""
+    dst[...] = np.take_along_axis(a, index, axis)
+
+
+@_quiet
+def scatter_add(dst: Array, a: Array, index: Array, axis: int) -> None:
+    """dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising; index int64, in range."""
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
+    places[axis] = index
+    np.add.at(dst, tuple(places), a)
+
+
+@_quiet
+def cumsum(dst: Array, a: Array, axis: int, reverse: bool) -> None:
+    """dst[.., i, ..] = dst[.., i - 1, ..] + a[.., i, ..] (i + 1 when reversed), from a's first."""
+    if reverse:
+        dst, a = np.flip(dst, axis), np.flip(a, axis)
+    np.add.accumulate(a, axis=axis, out=dst)
+
+
+def arg_reduce(op: str, dst: Array, a: Array, axis: int) -> None:
+    """dst (int64, size 1 at axis) = the first place of the largest or smallest; NaN wins."""
+    dst[...] = {"argmax": np.argmax, "argmin": np.argmin}[op](a, axis=axis, keepdims=True)
 
 
 @_quiet

@@ -6,11 +6,28 @@ from typing import Any
 
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice, NDArray
+from needle.backend_ndarray.checks import finite, real, sizes
 from needle.backend_selection import default_device
 
 
 def _leaf(array: NDArray, requires_grad: bool) -> Tensor:
     return Tensor.make_const(array, requires_grad=requires_grad)
+
+
+def _on(op: str, device: BackendDevice | None) -> BackendDevice:
+    if device is None:
+        return default_device()
+    if not isinstance(device, BackendDevice):
+        raise TypeError(
+            f"[{op}] device is a BackendDevice such as needle.cpu(), "
+            f"got type={type(device).__name__}"
+        )
+    return device
+
+
+def _check_like(op: str, array: Any) -> None:
+    if not isinstance(array, Tensor):
+        raise TypeError(f"[{op}] array is a Tensor, got type={type(array).__name__}")
 
 
 def rand(
@@ -21,8 +38,12 @@ def rand(
     dtype: str = "float32",
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform numbers in [low, high)."""
-    array = (device or default_device()).rand(*shape, dtype=dtype)
+    """Uniform numbers in [low, high).
+
+    Raises: ValueError when a bound is not finite or a size is negative.
+    """
+    finite("rand", low=low, high=high)
+    array = _on("rand", device).rand(*shape, dtype=dtype)
     return _leaf(array * (high - low) + low, requires_grad)
 
 
@@ -34,8 +55,14 @@ def randn(
     dtype: str = "float32",
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers."""
-    array = (device or default_device()).randn(*shape, dtype=dtype)
+    """Normal numbers.
+
+    Raises: ValueError when mean or std is not finite, std or a size is negative.
+    """
+    finite("randn", mean=mean, std=std)
+    if std < 0:
+        raise ValueError(f"[randn] std must not be negative, got std={std}")
+    array = _on("randn", device).randn(*shape, dtype=dtype)
     return _leaf(array * std + mean, requires_grad)
 
 
@@ -46,9 +73,15 @@ def randb(
     dtype: str = "float32",
     requires_grad: bool = False,
 ) -> Tensor:
-    """1 with probability p, otherwise 0."""
-    array = (device or default_device()).rand(*shape, dtype=dtype)
-    return _leaf(array <= p, requires_grad)
+    """1 with probability p, otherwise 0.
+
+    Raises: ValueError unless 0 <= p <= 1, or when a size is negative.
+    """
+    finite("randb", p=p)
+    if not 0 <= p <= 1:
+        raise ValueError(f"[randb] p is a probability, got p={p}")
+    array = _on("randb", device).rand(*shape, dtype=dtype)
+    return _leaf(array.less_equal(p), requires_grad)
 
 
 def constant(
@@ -59,7 +92,10 @@ def constant(
     requires_grad: bool = False,
 ) -> Tensor:
     """c everywhere."""
-    return _leaf((device or default_device()).full(shape, c, dtype=dtype), requires_grad)
+    real("constant", "c", c)
+    return _leaf(
+        _on("constant", device).full(sizes("constant", shape), c, dtype=dtype), requires_grad
+    )
 
 
 def ones(
@@ -86,6 +122,7 @@ def ones_like(
     array: Tensor, *, device: BackendDevice | None = None, requires_grad: bool = False
 ) -> Tensor:
     """1 everywhere, in array's shape and dtype, on its device unless one is given."""
+    _check_like("ones_like", array)
     return ones(
         *array.shape,
         device=device or array.device,
@@ -98,6 +135,7 @@ def zeros_like(
     array: Tensor, *, device: BackendDevice | None = None, requires_grad: bool = False
 ) -> Tensor:
     """0 everywhere, in array's shape and dtype, on its device unless one is given."""
+    _check_like("zeros_like", array)
     return zeros(
         *array.shape,
         device=device or array.device,
@@ -118,6 +156,7 @@ def one_hot(
     Shape: i.shape + (n,).
     Raises: IndexError when one of i is not in [0, n).
     """
-    device = device or (i.device if isinstance(i, Tensor) else default_device())
+    if isinstance(i, Tensor):
+        device = device or i.device
     labels = i.numpy() if isinstance(i, Tensor) else i
-    return _leaf(device.one_hot(n, labels, dtype=dtype), requires_grad)
+    return _leaf(_on("one_hot", device).one_hot(n, labels, dtype=dtype), requires_grad)

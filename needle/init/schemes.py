@@ -9,10 +9,12 @@ import math
 from typing import Any
 
 from needle.autograd import Tensor
+from needle.backend_ndarray.checks import finite, integers
 from needle.init.basic import rand, randn
 
 
 def _require_fan(op: str, **fans: int) -> None:
+    integers(op, **fans)
     for name, value in fans.items():
         if value < 1:
             raise ValueError(f"[{op}] {name} must be at least 1, got {name}={value}")
@@ -26,6 +28,7 @@ def _require_relu(op: str, nonlinearity: str) -> None:
 def xavier_uniform(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) -> Tensor:
     """Uniform within ± gain sqrt(6 / (fan_in + fan_out)); shape (fan_in, fan_out)."""
     _require_fan("xavier_uniform", fan_in=fan_in, fan_out=fan_out)
+    finite("xavier_uniform", gain=gain)
     bound = gain * math.sqrt(6 / (fan_in + fan_out))
     return rand(fan_in, fan_out, low=-bound, high=bound, **kwargs)
 
@@ -33,6 +36,7 @@ def xavier_uniform(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) 
 def xavier_normal(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) -> Tensor:
     """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)); shape (fan_in, fan_out)."""
     _require_fan("xavier_normal", fan_in=fan_in, fan_out=fan_out)
+    finite("xavier_normal", gain=gain)
     return randn(fan_in, fan_out, std=gain * math.sqrt(2 / (fan_in + fan_out)), **kwargs)
 
 
@@ -47,7 +51,7 @@ def kaiming_uniform(
     _require_fan("kaiming_uniform", fan_in=fan_in)
     _require_relu("kaiming_uniform", nonlinearity)
     bound = math.sqrt(2) * math.sqrt(3 / fan_in)
-    return rand(*(shape or (fan_in, fan_out)), low=-bound, high=bound, **kwargs)
+    return rand(*((fan_in, fan_out) if shape is None else shape), low=-bound, high=bound, **kwargs)
 
 
 def kaiming_normal(
@@ -60,4 +64,6 @@ def kaiming_normal(
     """Normal with standard deviation sqrt(2 / fan_in); shape (fan_in, fan_out) unless given."""
     _require_fan("kaiming_normal", fan_in=fan_in)
     _require_relu("kaiming_normal", nonlinearity)
-    return randn(*(shape or (fan_in, fan_out)), std=math.sqrt(2 / fan_in), **kwargs)
+    return randn(
+        *((fan_in, fan_out) if shape is None else shape), std=math.sqrt(2 / fan_in), **kwargs
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
-from needle.nn.module import Module, Parameter
+from needle.nn.module import Module, Parameter, require_positive
 
 
 class Identity(Module):
@@ -22,9 +22,12 @@ class Flatten(Module):
     """All axes but the first, joined.
 
     Shape: (N, ...) gives (N, product of the rest).
+    Raises: ValueError when there is no axis.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 0:
+            raise ValueError("[nn.Flatten] x has at least one axis, got x.shape=()")
         return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
@@ -45,6 +48,7 @@ class Linear(Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
+        require_positive("nn.Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         where: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -56,7 +60,10 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x @ self.weight
-        return y if self.bias is None else y + self.bias
+        if self.bias is None:
+            return y
+        # (1, out) would give a vector an axis more
+        return y + (self.bias if y.ndim > 1 else ops.reshape(self.bias, y.shape))
 
 
 class Sequential(Module):
@@ -70,3 +77,14 @@ class Sequential(Module):
         for module in self.modules:
             x = module(x)
         return x
+
+
+class Residual(Module):
+    """fn(x) + x."""
+
+    def __init__(self, fn: Module) -> None:
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fn(x) + x  # type: ignore[no-any-return]

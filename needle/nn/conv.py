@@ -8,20 +8,33 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
-from needle.nn.module import Module, Parameter
+from needle.nn.module import Module, Parameter, require_positive
+from needle.ops.convolution import Pair
 
-_NHWC = (0, 2, 3, 1)  # from NCHW
-_NCHW = (0, 3, 1, 2)  # from NHWC
+
+def channels_last(op: str, x: Tensor) -> Tensor:
+    """NCHW images as NHWC. Raises: ValueError when they have other axes."""
+    if x.ndim != 4:
+        raise ValueError(f"[{op}] images have 4 axes (N, C, H, W), got x.shape={x.shape}")
+    return ops.permute(x, (0, 2, 3, 1))
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """NHWC images as NCHW."""
+    return ops.permute(x, (0, 3, 1, 2))
 
 
 class Conv(Module):
-    """Convolution of NCHW images with square kernels, padded by kernel_size // 2.
+    """Convolution of NCHW images with square kernels, padded by kernel_size // 2 unless told.
 
     Shape: (N, in_channels, H, W) gives (N, out_channels, OH, OW) with
-    OH = (H + 2 (k // 2) - k) // stride + 1; weight (k, k, in_channels, out_channels), bias
-    (out_channels,).
-    Draws: weight kaiming_uniform, then bias uniform within ± 1 / sqrt(in_channels k²).
-    Raises: ValueError when the input has other axes or channels.
+    OH = (H + 2 padding - dilation (k - 1) - 1) // stride + 1; weight
+    (k, k, in_channels / groups, out_channels), bias (out_channels,). stride, padding and dilation
+    are an int or a pair (height, width).
+    Draws: weight kaiming_uniform with fan_in = in_channels / groups k², then bias uniform within
+    ± 1 / sqrt(fan_in).
+    Raises: ValueError when groups does not divide the channels, a size is out of range, or the
+    input has other axes or channels.
     """
 
     def __init__(
@@ -29,20 +42,38 @@ class Conv(Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        stride: int = 1,
+        stride: Pair = 1,
         bias: bool = True,
         device: BackendDevice | None = None,
         dtype: str = "float32",
+        *,
+        padding: Pair | None = None,
+        dilation: Pair = 1,
+        groups: int = 1,
     ) -> None:
         super().__init__()
+        require_positive(
+            "nn.Conv",
+            in_channels=in_channels,
+            out_channels=out_channels,
+            kernel_size=kernel_size,
+            groups=groups,
+        )
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                "[nn.Conv] groups divides the channels, got "
+                f"groups={groups}, in_channels={in_channels}, out_channels={out_channels}"
+            )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size
         self.stride = stride
-        self.padding = kernel_size // 2
+        self.padding = kernel_size // 2 if padding is None else padding
+        self.dilation = dilation
+        self.groups = groups
         where: dict[str, Any] = {"device": device, "dtype": dtype}
-        fan_in, fan_out = in_channels * kernel_size**2, out_channels * kernel_size**2
-        shape = (kernel_size, kernel_size, in_channels, out_channels)
+        shape = (kernel_size, kernel_size, in_channels // groups, out_channels)
+        fan_in, fan_out = math.prod(shape[:3]), out_channels * kernel_size**2
         self.weight = Parameter(init.kaiming_uniform(fan_in, fan_out, shape=shape, **where))
         self.bias = None
         if bias:
@@ -50,10 +81,15 @@ class Conv(Module):
             self.bias = Parameter(init.rand(out_channels, low=-bound, high=bound, **where))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4:
-            raise ValueError(f"[nn.Conv] images have 4 axes (N, C, H, W), got x.shape={x.shape}")
-        images = ops.permute(x, _NHWC)
-        y = ops.conv(images, self.weight, stride=self.stride, padding=self.padding)
+        images = channels_last("nn.Conv", x)
+        y = ops.conv(
+            images,
+            self.weight,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
         if self.bias is not None:
             y = y + self.bias
-        return ops.permute(y, _NCHW)
+        return channels_first(y)

@@ -11,7 +11,8 @@ import numpy as np
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import sum_to_shape, summation
+from needle.backend_ndarray.checks import finite
+from needle.ops.broadcast import check_tensors, sum_to_shape, summation
 from needle.ops.elementwise import add, multiply, negate
 from needle.ops.layout import transpose
 from needle.ops.matrix import matmul
@@ -75,14 +76,14 @@ def attention_weights(
 
     scale is 1 / sqrt(d) unless given.
     """
+    check_tensors("attention", q=q, k=k)
     if q.ndim < 2 or k.ndim < 2 or q.shape[-1] != k.shape[-1] or q.shape[-1] == 0:
         raise ValueError(
             "[attention] q (..., L, d) and k (..., S, d) have one d > 0, "
             f"got q.shape={q.shape}, k.shape={k.shape}"
         )
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if not math.isfinite(scale):
-        raise ValueError(f"[attention] scale must be finite, got scale={scale}")
+    finite("attention", scale=scale)
     return AttentionWeights(causal, scale)(q, k)
 
 
@@ -95,6 +96,7 @@ def scaled_dot_product_attention(
     Gradient: that of attention_weights and matmul.
     Raises: ValueError when the shapes do not fit or scale is not finite.
     """
+    check_tensors("attention", k=k, v=v)
     if v.ndim < 2 or k.shape[-2:-1] != v.shape[-2:-1]:
         raise ValueError(
             f"[attention] there is a value for each key, got k.shape={k.shape}, v.shape={v.shape}"

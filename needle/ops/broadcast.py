@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import SupportsIndex, TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
@@ -15,15 +17,28 @@ Axes: TypeAlias = int | Sequence[int]
 Shape: TypeAlias = int | Sequence[int]
 
 
+def check_tensors(op: str, **values: Any) -> None:
+    """Raises: TypeError unless all values are Tensors."""
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"[{op}] {name} is a Tensor, got type={type(value).__name__}")
+
+
 def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
     """Distinct axes in [0, ndim), all of them for None.
 
-    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated, TypeError
+    when one is no int.
     """
     if axes is None:
         return tuple(range(ndim))
-    many = (axes,) if isinstance(axes, SupportsIndex) else axes
-    given = tuple(index(axis) for axis in many)
+    many: Any = axes
+    if hasattr(axes, "__index__") and not isinstance(axes, np.ndarray):
+        many = (axes,)
+    try:
+        given = tuple(index(axis) for axis in many)
+    except TypeError:
+        raise TypeError(f"[{op}] axes are ints, got axes={axes!r}") from None
     for axis in given:
         if not -ndim <= axis < ndim:
             raise IndexError(f"[{op}] axis lies in [-ndim, ndim), got axis={axis}, ndim={ndim}")
@@ -31,6 +46,13 @@ def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
     if len(set(positive)) != len(positive):
         raise ValueError(f"[{op}] axes must be distinct, got axes={given}, ndim={ndim}")
     return positive
+
+
+def normalized_axis(op: str, axis: int, ndim: int) -> int:
+    """One axis in [0, ndim). Raises: as normalized."""
+    if not hasattr(axis, "__index__") or isinstance(axis, np.ndarray):
+        raise TypeError(f"[{op}] axis is an int, got axis={axis!r}")
+    return normalized(op, axis, ndim)[0]
 
 
 def kept_shape(shape: tuple[int, ...], axes: Axes | None) -> tuple[int, ...]:

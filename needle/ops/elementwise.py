@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.ops.broadcast import sum_to_shape
+from needle.ops.indexing import where
 from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
@@ -15,18 +18,18 @@ __all__ = [
     "Exp",
     "Log",
     "Maximum",
+    "Minimum",
     "Negate",
-    "ReLU",
     "Tanh",
     "add",
     "divide",
     "exp",
     "log",
     "maximum",
+    "minimum",
     "multiply",
     "negate",
     "power",
-    "relu",
     "tanh",
 ]
 
@@ -131,18 +134,40 @@ class Maximum(TensorOp):
         return a.maximum(b)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        a, b = node.inputs
+        return _shared(out_grad, node, NDArray.less)
 
-        def share(x: NDArray, other: NDArray) -> Tensor:
-            # 1 - (x < other) and not (x >= other): a NaN passes the cotangent on.
-            weight = 1 - x.less(other) - x.equal(other) * 0.5
-            return multiply(out_grad, Tensor.make_const(weight))
 
-        x, y = a.realize_cached_data(), b.realize_cached_data()
-        return (
-            sum_to_shape(share(x, y), a.shape) if a.requires_grad else None,
-            sum_to_shape(share(y, x), b.shape) if b.requires_grad else None,
-        )
+class Minimum(TensorOp):
+    """The smaller of a and b; NaN wins.
+
+    Gradient: to the smaller one; where they are equal, half to each.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray, b: NDArray) -> NDArray:
+        return a.minimum(b)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        return _shared(out_grad, node, NDArray.greater)
+
+
+def _shared(
+    out_grad: Tensor, node: Tensor, loses: Callable[[NDArray, NDArray], NDArray]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The cotangents of an op that chooses one of its two inputs."""
+    a, b = node.inputs
+
+    def share(x: NDArray, other: NDArray) -> Tensor:
+        half = where(x.equal(other), mul_scalar(out_grad, 0.5), out_grad)
+        # Where x loses, not where it does not win: a NaN passes the cotangent on.
+        return where(loses(x, other), 0.0, half)
+
+    x, y = a.realize_cached_data(), b.realize_cached_data()
+    return (
+        sum_to_shape(share(x, y), a.shape) if a.requires_grad else None,
+        sum_to_shape(share(y, x), b.shape) if b.requires_grad else None,
+    )
 
 
 class Negate(TensorOp):
@@ -206,23 +231,9 @@ class Tanh(TensorOp):
         return multiply(out_grad, add_scalar(mul_scalar(multiply(node, node), -1), 1))
 
 
-class ReLU(TensorOp):
-    """max(a, 0); NaN stays NaN.
-
-    Gradient: g where a > 0 (or NaN), 0 elsewhere, at 0 too.
-    """
-
-    __slots__ = ()
-
-    def compute(self, a: NDArray) -> NDArray:
-        return a.relu()
-
-    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        return multiply(out_grad, Tensor.make_const(node.realize_cached_data().not_equal(0)))
-
-
-_ADD, _MUL, _DIV, _POW, _MAXIMUM = EWiseAdd(), EWiseMul(), EWiseDiv(), EWisePow(), Maximum()
-_NEGATE, _LOG, _EXP, _TANH, _RELU = Negate(), Log(), Exp(), Tanh(), ReLU()
+_ADD, _MUL, _DIV, _POW = EWiseAdd(), EWiseMul(), EWiseDiv(), EWisePow()
+_MAXIMUM, _MINIMUM = Maximum(), Minimum()
+_NEGATE, _LOG, _EXP, _TANH = Negate(), Log(), Exp(), Tanh()
 _node = Tensor.make_from_op
 
 
@@ -251,6 +262,11 @@ def maximum(a: Tensor, b: Tensor) -> Tensor:
     return _node(_MAXIMUM, (a, b))
 
 
+def minimum(a: Tensor, b: Tensor) -> Tensor:
+    """The smaller of a and b. See Minimum for ties."""
+    return _node(_MINIMUM, (a, b))
+
+
 def negate(a: Tensor) -> Tensor:
     """-a."""
     return _node(_NEGATE, (a,))
@@ -269,8 +285,3 @@ def exp(a: Tensor) -> Tensor:
 def tanh(a: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return _node(_TANH, (a,))
-
-
-def relu(a: Tensor) -> Tensor:
-    """max(a, 0)."""
-    return _node(_RELU, (a,))

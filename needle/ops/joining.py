@@ -1,8 +1,9 @@
-"""Tensors joined along a new axis and split along one; tuples of Tensors (needle/autograd)."""
+"""Tensors joined along an axis, new or old, and split along one; tuples of Tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from needle.autograd import (
     MakeTensorTuple,
@@ -15,13 +16,17 @@ from needle.autograd import (
     tuple_get_item,
 )
 from needle.backend_ndarray import NDArray, empty
-from needle.ops.broadcast import normalized
+from needle.backend_ndarray import concatenate as concatenate_arrays
+from needle.ops.broadcast import normalized, normalized_axis
+from needle.ops.indexing import getitem
 
 __all__ = [
+    "Concatenate",
     "MakeTensorTuple",
     "Split",
     "Stack",
     "TupleGetItem",
+    "concatenate",
     "make_tuple",
     "split",
     "stack",
@@ -52,10 +57,11 @@ class Stack(TensorOp):
         if not items:
             raise ValueError("[stack] at least one Tensor is needed, got n=0")
         first = items[0]
-        shapes = {item.shape for item in items}
-        if len(shapes) > 1:
-            raise ValueError(f"[stack] shapes must be equal, got shapes={sorted(shapes)}")
-        (axis,) = normalized("stack", self.axis, first.ndim + 1)
+        for name, error in (("shape", ValueError), ("dtype", TypeError), ("device", ValueError)):
+            given = {getattr(item, name): None for item in items}
+            if len(given) > 1:
+                raise error(f"[stack] {name}s must be equal, got {name}s={list(given)}")
+        axis = normalized_axis("stack", self.axis, first.ndim + 1)
         shape = (*first.shape[:axis], len(items), *first.shape[axis:])
         result = empty(shape, dtype=first.dtype, device=first.device)
         for i, item in enumerate(items):
@@ -64,6 +70,30 @@ class Stack(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
         return split(out_grad, self.axis)
+
+
+class Concatenate(TensorOp):
+    """The Tensors of a TensorTuple one after another along an axis.
+
+    Shape: sizes add up along the axis and agree elsewhere.
+    Gradient: the cotangent's slices.
+    Raises: ValueError when there is no Tensor or shapes do not fit, IndexError when axis is out of
+    range.
+    """
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    def compute(self, items: tuple[NDArray, ...]) -> NDArray:
+        return concatenate_arrays(items, self.axis)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
+        (axis,) = normalized("concatenate", self.axis, out_grad.ndim)
+        sizes = (item.shape[axis] for item in node.inputs[0].realize_cached_data())
+        slices = (slice(*ends) for ends in pairwise((0, *accumulate(sizes))))
+        return make_tuple(*(getitem(out_grad, (*(slice(None),) * axis, s)) for s in slices))
 
 
 class Split(TensorTupleOp):
@@ -79,7 +109,7 @@ class Split(TensorTupleOp):
         self.axis = axis
 
     def compute(self, a: NDArray) -> tuple[NDArray, ...]:
-        (axis,) = normalized("split", self.axis, a.ndim)
+        axis = normalized_axis("split", self.axis, a.ndim)
         return tuple(a[_at(axis, i)] for i in range(a.shape[axis]))
 
     def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> Tensor:
@@ -89,6 +119,11 @@ class Split(TensorTupleOp):
 def stack(args: Sequence[Tensor] | TensorTuple, axis: int) -> Tensor:
     """Tensors of one shape side by side along a new axis. See Stack."""
     return Stack(axis)(args if isinstance(args, TensorTuple) else make_tuple(*args))
+
+
+def concatenate(args: Sequence[Tensor] | TensorTuple, axis: int = 0) -> Tensor:
+    """Tensors one after another along axis. See Concatenate."""
+    return Concatenate(axis)(args if isinstance(args, TensorTuple) else make_tuple(*args))
 
 
 def split(a: Tensor, axis: int) -> TensorTuple:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
-from needle.ops.broadcast import Axes, normalized
-from needle.ops.indexing import getitem
+from needle.backend_ndarray.checks import integers
+from needle.ops.broadcast import Axes, normalized, reshape
+from needle.ops.indexing import PutItem, getitem
 
 __all__ = [
     "Dilate",
@@ -20,8 +21,10 @@ __all__ = [
     "flip",
     "pad",
     "permute",
+    "squeeze",
     "transpose",
     "undilate",
+    "unsqueeze",
 ]
 
 
@@ -87,6 +90,7 @@ class _Dilation(TensorOp):
     __slots__ = ("axes", "dilation")
 
     def __init__(self, axes: Axes, dilation: int) -> None:
+        integers(self.name, dilation=dilation)
         if dilation < 0:
             raise ValueError(f"[{self.name}] dilation must be >= 0, got dilation={dilation}")
         self.axes = axes
@@ -129,7 +133,7 @@ class UnDilate(_Dilation):
     """A view of the first of every dilation + 1 elements along axes: the inverse of Dilate.
 
     Shape: size n becomes n / (dilation + 1), rounded up, along axes.
-    Gradient: dilated, to the size that a had.
+    Gradient: zeros between and behind, up to the size that a had.
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
 
@@ -140,8 +144,7 @@ class UnDilate(_Dilation):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         shape = node.inputs[0].shape
-        full = dilate(out_grad, self.axes, self.dilation)
-        return full if full.shape == shape else getitem(full, tuple(slice(n) for n in shape))
+        return PutItem(self.kept(len(shape)), shape)(out_grad)
 
 
 class Pad(TensorOp):
@@ -192,3 +195,31 @@ def undilate(a: Tensor, axes: Axes, dilation: int) -> Tensor:
 def pad(a: Tensor, padding: Sequence[tuple[int, int]]) -> Tensor:
     """a with (before, after) zeros along each axis. See Pad."""
     return Pad(padding)(a)
+
+
+def squeeze(a: Tensor, axes: Axes | None = None) -> Tensor:
+    """a without axes, which have size 1 (None: all that have).
+
+    Gradient: reshaped back.
+    Raises: ValueError when another size is not 1 or an axis is repeated, IndexError when one is out
+    of range.
+    """
+    if axes is None:
+        return reshape(a, [n for n in a.shape if n != 1])
+    dropped = normalized("squeeze", axes, a.ndim)
+    if any(a.shape[d] != 1 for d in dropped):
+        raise ValueError(f"[squeeze] axes have size 1, got axes={axes}, shape={a.shape}")
+    return reshape(a, [n for d, n in enumerate(a.shape) if d not in dropped])
+
+
+def unsqueeze(a: Tensor, axes: Axes) -> Tensor:
+    """a with new axes of size 1; axes counts in the result's.
+
+    Gradient: reshaped back.
+    Raises: ValueError when an axis is repeated, IndexError when one is out of range.
+    """
+    many = (axes,) if isinstance(axes, int) else tuple(axes)
+    ndim = a.ndim + len(many)
+    added = normalized("unsqueeze", many, ndim)
+    sizes = iter(a.shape)
+    return reshape(a, [1 if d in added else next(sizes) for d in range(ndim)])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import summation
+from needle.backend_ndarray.whole_numbers import one_hot
+from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
 from needle.ops.scalar import divide_scalar, mul_scalar
 from needle.ops.softmax import logsoftmax, softmax
@@ -62,6 +63,7 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
     Raises: IndexError when a label is not in [0, classes), ValueError when it is not whole, the
     shapes do not fit or there is no row.
     """
+    check_tensors("cross_entropy", logits=logits)
     if logits.ndim == 0 or 0 in logits.shape:
         raise ValueError(f"[cross_entropy] logits have elements, got logits.shape={logits.shape}")
     values = np.asarray(labels)
@@ -70,22 +72,5 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
             "[cross_entropy] there is a label for each row of logits, "
             f"got labels.shape={values.shape}, logits.shape={logits.shape}"
         )
-    one_hot = NDArray(_one_hot(values, logits.shape[-1]), device=logits.device, dtype=logits.dtype)
-    return CrossEntropy(one_hot)(logits)
-
-
-def _one_hot(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
-    with np.errstate(invalid="ignore"):
-        index = labels.astype(np.int64)
-    if not np.array_equal(index, labels):
-        odd = labels[index != labels].flat[0]
-        raise ValueError(f"[cross_entropy] labels are whole numbers, got label={odd}")
-    if index.min() < 0 or index.max() >= classes:
-        odd = index[(index < 0) | (index >= classes)].flat[0]
-        raise IndexError(
-            f"[cross_entropy] labels lie in [0, classes), got label={odd}, classes={classes}"
-        )
-    # Not rows of the identity matrix, which has classes² elements.
-    result = np.zeros((labels.size, classes), np.float32)
-    result[np.arange(labels.size), index.ravel()] = 1
-    return result.reshape(*labels.shape, classes)
+    hot = one_hot("cross_entropy", values, logits.shape[-1])
+    return CrossEntropy(NDArray(hot, device=logits.device, dtype=logits.dtype))(logits)

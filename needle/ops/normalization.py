@@ -11,7 +11,16 @@ import math
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import Axes, normalized, reshape, sum_to_shape, summation
+from needle.backend_ndarray.checks import finite, real
+from needle.ops.broadcast import (
+    Axes,
+    check_tensors,
+    normalized,
+    normalized_axis,
+    reshape,
+    sum_to_shape,
+    summation,
+)
 from needle.ops.elementwise import add, multiply, negate
 from needle.ops.scalar import add_scalar, divide_scalar, power_scalar
 
@@ -39,6 +48,7 @@ class Lanes:
     inverse: NDArray  # 1 / sqrt(variance + eps)
 
     def __init__(self, name: str, axes: Axes | None, eps: float) -> None:
+        real(name, "eps", eps)
         if not 0 <= eps < math.inf:
             raise ValueError(f"[{name}] eps must be finite and >= 0, got eps={eps}")
         self.name = name
@@ -184,6 +194,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
     Shape: x (..., d), weight and bias (d,).
     Raises: ValueError when the shapes do not fit or eps is negative or not finite.
     """
+    check_tensors("layer_norm", x=x, weight=weight, bias=bias)
     if x.ndim == 0:
         raise ValueError("[layer_norm] x has at least one axis, got x.shape=()")
     _check_per_channel("layer_norm", x.shape[-1], weight=weight, bias=bias)
@@ -210,7 +221,8 @@ def batch_norm(
     Raises: ValueError when the shapes do not fit, a channel has no element in training, the running
     statistics are missing, or momentum or eps is out of range.
     """
-    (axis,) = normalized("batch_norm", axis, x.ndim)
+    check_tensors("batch_norm", x=x)
+    axis = normalized_axis("batch_norm", axis, x.ndim)
     given = {"running_mean": running_mean, "running_var": running_var}
     running = {name: t for name, t in given.items() if t is not None}
     if len(running) != 2 and (running or not training):
@@ -218,6 +230,8 @@ def batch_norm(
             "[batch_norm] running_mean and running_var are given together, and outside training, "
             f"got training={training}, given={sorted(running)}"
         )
+    check_tensors("batch_norm", weight=weight, bias=bias, **running)
+    finite("batch_norm", momentum=momentum)
     if not 0 <= momentum <= 1:
         raise ValueError(f"[batch_norm] momentum lies in [0, 1], got momentum={momentum}")
     channels = x.shape[axis]

@@ -12,9 +12,9 @@ from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.comparison import greater, greater_equal, less, less_equal
 from needle.ops.elementwise import add, divide, multiply, negate, power
 from needle.ops.indexing import getitem
-from needle.ops.layout import permute, transpose
+from needle.ops.layout import permute, squeeze, transpose, unsqueeze
 from needle.ops.matrix import matmul
-from needle.ops.reduction import max
+from needle.ops.reduction import argmax, argmin, cumsum, max, mean, min, prod, var
 from needle.ops.scalar import (
     ScalarDiv,
     ScalarPower,
@@ -83,7 +83,16 @@ _MEMBERS: dict[str, Any] = {
     "__iter__": _iter,
     "matmul": matmul,
     "sum": summation,
+    "mean": mean,
+    "var": var,
+    "prod": prod,
     "max": max,
+    "min": min,
+    "argmax": argmax,
+    "argmin": argmin,
+    "cumsum": cumsum,
+    "squeeze": squeeze,
+    "unsqueeze": unsqueeze,
     "reshape": _reshape,
     "transpose": transpose,
     "permute": permute,

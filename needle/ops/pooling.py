@@ -16,8 +16,8 @@ import numpy.typing as npt
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
 from needle.ops.broadcast import broadcast_to, reshape, summation
-from needle.ops.elementwise import divide, multiply
-from needle.ops.reduction import max
+from needle.ops.elementwise import divide
+from needle.ops.reduction import extreme_share, max
 
 __all__ = ["AvgPool", "Fold", "MaxPool", "Windows", "avg_pool", "max_pool"]
 
@@ -161,10 +161,8 @@ class MaxPool(_Pooling):
         x = node.inputs[0]
         windows = self.geometry.windows(x.realize_cached_data(), -math.inf)
         kept = _kept(out_grad.shape)
-        # Who is largest is constant almost everywhere, so the mask needs no graph.
-        mask = windows.equal(node.realize_cached_data().reshape(kept))
-        count = Tensor.make_const(mask.sum(axis=_WINDOW, keepdims=True))
-        share = multiply(divide(reshape(out_grad, kept), count), Tensor.make_const(mask))
+        largest = node.realize_cached_data().reshape(kept)
+        share = extreme_share(windows, largest, reshape(out_grad, kept), _WINDOW)
         return Fold(self.geometry, x.shape)(share)
 
     def composed(self, x: Tensor) -> Tensor:

@@ -1,15 +1,58 @@
-"""Reductions over axes, beside the sum (broadcast.py)."""
+"""Reductions over axes and running sums, beside the sum (broadcast.py)."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
 from needle.autograd import Tensor, TensorOp
-from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import Axes, broadcast_to, kept_shape, reshape
+from needle.backend_ndarray import NDArray, full
+from needle.ops.broadcast import Axes, kept_shape, normalized, reshape, summation
+from needle.ops.elementwise import add, divide, multiply, negate
+from needle.ops.indexing import getitem, where
+from needle.ops.joining import concatenate
+from needle.ops.layout import permute
+from needle.ops.scalar import divide_scalar
 
-__all__ = ["Max", "max"]
+__all__ = [
+    "ArgMax",
+    "ArgMin",
+    "CumSum",
+    "Max",
+    "Min",
+    "Prod",
+    "argmax",
+    "argmin",
+    "cumsum",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "var",
+]
 
 
-class Max(TensorOp):
+class _Reduction(TensorOp):
+    __slots__ = ("axes", "keepdims")
+
+    def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
+        self.axes = axes
+        self.keepdims = keepdims
+
+
+def extreme_share(a: NDArray, extreme: NDArray, out_grad: Tensor, axes: Axes | None) -> Tensor:
+    """The gradient of an extreme: in equal parts to the elements of a that are it.
+
+    extreme and out_grad have size 1 along axes. Where NaN won, the NaNs are the extreme.
+    """
+    # Who is largest is constant almost everywhere, so the mask needs no graph.
+    mask = a.equal(extreme) + a.not_equal(a)
+    count = Tensor.make_const(mask.sum(axis=axes, keepdims=True))
+    return where(mask, divide(out_grad, count), 0.0)
+
+
+class Max(_Reduction):
     """The largest element over axes (None: all); NaN wins.
 
     Shape: axes dropped, or of size 1 with keepdims.
@@ -18,11 +61,7 @@ class Max(TensorOp):
     Raises: IndexError when an axis is out of range, ValueError when one is repeated or empty.
     """
 
-    __slots__ = ("axes", "keepdims")
-
-    def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
-        self.axes = axes
-        self.keepdims = keepdims
+    __slots__ = ()
 
     def compute(self, a: NDArray) -> NDArray:
         return a.max(axis=self.axes, keepdims=self.keepdims)
@@ -30,13 +69,187 @@ class Max(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0].realize_cached_data()
         kept = kept_shape(a.shape, self.axes)
-        # Who is largest is constant almost everywhere, so the mask needs no graph.
-        mask = a.equal(node.realize_cached_data().reshape(kept))
-        count = Tensor.make_const(mask.sum(axis=self.axes, keepdims=True))
-        share = broadcast_to(reshape(out_grad, kept) / count, a.shape)
-        return share * Tensor.make_const(mask)
+        extreme = node.realize_cached_data().reshape(kept)
+        return extreme_share(a, extreme, reshape(out_grad, kept), self.axes)
+
+
+class Min(Max):
+    """The smallest element over axes (None: all); NaN wins.
+
+    Shape: axes dropped, or of size 1 with keepdims.
+    Domain: at least one element along the axes.
+    Gradient: to the smallest element; ties share it in equal parts.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated or empty.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.min(axis=self.axes, keepdims=self.keepdims)
+
+
+class Prod(_Reduction):
+    """The product over axes (None: all); over no elements it is 1.
+
+    Shape: axes dropped, or of size 1 with keepdims.
+    Gradient: g times the product of the other elements, zeros included.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.prod(axis=self.axes, keepdims=self.keepdims)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = node.inputs[0]
+        axes = normalized("prod", self.axes, a.ndim)
+        # The reduced axes as one, at the end, and back.
+        order = [*(d for d in range(a.ndim) if d not in axes), *axes]
+        moved = permute(a, order)
+        lanes = (*moved.shape[: a.ndim - len(axes)], math.prod(a.shape[d] for d in axes))
+        others = reshape(_products_of_others(reshape(moved, lanes)), moved.shape)
+        others = permute(others, sorted(range(a.ndim), key=order.__getitem__))
+        return multiply(reshape(out_grad, kept_shape(a.shape, axes)), others)
+
+
+def _products_of_others(a: Tensor) -> Tensor:
+    """Along the last axis: at each place the product of the elements at all other places.
+
+    Not the product over the element, which may be 0. Elements meet in pairs, whose products are
+    multiplied by each other's others in turn: O(n) products, of any order of differentiation.
+    """
+    n = a.shape[-1]
+    if n < 2:
+        return Tensor.make_const(full(a.shape, 1, dtype=a.dtype, device=a.device))
+    half = n // 2
+    left, right, rest = (
+        getitem(a, (..., part))
+        for part in (slice(half), slice(half, 2 * half), slice(2 * half, None))
+    )
+    others = _products_of_others(concatenate((multiply(left, right), rest), -1))
+    outside = getitem(others, (..., slice(half)))
+    return concatenate(
+        (
+            multiply(outside, right),
+            multiply(outside, left),
+            getitem(others, (..., slice(half, None))),
+        ),
+        -1,
+    )
+
+
+class CumSum(TensorOp):
+    """The sums of the first 1, 2, ... elements along an axis; of the last ones when reversed.
+
+    Gradient: the same from the other end.
+    Raises: IndexError when the axis is out of range.
+    """
+
+    __slots__ = ("axis", "reverse")
+
+    def __init__(self, axis: int, reverse: bool = False) -> None:
+        self.axis = axis
+        self.reverse = reverse
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.cumsum(self.axis, self.reverse)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return cumsum(out_grad, self.axis, not self.reverse)
+
+
+class _ArgReduction(TensorOp):
+    __slots__ = ("axis", "keepdims")
+    differentiable = False
+    place: ClassVar[Callable[..., NDArray]]
+
+    def __init__(self, axis: int | None = None, keepdims: bool = False) -> None:
+        self.axis = axis
+        self.keepdims = keepdims
+
+    def compute(self, a: NDArray) -> NDArray:
+        return type(self).place(a, self.axis, self.keepdims)
+
+
+class ArgMax(_ArgReduction):
+    """Where the largest element along an axis is (None: in row-major order); the first of equals.
+
+    dtype: int64.
+    Domain: at least one element along the axis; the first NaN wins.
+    Gradient: none.
+    Raises: IndexError when the axis is out of range, ValueError when it is empty.
+    """
+
+    __slots__ = ()
+    place = NDArray.argmax
+
+
+class ArgMin(_ArgReduction):
+    """Where the smallest element along an axis is (None: in row-major order); the first of equals.
+
+    dtype: int64.
+    Domain: at least one element along the axis; the first NaN wins.
+    Gradient: none.
+    Raises: IndexError when the axis is out of range, ValueError when it is empty.
+    """
+
+    __slots__ = ()
+    place = NDArray.argmin
 
 
 def max(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The largest element over axes. See Max."""
     return Max(axes, keepdims)(a)
+
+
+def min(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over axes. See Min."""
+    return Min(axes, keepdims)(a)
+
+
+def prod(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
+    """The product over axes. See Prod."""
+    return Prod(axes, keepdims)(a)
+
+
+def mean(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
+    """The mean over axes (None: all); over no elements it is NaN.
+
+    Shape: axes dropped, or of size 1 with keepdims.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+    return divide_scalar(summation(a, axes, keepdims), _length(a, axes))
+
+
+def var(
+    a: Tensor, axes: Axes | None = None, keepdims: bool = False, correction: float = 0
+) -> Tensor:
+    """The sum of squared distances from the mean over axes (None: all), by n - correction.
+
+    Shape: axes dropped, or of size 1 with keepdims. NaN or infinite where n <= correction.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+    n = _length(a, axes)
+    centred = add(a, negate(mean(a, axes, keepdims=True)))
+    squares = summation(multiply(centred, centred), axes, keepdims)
+    return divide_scalar(squares, n - correction if n > correction else 0)
+
+
+def _length(a: Tensor, axes: Axes | None) -> int:
+    return math.prod(a.shape[d] for d in normalized("mean", axes, a.ndim))
+
+
+def cumsum(a: Tensor, axis: int, reverse: bool = False) -> Tensor:
+    """The sums of the first (reverse: last) elements along axis. See CumSum."""
+    return CumSum(axis, reverse)(a)
+
+
+def argmax(a: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where the largest element along axis is. See ArgMax."""
+    return ArgMax(axis, keepdims)(a)
+
+
+def argmin(a: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where the smallest element along axis is. See ArgMin."""
+    return ArgMin(axis, keepdims)(a)

@@ -6,6 +6,7 @@ import math
 
 from needle.autograd import Number, Tensor, TensorOp, TensorTuple, TensorTupleOp
 from needle.backend_ndarray import NDArray, zeros
+from needle.backend_ndarray.checks import real
 
 __all__ = [
     "AddScalar",
@@ -27,6 +28,8 @@ class _ScalarOp(TensorOp):
     __slots__ = ("scalar",)
 
     def __init__(self, scalar: Number) -> None:
+        if type(scalar) is not float and type(scalar) is not int:  # these two need no look
+            real(type(self).__name__, "scalar", scalar)
         self.scalar = scalar
 
     def __repr__(self) -> str:
@@ -141,6 +144,8 @@ class FusedAddScalars(TensorTupleOp):
     __slots__ = ("c0", "c1")
 
     def __init__(self, c0: Number, c1: Number) -> None:
+        real("FusedAddScalars", "c0", c0)
+        real("FusedAddScalars", "c1", c1)
         self.c0 = c0
         self.c1 = c1
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import Axes, kept_shape, normalized, reshape, summation
+from needle.ops.broadcast import Axes, kept_shape, normalized, normalized_axis, reshape, summation
 from needle.ops.elementwise import add, divide, exp, log, multiply, negate
 from needle.ops.reduction import max
 
@@ -100,7 +100,7 @@ class LogSoftmax(TensorOp):
         self.axis = axis
 
     def compute(self, a: NDArray) -> NDArray:
-        (axis,) = normalized("logsoftmax", self.axis, a.ndim)
+        axis = normalized_axis("logsoftmax", self.axis, a.ndim)
         if a.size == 0:
             return a.copy()
         # Both subtractions are small ones; a - (log(total) + top) would round at top's scale.

@@ -53,7 +53,7 @@ class Adam(Optimizer):
             second = grad * grad * (1.0 - self.beta2)
             self.m[i] = self.m[i] * self.beta1 + first if i in self.m else first
             self.v[i] = self.v[i] * self.beta2 + second if i in self.v else second
-            root = (self.v[i] / (1.0 - self.beta2**t)) ** 0.5 + self.eps
+            root = (self.v[i] / (1.0 - self.beta2**t)).sqrt() + self.eps
             p.cached_data = value - self.m[i] / root * (self.lr / (1.0 - self.beta1**t))
 
 
@@ -98,7 +98,7 @@ class RMSprop(Optimizer):
                 grad = grad + value * self.weight_decay
             second = grad * grad * (1.0 - self.alpha)
             self.v[i] = self.v[i] * self.alpha + second if i in self.v else second
-            update = grad / (self.v[i] ** 0.5 + self.eps)
+            update = grad / (self.v[i].sqrt() + self.eps)
             if self.momentum:
                 update = self.u[i] * self.momentum + update if i in self.u else update
                 self.u[i] = update

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.checks import real
+from needle.nn.module import fitting
 
 
 def check(op: str, name: str, value: float, low: float, high: float = math.inf) -> float:
     """`value` as a float; ValueError unless it is finite and low <= value < high."""
+    real(op, name, value)
     if not (math.isfinite(value) and low <= value < high):
         bounds = f"in [{low:g}, {high:g})" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"[{op}] {name} must be finite and {bounds}, got {name}={value}")
@@ -27,8 +33,12 @@ class Optimizer:
     lr: float
 
     def __init__(self, params: Iterable[Any]) -> None:
-        self.params: list[Any] = list(params)
         op = type(self).__name__
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise TypeError(
+                f"[{op}] params is an iterable of Tensors, got type={type(params).__name__}"
+            )
+        self.params: list[Any] = list(params)
         if not self.params:
             raise ValueError(f"[{op}] at least one parameter is needed, got params=[]")
         for i, p in enumerate(self.params):
@@ -45,6 +55,46 @@ class Optimizer:
         """Drops the gradients."""
         for p in self.params:
             p.grad = None
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of what it remembers between steps by dotted name ("m.0": m of params[0]), and lr.
+
+        Other hyper-parameters are not part of it.
+        """
+        state = {"lr": np.array(self.lr)}
+        for kind, held in self._memory().items():
+            state |= {f"{kind}.{i}": np.array(value) for i, value in held.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copies a state of an optimizer of this kind with parameters of these shapes.
+
+        When anything does not fit, nothing is loaded.
+        Raises: ValueError when a name or shape does not fit, TypeError when a dtype does not.
+        """
+        memory: dict[str, dict[int, Any]] = {kind: {} for kind in self._memory()}
+        for name, value in state.items():
+            if name == "lr":
+                continue
+            kind, _, index = name.partition(".")
+            if kind not in memory or index not in map(str, range(len(self.params))):
+                raise ValueError(
+                    f"[load_state_dict] names are lr and {sorted(memory)}, each with the index of "
+                    f"a parameter, got name={name!r}, parameters={len(self.params)}"
+                )
+            held = np.asarray(value)
+            i = int(index)
+            if held.ndim == 0 and held.dtype.kind == "i":  # a count of steps
+                memory[kind][i] = int(held)
+            else:
+                memory[kind][i] = fitting("load_state_dict", name, held, self.params[i])
+        if "lr" in state:
+            self.lr = check("load_state_dict", "lr", float(np.asarray(state["lr"])), 0.0)
+        vars(self).update(memory)
+
+    def _memory(self) -> dict[str, dict[int, Any]]:
+        """Its attributes that map the index of a parameter to an array or to a count of steps."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, dict)}
 
     def clip_grad_norm(self, max_norm: float = 0.25) -> float:
         """Scales all gradients so that their joint 2-norm is at most max_norm; returns the norm

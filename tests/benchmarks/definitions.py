@@ -1,4 +1,4 @@
-"""What is timed: pairs of calls, needle's and torch's, that do the same work on the same numbers.
+"""What is timed of single ops: pairs of calls, needle's and torch's, that do the same work.
 
 Each side allocates its result, as users do. Where torch has several layouts, every one is a
 candidate and the fastest counts. `work` is what one call computes or moves, for rates.
@@ -201,14 +201,3 @@ def dispatch(dtype: str) -> Iterator[Pair]:
     yield Pair(
         "dispatch, forward + backward a node, 16 elements", dtype, ours, {"": theirs}, nodes=nodes
     )
-
-
-FAMILIES = {f.__name__: f for f in (elementwise, matmul, convolution, dispatch)}
-
-
-def pairs(
-    families: list[str] | None = None, dtypes: tuple[str, ...] = ("float32", "float64")
-) -> Iterator[Pair]:
-    for name in families or FAMILIES:
-        for dtype in dtypes:
-            yield from FAMILIES[name](dtype)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from definitions import FAMILIES, Call, Pair, pairs
+from definitions import Call, Pair
+from families import FAMILIES, pairs
 
 import needle as ndl
 

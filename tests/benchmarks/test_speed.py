@@ -14,7 +14,8 @@ sys.path.insert(
     0, str(Path(__file__).parent)
 )  # the definitions lie beside this file, outside any package
 
-from definitions import Pair, pairs
+from definitions import Pair
+from families import pairs
 
 
 def sides() -> list[Any]:

@@ -86,11 +86,11 @@ void reductions() {
         dropped.push_back(a.shape()[i]);
       }
     }
-    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max}) {
-      const bool undefined =
-          op == ReduceOp::max && each == 0 && std::find(kept.begin(), kept.end(), 0) == kept.end();
+    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::prod, ReduceOp::max, ReduceOp::min}) {
+      const bool undefined = (op == ReduceOp::max || op == ReduceOp::min) && each == 0 &&
+                             std::find(kept.begin(), kept.end(), 0) == kept.end();
       if (undefined) {
-        CHECK_THROWS(std::invalid_argument, "[max] needs at least one element",
+        CHECK_THROWS(std::invalid_argument, "needs at least one element along the reduced axes",
                      a.reduce(op, axes, false));
         continue;
       }
@@ -99,12 +99,12 @@ void reductions() {
             narrow.size() == wide.size());
       bool right = true;
       for_each_index(kept.begin(), kept.size(), [&](const std::int64_t* to) {
-        double expected = op == ReduceOp::sum ? 0.0 : -HUGE_VAL;
+        double expected = ReferenceBackend::identity(op);
         for_each_index(a.shape().begin(), a.ndim(), [&](const std::int64_t* from) {
           for (int i = 0; i < a.ndim(); ++i) {
             if ((reduced >> i & 1u) == 0 && from[i] != to[i]) return;
           }
-          expected = op == ReduceOp::sum ? expected + at(a, from) : std::max(expected, at(a, from));
+          expected = ReferenceBackend::combine(op, expected, at(a, from));
         });
         right = right && at(wide, to) == expected;
       });

@@ -1,4 +1,4 @@
-// exp, log, tanh, pow of every instruction set against the C library in wider precision: the
+// The maths of every instruction set against the C library in wider precision: the
 // largest error in units of the last place over a dense sample of bit patterns, printed and held
 // against a limit.
 #include <cfloat>
@@ -55,7 +55,7 @@ void measure(const char* isa, const char* name, const Samples<T>& samples, doubl
       worst_y = second;
     }
   }
-  std::printf("%-10s %-5s float%zu  max %.3f ulp at %a", isa, name, sizeof(T) * 8, worst,
+  std::printf("%-10s %-9s float%zu  max %.3f ulp at %a", isa, name, sizeof(T) * 8, worst,
               static_cast<double>(worst_x));
   if (!y.empty()) std::printf(", %a", static_cast<double>(worst_y));
   std::printf("  (%zu samples, limit %.2f)\n", got.size(), limit);
@@ -160,34 +160,111 @@ Samples<T> pairs(int n) {
   return s;
 }
 
+// The functions that the C library lacks, in ways that lose nothing where the argument is wide.
+
+template <class W>
+W sigmoid(W x) {
+  const W e = std::exp(-std::fabs(x));
+  return (x < 0 ? e : W(1)) / (1 + e);
+}
+
+template <class W>
+W softplus(W x) {
+  return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+}
+
+// x F(x), from F(-|x|).
+template <class W>
+W times_distribution(W x, W tail) {
+  if (std::isinf(x)) return x > 0 ? x : W(-0.0);
+  return x > 0 ? x - x * tail : x * tail;
+}
+
+template <class W>
+W silu(W x) {
+  return times_distribution(x, sigmoid(-std::fabs(x)));
+}
+
+template <class W>
+W gelu(W x) {
+  const W high = std::sqrt(W(0.5)), low = -std::fma(high, high, W(-0.5)) / (2 * high);
+  const W t = std::fabs(x) * high, rest = std::fma(std::fabs(x), high, -t) + std::fabs(x) * low;
+  const W slope = W(2 / 1.7724538509055160272981674833411451827975L) * std::exp(-t * t);
+  return times_distribution(x, std::isinf(x) ? 0 : (std::erfc(t) - slope * rest) / 2);
+}
+
+template <class W>
+W gelu_tanh(W x) {
+  const W size = std::fmin(std::fabs(x), W(1000));
+  const W w = 2 * std::sqrt(2 / W(3.14159265358979323846264338327950288L)) *
+              std::fma(W(0.044715L), size * size * size, size);
+  return times_distribution(x, x != x ? x : sigmoid(-w));
+}
+
 template <class T>
-void all(const needle::CpuKernels& kernels, const Samples<T>& exps, const Samples<T>& logs,
-         const Samples<T>& tanhs, const Samples<T>& pows) {
+struct Function {
+  needle::UnaryOp op;
+  const char* name;
+  double limit;  // of the error in units of the last place
+  Wide<T> (*exact)(Wide<T>);
+  double low, high;  // where the function is neither flat nor overflowing
+};
+
+template <class T>
+std::vector<Function<T>> functions() {
   using W = Wide<T>;
-  const auto unary = [&](needle::UnaryOp op) {
-    return [&kernels, op](View dst, View x, View) { kernels.unary(op, dst, x); };
+  using Op = needle::UnaryOp;
+  return {
+      {Op::exp, "exp", 1.5, [](W x) { return std::exp(x); }, -746, 710},
+      {Op::expm1, "expm1", 2.0, [](W x) { return std::expm1(x); }, -40, 710},
+      {Op::log, "log", 1.5, [](W x) { return std::log(x); }, 0, 4},
+      {Op::log1p, "log1p", 2.0, [](W x) { return std::log1p(x); }, -1, 4},
+      {Op::sqrt, "sqrt", 0.501, [](W x) { return std::sqrt(x); }, 0, 4},
+      {Op::rsqrt, "rsqrt", 1.5, [](W x) { return 1 / std::sqrt(x); }, 0, 4},
+      {Op::sin, "sin", 1.0, [](W x) { return std::sin(x); }, -1e6, 1e6},
+      {Op::cos, "cos", 1.0, [](W x) { return std::cos(x); }, -1e6, 1e6},
+      {Op::tanh, "tanh", 2.5, [](W x) { return std::tanh(x); }, -20, 20},
+      {Op::erf, "erf", 1.5, [](W x) { return std::erf(x); }, -6, 6},
+      {Op::erfc, "erfc", 5.0, [](W x) { return std::erfc(x); }, -6, 28},
+      {Op::sigmoid, "sigmoid", 3.0, sigmoid<W>, -746, 40},
+      {Op::softplus, "softplus", 3.0, softplus<W>, -746, 40},
+      {Op::silu, "silu", 4.5, silu<W>, -746, 40},
+      {Op::gelu, "gelu", 6.0, gelu<W>, -39, 10},
+      {Op::gelu_tanh, "gelu_tanh", 6.0, gelu_tanh<W>, -22, 10},
   };
-  const auto power = [&](View dst, View x, View y) {
-    kernels.binary(needle::BinaryOp::power, dst, x, y);
-  };
-  measure<T>(kernels.isa, "exp", exps, 1.5, unary(needle::UnaryOp::exp),
-             [](W x, W) { return std::exp(x); });
-  measure<T>(kernels.isa, "log", logs, 1.5, unary(needle::UnaryOp::log),
-             [](W x, W) { return std::log(x); });
-  measure<T>(kernels.isa, "tanh", tanhs, 2.5, unary(needle::UnaryOp::tanh),
-             [](W x, W) { return std::tanh(x); });
-  measure<T>(kernels.isa, "pow", pows, 1.0, power, [](W x, W y) { return std::pow(x, y); });
+}
+
+template <class T>
+void all(const needle::CpuKernels& kernels, const std::vector<Samples<T>>& samples,
+         const Samples<T>& pows) {
+  using W = Wide<T>;
+  const std::vector<Function<T>> table = functions<T>();
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const Function<T>& f = table[i];
+    measure<T>(
+        kernels.isa, f.name, samples[i % samples.size()], f.limit,
+        [&](View dst, View x, View) { kernels.unary(f.op, dst, x); },
+        [&](W x, W) { return f.exact(x); });
+  }
+  measure<T>(
+      kernels.isa, "pow", pows, 1.0,
+      [&](View dst, View x, View y) { kernels.binary(needle::BinaryOp::power, dst, x, y); },
+      [](W x, W y) { return std::pow(x, y); });
 }
 
 }  // namespace
 
 int main() {
-  const Samples<float> floats = float_patterns(), float_pairs = pairs<float>(300000);
-  const Samples<double> exps = double_patterns(-746, 710), logs = double_patterns(0, 4),
-                        tanhs = double_patterns(-20, 20), double_pairs = pairs<double>(50000);
+  const Samples<float> float_pairs = pairs<float>(300000);
+  const Samples<double> double_pairs = pairs<double>(50000);
+  const std::vector<Samples<float>> floats = {float_patterns()};
+  std::vector<Samples<double>> doubles;
+  for (const Function<double>& f : functions<double>()) {
+    doubles.push_back(double_patterns(f.low, f.high));
+  }
   for (const needle::CpuKernels* kernels : instruction_sets()) {
-    all<float>(*kernels, floats, floats, floats, float_pairs);
-    all<double>(*kernels, exps, logs, tanhs, double_pairs);
+    all<float>(*kernels, floats, float_pairs);
+    all<double>(*kernels, doubles, double_pairs);
   }
   return summary("maths_test");
 }

@@ -35,29 +35,41 @@ void reduce_layouts(const CpuKernels& kernels, const Shape& shape) {
     if (reduced.back()) s = 1;
   }
   Array a(dtype_of<T>, shape, Layout::broadcast), sum(dtype_of<T>, out_shape, Layout::strided),
-      max(dtype_of<T>, out_shape, Layout::strided);
+      max(dtype_of<T>, out_shape, Layout::strided), min(dtype_of<T>, out_shape, Layout::strided);
   for (std::int64_t i = 0; i < a.size(); ++i) a.set(i, static_cast<T>(draw(-9, 9)));
   if (a.size() > 0 && one_in(3)) a.set(draw(0, a.size() - 1), static_cast<T>(NAN));
   std::vector<T> sums(sum.positions.size(), T(0)),
-      largest(sum.positions.size(), -static_cast<T>(INFINITY));
+      largest(sum.positions.size(), -static_cast<T>(INFINITY)),
+      smallest(sum.positions.size(), static_cast<T>(INFINITY));
   for (std::int64_t i = 0; i < a.size(); ++i) {
     const auto o = static_cast<std::size_t>(target(i, shape, reduced));
     const T x = a.get<T>(i);
     sums[o] += x;
     largest[o] =
         std::isnan(largest[o]) || std::isnan(x) ? static_cast<T>(NAN) : std::max(largest[o], x);
+    smallest[o] = std::isnan(largest[o]) ? largest[o] : std::min(smallest[o], x);
   }
   kernels.reduce(ReduceOp::sum, sum.view, a.view);
   kernels.reduce(ReduceOp::max, max.view, a.view);
+  kernels.reduce(ReduceOp::min, min.view, a.view);
   bool same = true;
   for (std::int64_t o = 0; o < sum.size(); ++o) {
     const auto k = static_cast<std::size_t>(o);
-    same = same && (sum.get<T>(o) == sums[k] || (std::isnan(sums[k]) && std::isnan(sum.get<T>(o))));
-    same = same &&
-           (max.get<T>(o) == largest[k] || (std::isnan(largest[k]) && std::isnan(max.get<T>(o))));
+    const auto equal = [](T got, T want) { return got == want || (got != got && want != want); };
+    same = same && equal(sum.get<T>(o), sums[k]) && equal(max.get<T>(o), largest[k]) &&
+           equal(min.get<T>(o), smallest[k]);
   }
   CHECK(same);
-  CHECK(sum.surroundings_untouched() && max.surroundings_untouched());
+  CHECK(sum.surroundings_untouched() && max.surroundings_untouched() &&
+        min.surroundings_untouched());
+  if (a.size() == 0) return;
+  // Signs alone: a product is exact in any order, and an element too many or too few turns it.
+  for (std::int64_t i = 0; i < a.size(); ++i) a.set(i, static_cast<T>(one_in(2) ? -1 : 1));
+  Array product(dtype_of<T>, Shape(shape.size(), 1));
+  T expected = 1;
+  for (std::int64_t i = 0; i < a.size(); ++i) expected *= a.get<T>(i);
+  kernels.reduce(ReduceOp::prod, product.view, a.view);
+  CHECK(product.get<T>(0) == expected);
 }
 
 // Random sums of n, along each axis: the error grows like log n, and the threads change no bit.

@@ -94,14 +94,76 @@ class ReferenceBackend : public Backend {
       return reversed ? apply(op, s, load(a, at)) : apply(op, load(a, at), s);
     });
   }
+  void where(View dst, View mask, View a, View b) override {
+    check_output(dst, {a, b}, true);
+    CHECK(std::equal(dst.shape, dst.shape + dst.ndim, mask.shape));
+    CHECK(mask.dtype == DType::boolean || mask.dtype == dst.dtype);
+    each(dst, [&](const std::int64_t* at) {
+      const bool chosen =
+          mask.dtype == DType::boolean ? *address<bool>(mask, at) : load(mask, at) != 0;
+      return chosen ? load(a, at) : load(b, at);
+    });
+  }
+  void gather(View dst, View a, View index, int axis) override {
+    check_index(dst, a, index, axis);
+    CHECK(dst.dtype == a.dtype);
+    visit_dtype(dst.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) {
+        std::int64_t from[kMaxDims];
+        std::copy(at, at + dst.ndim, from);
+        from[axis] = *address<std::int64_t>(index, at);
+        *address<T>(dst, at) = *address<T>(a, from);
+      });
+    });
+  }
+  void scatter_add(View dst, View a, View index, int axis) override {
+    check_index(a, dst, index, axis);
+    CHECK(dst.dtype == a.dtype && is_computed(a.dtype));
+    for_each_index(a.shape, a.ndim, [&](const std::int64_t* at) {
+      std::int64_t to[kMaxDims];
+      std::copy(at, at + a.ndim, to);
+      to[axis] = *address<std::int64_t>(index, at);
+      store(dst, to, load(dst, to) + load(a, at));
+    });
+  }
+  void cumsum(View dst, View a, int axis, bool reversed) override {
+    check_output(dst, {a}, true);
+    each(dst, [&](const std::int64_t* at) {
+      std::int64_t from[kMaxDims];
+      std::copy(at, at + a.ndim, from);
+      const std::int64_t terms = reversed ? a.shape[axis] - at[axis] : at[axis] + 1;
+      double sum = 0;
+      for (std::int64_t k = 0; k < terms; ++k) {
+        from[axis] = reversed ? a.shape[axis] - 1 - k : k;
+        const double next = sum + load(a, from);
+        sum = dst.dtype == DType::float32 ? static_cast<float>(next) : next;
+      }
+      return sum;
+    });
+  }
+  void arg_reduce(ArgOp op, View dst, View a, int axis) override {
+    CHECK(dst.dtype == DType::int64 && dst.shape[axis] == 1 && numel(a) > 0);
+    for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) {
+      std::int64_t from[kMaxDims], best = 0;
+      std::copy(at, at + a.ndim, from);
+      const auto key = [&](std::int64_t i) {  // the largest key wins
+        from[axis] = i;
+        const double x = load(a, from);
+        return x != x ? std::pair{true, 0.0} : std::pair{false, op == ArgOp::argmax ? x : -x};
+      };
+      for (std::int64_t i = 1; i < a.shape[axis]; ++i) best = key(i) > key(best) ? i : best;
+      *address<std::int64_t>(dst, at) = best;
+    });
+  }
   void reduce(ReduceOp op, View dst, View a) override {
     CHECK(dst.ndim == a.ndim && numel(dst) > 0 && numel(a) > 0);
-    each(dst, [&](const std::int64_t*) { return op == ReduceOp::sum ? 0.0 : -HUGE_VAL; });
+    each(dst, [&](const std::int64_t*) { return identity(op); });
     for_each_index(a.shape, a.ndim, [&](const std::int64_t* at) {
       std::int64_t to[kMaxDims];
       for (int i = 0; i < a.ndim; ++i) to[i] = dst.shape[i] == 1 ? 0 : at[i];
       const double so_far = load(dst, to), next = load(a, at);
-      store(dst, to, op == ReduceOp::sum ? so_far + next : std::max(so_far, next));
+      store(dst, to, combine(op, so_far, next));
     });
   }
   void matmul(View dst, View a, View b) override {
@@ -137,6 +199,18 @@ class ReferenceBackend : public Backend {
     walk(dy, x, dw, p, [&](auto at_y, auto at_x, auto at_w) {
       store(dw, at_w, load(dw, at_w) + load(x, at_x) * load(dy, at_y));
     });
+  }
+
+  static double identity(ReduceOp op) {
+    return op == ReduceOp::sum    ? 0.0
+           : op == ReduceOp::prod ? 1.0
+           : op == ReduceOp::max  ? -HUGE_VAL
+                                  : HUGE_VAL;
+  }
+  static double combine(ReduceOp op, double a, double b) {
+    if (op == ReduceOp::sum) return a + b;
+    if (op == ReduceOp::prod) return a * b;
+    return op == ReduceOp::max ? std::max(a, b) : std::min(a, b);
   }
 
   void* near(void* p) const {
@@ -204,6 +278,17 @@ class ReferenceBackend : public Backend {
       CHECK(!compute || (in.dtype == dst.dtype && is_computed(in.dtype)));
       CHECK(last_byte(in) < first_byte(dst) || last_byte(dst) < first_byte(in));
     }
+  }
+  // small and index have one shape, wide differs from it along axis only; indices are in range.
+  void check_index(const View& small, const View& wide, const View& index, int axis) const {
+    CHECK(numel(small) > 0 && index.dtype == DType::int64 && axis >= 0 && axis < small.ndim);
+    for (int d = 0; d < small.ndim; ++d) {
+      CHECK(index.shape[d] == small.shape[d] && (d == axis || wide.shape[d] == small.shape[d]));
+    }
+    for_each_index(index.shape, index.ndim, [&](const std::int64_t* at) {
+      const std::int64_t i = *address<std::int64_t>(index, at);
+      CHECK(i >= 0 && i < wide.shape[axis]);
+    });
   }
   static std::int64_t end_byte(const View& v, bool high) {
     std::int64_t offset = 0;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The native tests and the unit tests under AddressSanitizer and UBSan. `tox -e native` runs this against a wheel
+# The native tests, the unit tests (fuzz tests among them) and the flat kernels' under AddressSanitizer and UBSan. `tox -e native` runs this against a wheel
 # that was built with NEEDLE_SANITIZE=address,undefined; the C++ programs are built here with the same option.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,5 +14,5 @@ ctest --test-dir "$build" --output-on-failure
 # Without libstdc++ preloaded the first C++ exception aborts; leaks are counted by our own allocator, since
 # LeakSanitizer gives no useful verdict under CPython.
 preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
-LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-  pytest tests/unit -p no:cacheprovider "$@"
+LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+  pytest tests/unit tests/course/test_flat_kernels.py tests/course/test_ndarray.py -p no:cacheprovider "$@"

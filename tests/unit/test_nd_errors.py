@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import needle as ndl
 import needle.backend_ndarray as nd
+from needle import init, nn, ops, optim
 from needle.backend_ndarray import BackendDevice, NDArray
 
 ERRORS = {
@@ -183,3 +186,88 @@ def test_nd_backend_import_prints_nothing_and_stays_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+ARGUMENTS = {
+    "make of no handle": (lambda: NDArray.make((2,), handle=3), TypeError),
+    "make outside": (lambda: NDArray.make((3,), handle=nd.full((2,), 1)._handle), ValueError),
+    "make of a huge offset": (lambda: NDArray.make((1,), offset=1 << 70), ValueError),
+    "make of a negative size": (lambda: NDArray.make((-1,)), ValueError),
+    "make on another device": (
+        lambda: NDArray.make((1,), handle=nd.full((2,), 1)._handle, device=nd.cpu_numpy()),
+        ValueError,
+    ),
+    "process_slice of an int": (lambda: nd.empty((3,)).process_slice(1, 0), TypeError),
+    "process_slice of floats": (lambda: nd.empty((3,)).process_slice(slice(1.5), 0), TypeError),
+    "process_slice axis": (lambda: nd.empty((3,)).process_slice(slice(1), 1), IndexError),
+    "process_slice step": (lambda: nd.empty((3,)).process_slice(slice(0, 1, 0), 0), ValueError),
+    "pad of a number": (lambda: nd.empty((3,)).pad(3), TypeError),
+    "pad of floats": (lambda: nd.empty((3,)).pad(((0.5, 1),)), TypeError),
+    "flat index": (lambda: nd.empty((3,)).flat["x"], TypeError),
+    "flat past the end": (lambda: nd.empty((3,)).flat[3], IndexError),
+    "flat values": (lambda: nd.empty((3,)).flat.__setitem__(slice(3), [1, 2]), ValueError),
+    "rand size": (lambda: nd.cpu().rand(-1), ValueError),
+    "randn of a float": (lambda: nd.cpu().randn(1.5), TypeError),
+    "one_hot label": (lambda: nd.cpu().one_hot(3, [3]), IndexError),
+    "one_hot NaN": (lambda: nd.cpu().one_hot(3, [np.nan]), IndexError),
+    "one_hot fraction": (lambda: nd.cpu().one_hot(3, [0.5]), ValueError),
+    "one_hot text": (lambda: nd.cpu().one_hot(3, ["a"]), TypeError),
+    "one_hot classes": (lambda: nd.cpu().one_hot(-1, []), ValueError),
+    "init size": (lambda: init.rand(-1), ValueError),
+    "init low": (lambda: init.rand(2, low=math.nan), ValueError),
+    "init std": (lambda: init.randn(2, std=-1), ValueError),
+    "init mean": (lambda: init.randn(2, mean="x"), TypeError),
+    "init p": (lambda: init.randb(2, p=1.5), ValueError),
+    "init gain": (lambda: init.xavier_normal(2, 2, gain=math.inf), ValueError),
+    "init fan": (lambda: init.kaiming_normal(2.5, 2), TypeError),
+    "init constant": (lambda: init.constant(2, c="x"), TypeError),
+    "init device": (lambda: init.rand(2, device="cpu"), TypeError),
+    "init like": (lambda: init.zeros_like(3), TypeError),
+    "lr": (lambda: optim.SGD([T], lr=math.nan), ValueError),
+    "lr text": (lambda: optim.Adam([T], lr="x"), TypeError),
+    "momentum": (lambda: optim.SGD([T], momentum=math.inf), ValueError),
+    "a Tensor for params": (lambda: optim.SGD(T), TypeError),
+    "no params": (lambda: optim.SGD(None), TypeError),
+    "scalar": (lambda: ops.power_scalar(T, "x"), TypeError),
+    "Tensor as scalar": (lambda: ops.mul_scalar(T, T), TypeError),
+    "stack of dtypes": (lambda: ops.stack([T, ndl.Tensor(T, dtype="float64")], 0), TypeError),
+    "stack of devices": (
+        lambda: ops.stack([T, ndl.Tensor(T, device=nd.cpu_numpy())], 0),
+        ValueError,
+    ),
+    "stack axis": (lambda: ops.stack([T], (0, 1)), TypeError),
+    "split axis": (lambda: ops.split(T, None), TypeError),
+    "axes": (lambda: ops.logsumexp(T, "ab"), TypeError),
+    "dilation": (lambda: ops.dilate(T, (0,), 0.5), TypeError),
+    "tuple index": (lambda: ops.tuple_get_item(ops.split(T, 0), "a"), TypeError),
+    "attention": (lambda: ops.attention_weights("x", T), TypeError),
+    "layer_norm": (lambda: ops.layer_norm("x", T, T), TypeError),
+    "batch_norm": (lambda: ops.batch_norm(ops.reshape(T, (1, 2)), None, T), TypeError),
+    "cross_entropy": (lambda: ops.cross_entropy([1.0], 0), TypeError),
+    "Flatten of 0-d": (lambda: nn.Flatten()(ndl.Tensor(1.0)), ValueError),
+    "Conv kernel": (lambda: nn.Conv(1, 1, 0), ValueError),
+    "Conv kernel text": (lambda: nn.Conv(1, 1, "x"), TypeError),
+}
+T = ndl.Tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(("call", "error"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_nd_backend_bad_arguments_are_named(call, error) -> None:
+    with pytest.raises(error, match=r"(?s)^\[[\w.]+\] .+, got .+=.+"):
+        call()
+
+
+def test_numpy_integers_are_axes() -> None:
+    x = ndl.Tensor(np.arange(6.0).reshape(2, 3))
+    for axes in (np.int64(-1), (np.int32(1),), np.array([1]), [np.int64(1)]):
+        np.testing.assert_allclose(ops.logsumexp(x, axes).numpy(), [2.4076059, 5.4076059])
+    np.testing.assert_array_equal(ops.summation(x, np.int64(0)).numpy(), [3, 5, 7])
+
+
+def test_nd_backend_process_slice_selects_the_same_elements() -> None:
+    a, x = nd.array(np.arange(5.0)), np.arange(5.0)
+    bounds = (None, -9, -2, 0, 2, 9)
+    for item in [slice(i, j, k) for i in bounds for j in bounds for k in (None, 1, 2, -1, -2)]:
+        explicit = a.process_slice(item, -1)
+        assert explicit.step is not None
+        np.testing.assert_array_equal(x[explicit], x[item])

@@ -37,7 +37,7 @@ class Mutant:
             "gemm.cuh": ["matmul.cu", "conv.cu"],
             "conv_operands.cuh": ["conv.cu"],
             "map.cuh": ["elementwise.cu", "copy.cu"],
-            "nest.cuh": ["reduce.cu", "matmul.cu"],
+            "nest.cuh": ["reduce.cu", "matmul.cu", "select.cu", "lanes.cu"],
         }
         return users.get(self.file, [self.file])
 
@@ -103,6 +103,25 @@ MUTANTS = [
         "Columns<T, I> right{w + group * g.filters",
         "Columns<T, I> right{w + group * g.channels",
     ),
+    Mutant(
+        "where-operands-exchanged",
+        "select.cu",
+        "!= M(0) ? a[at.of[2]] : b[at.of[3]]",
+        "!= M(0) ? b[at.of[3]] : a[at.of[2]]",
+    ),
+    Mutant("gather-axis-not-scaled", "select.cu", "index[at.of[1]] * along]", "index[at.of[1]]]"),
+    Mutant(
+        "scatter-overwrites", "lanes.cu", "place * lanes.step[0]] +=", "place * lanes.step[0]] ="
+    ),
+    Mutant(
+        "lanes-store-past-end",
+        "lanes.cu",
+        "(lanes.count), kThreads)",
+        "(lanes.count) - 1, kThreads)",
+    ),
+    Mutant("cumsum-never-reversed", "lanes.cu", "reversed ? lanes.length - 1 - k : k", "k"),
+    Mutant("argmax-last-of-equals", "lanes.cu", "largest ? x > best :", "largest ? x >= best :"),
+    Mutant("argmax-passes-over-nan", "lanes.cu", "better || (x != x && best == best)", "better"),
     Mutant(
         "copy-stride-not-in-bytes",
         "copy.cu",

@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from verify.targets import devices
 
 HERE = Path(__file__).parent
 
@@ -37,3 +40,16 @@ def start() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return popen
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[..., Any]], None]:
+    """plant(name, function): the target's op of that name becomes the function."""
+    resolve = devices.resolve
+
+    def planted(name: str, function: Callable[..., Any]) -> None:
+        monkeypatch.setattr(
+            "verify.targets.call.resolve", lambda n: function if n == name else resolve(n)
+        )
+
+    return planted

@@ -16,9 +16,9 @@ import torch
 
 import needle as ndl
 import verify
-from verify import targets
 from verify.cli import main
 from verify.spec import Case, Domain, Status, UsageError
+from verify.targets import devices
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -159,7 +159,7 @@ def test_questions_that_cannot_be_asked(arguments: Any, keywords: Any, words: st
 
 def test_the_process_is_left_as_it_was(ops: ModuleType) -> None:
     verify.check(ops.Square(), ops.square, (3,))
-    assert not targets._CHECKED
+    assert not devices._CHECKED
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import needle as ndl
-from verify import checks, registry, targets
+from verify import checks, registry
 from verify.spec import Case, Status, UsageError, Verdict
 
 EXP = Case("exp", "forward", "numpy", "float32", ((5, 13),))
@@ -20,17 +20,6 @@ RIGHT = {
 }
 
 Plant = Callable[[str, Callable[..., Any]], None]
-
-
-@pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
-    """plant(name, function): the target's op of that name becomes the function."""
-    resolve = targets.resolve
-
-    def planted(name: str, function: Callable[..., Any]) -> None:
-        monkeypatch.setattr(targets, "resolve", lambda n: function if n == name else resolve(n))
-
-    return planted
 
 
 def run(case: Case) -> Verdict:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from verify.budget import ORACLE_P, Array, Format, with_oracle
-from verify.reference import rules, sums  # noqa: F401  (they register themselves)
+from verify.reference import functions, rules, sums  # noqa: F401  (they register themselves)
 from verify.reference.bounded import Bounded, Context
 from verify.spec import Row
 
@@ -37,14 +37,14 @@ def prepare() -> None:
 
 
 def _inputs(context: Context, arrays: Sequence[Any], grad: bool) -> list[Bounded]:
-    tensors = []
+    made: dict[int, Bounded] = {}  # an array that is given twice is one tensor
     for a in arrays:
-        # a copy: the reference may not see our memory
-        exact = torch.from_numpy(np.array(a, np.float64))
-        tensor = Bounded(exact, torch.zeros_like(exact), context)
-        tensor.requires_grad_(grad)
-        tensors.append(tensor)
-    return tensors
+        if id(a) not in made:
+            # a copy: the reference may not see our memory
+            exact = torch.from_numpy(np.array(a, np.float64))
+            made[id(a)] = Bounded(exact, torch.zeros_like(exact), context)
+            made[id(a)].requires_grad_(grad)
+    return [made[id(a)] for a in arrays]
 
 
 def _outputs(row: Row, tensors: Sequence[Any], arguments: dict[str, Any]) -> list[Any]:

@@ -68,6 +68,9 @@ class Bounded(torch.Tensor):
             return args[0]
         if name in _MOVES:
             errors = func(*_map(args, _err), **{k: _err(v) for k, v in kwargs.items()})
+        elif name in _ADDS_IN_PLACE:
+            args[0].err.copy_(RULES[name](context, values, *args, **kwargs))
+            return args[0]
         elif name in _EXACT:
             return _wrap_exact(values, context)
         elif name in RULES:
@@ -139,16 +142,17 @@ _MOVES = frozenset((
     "squeeze", "unsqueeze", "select", "slice", "unbind", "split", "split_with_sizes", "stack",
     "cat", "flip", "clone", "detach", "alias", "as_strided", "select_backward", "slice_backward",
     "slice_scatter", "select_scatter", "contiguous", "lift_fresh", "diagonal", "index",
-    "_to_copy", "unflatten", "im2col",
+    "_to_copy", "unflatten", "im2col", "gather", "diagonal_backward",
 ))
 # fmt: on
 _IN_PLACE = frozenset(("masked_fill_", "zero_", "copy_"))
+_ADDS_IN_PLACE = frozenset(("scatter_add_",))  # with a rule for the bound of what they write into
 # Results that carry no error: comparisons, constants, signs.
 # fmt: off
 _EXACT = frozenset((
     "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "logical_and", "logical_or",
     "logical_not", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
-    "empty_like", "new_empty", "sgn", "sign", "argmax",
+    "empty_like", "new_empty", "sgn", "sign", "argmax", "argmin",
 ))
 # fmt: on
 

@@ -40,7 +40,7 @@ class TorchCall:
         _unchanged("input", bases, self.problem.inputs)
         return results
 
-    def vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
+    def vjp(self, cotangents: Sequence[Laid], alone: int = 0) -> list[Array]:
         """The cotangents of all results pulled back to every input."""
         bases, tensors = _place(self.problem.inputs)
         inputs = [t.detach().requires_grad_() for t in tensors]
@@ -65,6 +65,18 @@ class TorchCall:
         """The results at other values, laid out compactly."""
         with torch.no_grad():
             return self._results(self._outputs([torch.tensor(v) for v in values]), "result")
+
+    def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
+        """Not asked of functions of a user's own."""
+        raise Missing("second order is not judged here")
+
+    def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+        """Not asked of functions of a user's own."""
+        raise Missing("second order is not judged here")
+
+    def refusal(self, mixture: str) -> Exception | None:
+        """Not asked of functions of a user's own."""
+        raise Missing("bad input is not judged here")
 
     def _outputs(self, tensors: Sequence[torch.Tensor]) -> list[Any]:
         return _listed(self.function(*tensors, **self.problem.arguments))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from verify import budget
+from verify.budget import Array, Format
 from verify.reference.bounded import Bounded, Context, done, pair, rule
 
 
@@ -29,6 +30,47 @@ def _sum(
         "sum",
         lambda fmt: budget.total(fmt, y.numpy(), magnitude, e, terms, random, integral),
     )
+
+
+def _sums_of(
+    context: Context, name: str, y: Any, terms: Any, magnitude: Array, e: Array, integral: bool
+) -> torch.Tensor:
+    """Each result a sum of its own number of terms, in any order: gamma of terms - 1 roundings."""
+    roundings = np.maximum(np.asarray(terms) - 1, 0)
+
+    def bound(fmt: Format) -> Array:
+        nu = roundings * fmt.u
+        gamma = np.where(nu < 1, nu / np.abs(1 - nu), np.inf)
+        exact = (e == 0) & ((roundings == 0) | (integral & (magnitude <= fmt.safe_integer)))
+        return np.where(exact, 0.0, e + gamma * (magnitude + e))
+
+    return done(context, name, bound)
+
+
+@rule("scatter_add", "scatter_add_")
+def _scatter_add(
+    context: Context, y: Any, zeros: Bounded, dim: int, index: torch.Tensor, a: Bounded
+) -> torch.Tensor:
+    """Each element is a sum of as many terms as the index names it, from 0."""
+
+    def added(p: torch.Tensor) -> Array:
+        sums: Array = torch.zeros_like(y).scatter_add(dim, index, p).numpy()
+        return sums
+
+    value, error = (torch.from_numpy(np.asarray(p)) for p in pair(a))
+    magnitude, e, terms = (added(p) for p in (value.abs(), error, torch.ones_like(value)))
+    integral = bool((value == value.round()).all())
+    return _sums_of(context, "scatter_add", y, terms, magnitude, e, integral)
+
+
+@rule("cumsum")
+def _cumsum(context: Context, y: Any, a: Bounded, dim: int) -> torch.Tensor:
+    """Element i is a sum of i + 1 terms."""
+    value, error = (torch.from_numpy(np.asarray(p)) for p in pair(a))
+    magnitude, e = (p.cumsum(dim).numpy() for p in (value.abs(), error))
+    terms = torch.ones_like(value).cumsum(dim).numpy()
+    integral = bool((value == value.round()).all())
+    return _sums_of(context, "cumsum", y, terms, magnitude, e, integral)
 
 
 def _products(

@@ -7,26 +7,39 @@ torch nor needle.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from verify.registry import (
+    activation,
     conv,
     elementwise,
+    functions,
+    indexing,
     joining,
+    language_models,
     layers,
+    layers_of_ops,
     layout,
     matmul,
+    models,
     normalization,
+    optimizers,
     pooling,
+    recurrent,
     reduction,
     softmax,
+    transformer,
 )
 from verify.registry.planning import plan_cases
+from verify.registry.refusals import REFUSALS
 from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
 
 _FAMILIES = (
     elementwise,
+    functions,
+    activation,
     reduction,
     matmul,
     conv,
@@ -34,8 +47,15 @@ _FAMILIES = (
     normalization,
     pooling,
     layout,
+    indexing,
     joining,
     layers,
+    layers_of_ops,
+    recurrent,
+    transformer,
+    optimizers,
+    models,
+    language_models,
 )
 
 # Public functions, layers, optimizers and models without a row, and why.
@@ -54,5 +74,5 @@ def rows() -> dict[str, Row]:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            table[row.name] = row
+            table[row.name] = replace(row, errors=REFUSALS.get(row.name, row.errors))
     return table

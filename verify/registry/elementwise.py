@@ -23,17 +23,17 @@ _PAIRS: tuple[tuple[Shape, Shape], ...] = (
     ((0, 3), (1, 3)),    ((17, 1), (17, 31)), ((2, 1, 3, 1), (4, 1, 5)),
 )  # fmt: skip
 
-_UNARY = tuple(sample(s) for s in _SHAPES)
-_BINARY = tuple(sample(a, b) for a, b in _PAIRS)
-_REGIONS = ("tiny", "huge", "zeros", "special", "edge", "integer", "denormal")
+UNARY = tuple(sample(s) for s in _SHAPES)
+BINARY = tuple(sample(a, b) for a, b in _PAIRS)
+REGIONS = ("tiny", "huge", "zeros", "special", "edge", "integer", "denormal")
 _COMPARED = ("ties", "zeros", "special", "edge", "integer", "denormal")
 _SMALL = tuple(s for s in _SHAPES if len(s) != 1 or s[0] in (1, 7, 16, 33, 65))
 
 
-def _scalars(*scalars: float) -> tuple[Sample, ...]:
+def scalars(*numbers: float) -> tuple[Sample, ...]:
     """Every scalar with a shape of its own, the shapes in turn."""
-    return tuple(sample(s, scalar=scalars[i % len(scalars)]) for i, s in enumerate(_SMALL)) + tuple(
-        sample((9,), scalar=c) for c in scalars
+    return tuple(sample(s, scalar=numbers[i % len(numbers)]) for i, s in enumerate(_SMALL)) + tuple(
+        sample((9,), scalar=c) for c in numbers
     )
 
 
@@ -41,14 +41,15 @@ def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
     return float(math.prod(np.broadcast_shapes(*shapes)))
 
 
-def _row(name: str, reference: Any, samples: Any, **more: Any) -> Row:
+def row(name: str, reference: Any, samples: Any, **more: Any) -> Row:
+    """A row of this family."""
     return Row(
         **{
             "name": name,
             "family": "elementwise",
             "reference": reference,
             "samples": samples,
-            "regions": _REGIONS,
+            "regions": REGIONS,
             "flops": _elements,
             **more,
         }
@@ -56,10 +57,10 @@ def _row(name: str, reference: Any, samples: Any, **more: Any) -> Row:
 
 
 def _comparison(name: str, reference: Any) -> Row:
-    return _row(
+    return row(
         name,
         lambda t, a, b: reference(a, b).to(a.dtype),
-        _BINARY,
+        BINARY,
         regions=_COMPARED,
         differentiable=False,
     )
@@ -70,33 +71,31 @@ _BASE = Domain(low=0, spread=0.7, huge=lambda _: 2.0**20, tiny=lambda _: 2.0**-2
 _EXPONENT = Domain(spread=1.5, huge=lambda _: 6.0, tiny=lambda _: 2.0**-20)
 
 ROWS = (
-    _row("add", lambda t, a, b: a + b, _BINARY, linear=True),
-    _row(
-        "add_scalar", lambda t, a, scalar: a + scalar, _scalars(1.5, -0.375, 0.1, 0.0), linear=True
-    ),
-    _row("multiply", lambda t, a, b: a * b, _BINARY),
-    _row("mul_scalar", lambda t, a, scalar: a * scalar, _scalars(1.5, -2.0, 0.1, 0.0), linear=True),
-    _row(
+    row("add", lambda t, a, b: a + b, BINARY, linear=True),
+    row("add_scalar", lambda t, a, scalar: a + scalar, scalars(1.5, -0.375, 0.1, 0.0), linear=True),
+    row("multiply", lambda t, a, b: a * b, BINARY),
+    row("mul_scalar", lambda t, a, scalar: a * scalar, scalars(1.5, -2.0, 0.1, 0.0), linear=True),
+    row(
         "divide",
         lambda t, a, b: a / b,
-        _BINARY,
+        BINARY,
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),
         domains=(Domain(), Domain(low=0)),
     ),
-    _row("divide_scalar", lambda t, a, scalar: a / scalar, _scalars(3.0, -0.5, 0.1), linear=True),
-    _row("negate", lambda t, a: -a, _UNARY, linear=True),
-    _row(
+    row("divide_scalar", lambda t, a, scalar: a / scalar, scalars(3.0, -0.5, 0.1), linear=True),
+    row("negate", lambda t, a: -a, UNARY, linear=True),
+    row(
         "power",
         lambda t, a, b: a**b,
-        _BINARY,
+        BINARY,
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),
         domains=(_BASE, _EXPONENT),
     ),
-    _row(
+    row(
         "power_scalar",
         lambda t, a, scalar: a**scalar,
         (
-            *_scalars(2, 3, 0.5, -1, -1.5, 1, 0),
+            *scalars(2, 3, 0.5, -1, -1.5, 1, 0),
             sample((33,), region="negative", scalar=3),
             sample((9,), region="negative", scalar=2),
             sample((17,), region="negative", scalar=-1),
@@ -104,36 +103,36 @@ ROWS = (
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),
         domains=(_BASE,),
     ),
-    _row(
+    row(
         "exp",
         lambda t, a: t.exp(a),
-        _UNARY,
+        UNARY,
         domains=(Domain(spread=2.0, huge=lambda largest: 1.1 * math.log(largest)),),
     ),
-    _row(
+    row(
         "log",
         lambda t, a: t.log(a),
-        _UNARY,
+        UNARY,
         domains=(Domain(low=0, huge=lambda largest: largest),),
-        regions=(*_REGIONS, "ties"),
+        regions=(*REGIONS, "ties"),
     ),
     # wide enough to pass where tanh rounds to 1: 9 in float32, 19 in float64
-    _row("tanh", lambda t, a: t.tanh(a), _UNARY, domains=(Domain(spread=5.0),)),
-    _row(
-        "relu",
-        # x where x is not negative, so that -0 and NaN pass; the gradient at 0 is 0
-        lambda t, a: t.where(a == 0, a.detach(), t.relu(a)),
-        _UNARY,
-        regions=(*_REGIONS, "ties"),
-        kinks=lambda a: np.abs(a),
-    ),
-    _row(
+    row("tanh", lambda t, a: t.tanh(a), UNARY, domains=(Domain(spread=5.0),)),
+    row(
         "maximum",
         lambda t, a, b: t.maximum(a, b),
-        _BINARY,
-        regions=(*_REGIONS, "ties"),
+        BINARY,
+        regions=(*REGIONS, "ties"),
         kinks=lambda a, b: np.abs(a - b),
         signed_zero=False,  # of +0 and -0 either is a largest
+    ),
+    row(
+        "minimum",
+        lambda t, a, b: t.minimum(a, b),
+        BINARY,
+        regions=(*REGIONS, "ties"),
+        kinks=lambda a, b: np.abs(a - b),
+        signed_zero=False,
     ),
     _comparison("equal", lambda a, b: a == b),
     _comparison("not_equal", lambda a, b: a != b),

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from verify.registry.planning import sample
 from verify.spec import Row
 
 _REGIONS = ("special", "zeros", "denormal", "integer")
+
+
+def _listed(op: Any, tensors: Any, where: Any, **arguments: Any) -> Any:
+    """The op takes its inputs as one list."""
+    return op(tensors, **arguments)
+
 
 ROWS = (
     Row(
@@ -24,7 +32,24 @@ ROWS = (
             sample((33,), (33,), (33,), (33,), (33,), axis=0),
         ),
         regions=_REGIONS,
-        call=lambda found, tensors, where, **arguments: found(tensors, **arguments),
+        call=_listed,
+        linear=True,
+    ),
+    Row(
+        name="concatenate",
+        family="joining",
+        reference=lambda t, *tensors, axis: t.cat(tensors, axis),
+        samples=(
+            sample((1,), axis=0),
+            sample((7,), (3,), axis=0),
+            sample((0,), (5,), axis=0),
+            sample((5, 13), (5, 1), (5, 4), axis=-1),
+            sample((5, 13), (2, 13), axis=0),
+            sample((2, 3, 4), (2, 0, 4), (2, 5, 4), axis=-2),
+            sample((33, 2), (65, 2), axis=0),
+        ),
+        regions=_REGIONS,
+        call=_listed,
         linear=True,
     ),
     Row(
@@ -43,5 +68,6 @@ ROWS = (
         ),
         regions=_REGIONS,
         linear=True,
+        view=True,
     ),
 )

@@ -50,6 +50,13 @@ def _undilate(t: Any, a: Any, axes: Any, dilation: int) -> Any:
     return a[tuple(index)]
 
 
+def _unsqueeze(t: Any, a: Any, axes: Any) -> Any:
+    ndim = a.dim() + len(_tuple(axes))
+    for axis in sorted(d % ndim for d in _tuple(axes)):
+        a = a.unsqueeze(axis)
+    return a
+
+
 def _pad(t: Any, a: Any, padding: Any) -> Any:
     return t.nn.functional.pad(a, [n for pair in reversed(padding) for n in pair])
 
@@ -127,6 +134,7 @@ ROWS = (
             sample((3, 0, 2), shape=(0, 5)),
             sample((33, 2), shape=(2, 3, 11)),
         ),
+        view=True,
     ),
     _row(
         "transpose",
@@ -142,6 +150,7 @@ ROWS = (
             sample((2, 1, 3, 5), axes=(1, -1)),
             sample((17, 16)),
         ),
+        view=True,
     ),
     _row(
         "permute",
@@ -155,6 +164,7 @@ ROWS = (
             sample((2, 5, 3, 4), axes=(0, 3, 1, 2)),
             sample((2, 1, 3, 2, 2), axes=(4, 2, 0, 1, 3)),
         ),
+        view=True,
     ),
     _row(
         "broadcast_to",
@@ -170,6 +180,7 @@ ROWS = (
             sample((1, 1, 1), shape=(2, 3, 65)),
             sample((1, 3), shape=(0, 3)),
         ),
+        view=True,
     ),
     _row(
         "flip",
@@ -185,6 +196,7 @@ ROWS = (
             sample((3, 0, 2), axes=(0,)),
             sample((3, 3, 1, 2), axes=(0, 1)),
         ),
+        view=True,
     ),
     _row(
         "dilate",
@@ -213,6 +225,7 @@ ROWS = (
             sample((2, 6, 6, 2), axes=(1, 2), dilation=1),
             sample((3, 0, 2), axes=(1,), dilation=1),
         ),
+        view=True,
     ),
     _row(
         "pad",
@@ -224,6 +237,29 @@ ROWS = (
             sample((2, 3, 4), padding=((1, 1), (0, 0), (2, 5))),
             sample((2, 3, 3, 2), padding=((0, 0), (1, 1), (1, 1), (0, 0))),
             sample((0, 2), padding=((1, 2), (0, 1))),
+        ),
+    ),
+    _row(
+        "squeeze",
+        lambda t, a, axes=None: a.squeeze() if axes is None else a.squeeze(axes),
+        (
+            sample((1, 1)),
+            sample((1, 5, 1, 13)),
+            sample((1, 5, 1, 13), axes=-2),
+            sample((1, 5, 1, 13), axes=(0, 2)),
+            sample((1, 0), axes=0),
+            sample((65,), axes=()),
+        ),
+    ),
+    _row(
+        "unsqueeze",
+        _unsqueeze,
+        (
+            sample((), axes=0),
+            sample((7,), axes=-1),
+            sample((5, 13), axes=1),
+            sample((5, 13), axes=(-1, 0, 2)),
+            sample((3, 0, 2), axes=(1,)),
         ),
     ),
     _row(
@@ -245,6 +281,7 @@ ROWS = (
             sample((3, 4, 5, 2), index="-1,::3,...,0"),
         ),
         arguments=_indexed,
+        view=True,
     ),
     _row(
         "setitem",

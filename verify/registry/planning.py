@@ -10,17 +10,18 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from verify.sampling import data_folder, size
-from verify.spec import Case, Row, Sample, Shape
+from verify.sampling import MIXTURES, data_folder, first_alike, size
+from verify.spec import Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
-_FD_LARGEST = 6000  # elements of all inputs together
+FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
+_LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
 _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 # comparisons of random numbers are constant: only ties tell
@@ -33,42 +34,28 @@ def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
     return Sample(tuple(shapes), tuple(kwargs.items()), region)
 
 
+def refuses(*shapes: Shape, raises: str = "ValueError", says: str = "", **kwargs: Any) -> Refusal:
+    """A row's error case, written as the call that must fail."""
+    return Refusal(tuple(shapes), tuple(kwargs.items()), raises, says)
+
+
 def plan_cases(
     row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
 ) -> list[Case]:
     """The plan of a row for a budget of BUDGETS; empty where the judge does not apply."""
-    if judge != "forward" and not row.differentiable:
-        return []
-    if judge == "fd" and dtype != "float64":
+    if judge in ("fd", "second") and dtype != "float64":
         # in float32 noise blinds finite differences: the device's float64 kernels are judged
         return []
-    cases: dict[Choice, None] = {}
-    samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
-    if judge == "fd":
-        samples = [s for s in samples if size(s.shapes) <= _FD_LARGEST]
-    for s in samples:
-        cases.setdefault((s, "compact", s.region))
-    # a start of its own for every row, so that rows with the same samples meet different pairs
-    turn = zlib.crc32(f"{row.name}/{judge}".encode())
-    free = [s for s in samples if s.region == "interior" and _varied(s)]
-    if free:
-        layouts = [name for name in row.layouts if name != "compact"]
-        for i, layout in enumerate(layouts):
-            for j in range(_SPREAD):
-                cases.setdefault((_pick(free, turn + _SPREAD * i + j), layout, "interior"))
-        for i, region in enumerate(_regions(row, judge)):
-            chosen = _pick(free, turn + i)
-            cases.setdefault((chosen, "compact", region))
-            if judge != "fd":
-                layout = row.layouts[(turn + i) % len(row.layouts)]
-                cases.setdefault((_pick(free, turn + i + len(free) // 2), layout, region))
-        if budget == "deep":
-            regions = dict.fromkeys(("interior", *_regions(row, judge)))
-            cases |= dict.fromkeys(itertools.product(free, row.layouts, regions))
-    selected = _smoke(list(cases)) if budget == "smoke" else list(cases)
+    if judge == "errors":
+        planned = _refused(row)
+    elif judge == "forward" or row.differentiable:
+        planned = _planned(row, judge, deep=budget == "deep")
+    else:
+        return []
+    chosen = list(dict.fromkeys(planned))
     return [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
-        for s, layout, region in selected
+        for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
     ]
 
 
@@ -88,12 +75,73 @@ def _smoke(cases: Sequence[Choice]) -> list[Choice]:
     return list(dict.fromkeys(chosen))
 
 
+def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
+    """(sample, layout, region)."""
+    differences = judge in ("fd", "second")
+    samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
+    if differences:
+        samples = [s for s in samples if size(s.shapes) <= FD_LARGEST[judge]]
+    if judge == "second":  # where the first gradient jumps there is none
+        samples = [s for s in samples if s.region in ("interior", "negative", "mnist")]
+    for s in samples:
+        yield s, "compact", s.region
+    # a start of its own for every row, so that rows with the same samples meet different pairs
+    turn = zlib.crc32(f"{row.name}/{judge}".encode())
+    free = [
+        s for s in samples if s.region == "interior" and _varied(s) and size(s.shapes) <= _LARGE
+    ]
+    regions = _regions(row, judge)
+    unasked = {"compact", "aliased"} if differences else {"compact"}
+    if judge == "second" and row.kinks:
+        unasked |= {"broadcast"}  # equal elements lie on kinks
+    for i, layout in enumerate(row.layouts):
+        if layout in unasked:
+            continue
+        fitting = [s for s in free if _fits(row, s, layout)]
+        spread = 1 if judge == "second" else _SPREAD
+        for j in range(spread if fitting else 0):
+            yield _pick(fitting, turn + _SPREAD * i + j), layout, "interior"
+    for i, region in enumerate(regions if free else ()):
+        yield _pick(free, turn + i), "compact", region
+        if judge != "fd":
+            chosen = _pick(free, turn + i + len(free) // 2)
+            layouts = [name for name in row.layouts if _fits(row, chosen, name)]
+            yield chosen, layouts[(turn + i) % len(layouts)], region
+    if deep:
+        asked = ["compact", *(name for name in row.layouts if name not in unasked)]
+        for s, layout in itertools.product(free, asked):
+            if _fits(row, s, layout):
+                whole = not differences or layout == "compact"
+                yield from ((s, layout, region) for region in ("interior", *regions) if whole)
+                yield s, layout, "interior"
+
+
+def _refused(row: Row) -> Iterator[Choice]:
+    """What the row refuses, and two inputs that do not go together."""
+    for refusal in row.errors:
+        yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
+    several = [s for s in row.samples if len(s.shapes) > 1 and _varied(s)]
+    if several:
+        for region in MIXTURES:
+            yield several[0], "compact", region
+
+
+def _fits(row: Row, s: Sample, layout: str) -> bool:
+    """Whether a layout makes a difference to the sample's inputs."""
+    if layout == "aliased":
+        alike = first_alike(row, s.shapes)
+        return not row.in_place and len(set(alike)) < len(alike)
+    return layout != "mixed" or len(s.shapes) > 1
+
+
 def _regions(row: Row, judge: str) -> list[str]:
     if judge == "forward":
         return list(row.regions)
     if judge == "vjp":
         return [r for r in row.regions if r in _VJP_REGIONS]
-    return [r for r in row.regions if r in _FD_KINK_REGIONS] if row.kinks else []
+    if judge == "fd" and row.kinks:
+        return [r for r in row.regions if r in _FD_KINK_REGIONS]
+    return []
 
 
 def _varied(s: Sample) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.planning import sample
-from verify.spec import Row, Shape
+from verify.spec import Domain, Row, Shape
 
 
 def reduced_axes(axes: Any, ndim: int) -> tuple[int, ...]:
@@ -28,6 +28,56 @@ def _max(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     return t.amax(a, over, keepdim=keepdims) if over else a.clone()
 
 
+def _min(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
+    over = reduced_axes(axes, a.dim())
+    return t.amin(a, over, keepdim=keepdims) if over else a.clone()
+
+
+def _prod(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
+    """One factor after another: torch's own gradient divides by the element."""
+    over = reduced_axes(axes, a.dim())
+    kept = [d for d in range(a.dim()) if d not in over]
+    lanes = a.permute([*kept, *over]).reshape([*(a.shape[d] for d in kept), _length(a.shape, over)])
+    y = t.ones([a.shape[d] for d in kept], dtype=a.dtype)
+    for i, factor in enumerate(lanes.unbind(-1)):
+        y = factor.clone() if i == 0 else y * factor
+    return y.reshape([1 if d in over else n for d, n in enumerate(a.shape)]) if keepdims else y
+
+
+def _mean(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
+    over = reduced_axes(axes, a.dim())
+    return _sum(t, a, axes, keepdims) / _length(a.shape, over)
+
+
+def _var(t: Any, a: Any, axes: Any = None, keepdims: bool = False, correction: float = 0) -> Any:
+    centred = a - _mean(t, a, axes, True)
+    n = _length(a.shape, reduced_axes(axes, a.dim())) - correction
+    return _sum(t, centred * centred, axes, keepdims) / max(n, 0)
+
+
+def _cumsum(t: Any, a: Any, axis: int, reverse: bool = False) -> Any:
+    return a.flip(axis).cumsum(axis).flip(axis) if reverse else a.cumsum(axis)
+
+
+def _length(shape: Shape, over: tuple[int, ...]) -> int:
+    return math.prod(shape[d] for d in over)
+
+
+def _place(reference: str) -> Any:
+    """An index as a number of the inputs' dtype: cases have one dtype."""
+
+    def call(op: Any, tensors: Any, where: Any, **arguments: Any) -> Any:
+        place = op(*tensors, **arguments)
+        return type(place)(place, dtype=where["dtype"])
+
+    return {
+        "reference": lambda t, a, axis=None, keepdims=False: getattr(t, reference)(
+            a, axis, keepdims
+        ),
+        "call": call,
+    }
+
+
 def _gap(a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     """How far each value is below the largest of its lane: max has its kinks where two tie."""
     over = reduced_axes(axes, a.ndim)
@@ -37,6 +87,11 @@ def _gap(a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     lanes = a.transpose([*kept, *over]).reshape(math.prod(a.shape[d] for d in kept), -1)
     ordered = np.sort(lanes, axis=1)
     return ordered[:, -1:] - ordered[:, :-1]
+
+
+def _gap_below(a: Any, **over: Any) -> Any:
+    """The same from the smallest, for min."""
+    return _gap(-a, **over)
 
 
 def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
@@ -86,5 +141,109 @@ ROWS = (
         kinks=_gap,
         signed_zero=False,
         flops=_elements,
+    ),
+    Row(
+        name="min",
+        family="reduction",
+        reference=_min,
+        samples=_SAMPLES,
+        regions=_REGIONS,
+        kinks=_gap_below,
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="prod",
+        family="reduction",
+        reference=_prod,
+        samples=(
+            *(s for s in _SAMPLES if math.prod(s.shapes[0]) < 1000),
+            sample((0,)),
+            sample((2, 0, 3), axes=1),
+            sample((3, 30000), axes=0),
+            sample((5, 13), region="negative", axes=1),
+            sample((7,), region="negative"),
+        ),
+        # about 1: products of the factors that happen to meet first stay in range
+        domains=(Domain(low=0, spread=0.3),),
+        regions=("zeros", "ties"),
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="mean",
+        family="reduction",
+        reference=_mean,
+        samples=_SAMPLES,
+        regions=_REGIONS,
+        linear=True,
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="var",
+        family="reduction",
+        reference=_var,
+        samples=(
+            sample((2,)),
+            sample((7,)),
+            sample((65,), axes=0, correction=1),
+            sample((1023,), axes=-1, correction=1),
+            sample((5, 13), axes=0),
+            sample((5, 13), axes=-1, keepdims=True, correction=1),
+            sample((5, 13), keepdims=True),
+            sample((2, 3, 4), axes=(0, 2)),
+            sample((2, 3, 4), axes=(-1, 0), correction=2),
+            sample((3, 1, 17, 2), axes=(1, 2)),
+        ),
+        regions=_REGIONS,
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="cumsum",
+        family="reduction",
+        reference=_cumsum,
+        samples=(
+            sample((1,), axis=0),
+            sample((7,), axis=0),
+            sample((65,), axis=-1),
+            sample((1023,), axis=0, reverse=True),
+            sample((5, 13), axis=0),
+            sample((5, 13), axis=1),
+            sample((2, 3, 4), axis=-2, reverse=True),
+            sample((3, 1, 17, 2), axis=2),
+            sample((2, 0, 3), axis=1),
+            sample((0, 5), axis=-1),
+            sample((129, 70), axis=0, reverse=True),
+            sample((700, 120), axis=1),
+        ),
+        regions=_REGIONS,
+        linear=True,
+        signed_zero=False,  # torch starts from 0, numpy from the first element
+        flops=_elements,
+    ),
+    *(
+        Row(
+            name=name,
+            family="reduction",
+            **_place(name),
+            samples=(
+                sample((7,)),
+                sample((65,), axis=0),
+                sample((1023,), axis=-1),
+                sample((5, 13)),
+                sample((5, 13), axis=0),
+                sample((5, 13), axis=-1, keepdims=True),
+                sample((2, 3, 4), axis=1),
+                sample((2, 3, 4), axis=-3, keepdims=True),
+                sample((0, 3), axis=1),
+                sample((3, 30000), axis=1),
+            ),
+            regions=("tiny", "huge", "special", "integer", "ties", "denormal"),
+            differentiable=False,
+            flops=_elements,
+        )
+        for name in ("argmax", "argmin")
     ),
 )

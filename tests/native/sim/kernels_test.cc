@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../../../csrc/cuda/cuda_backend.h"
+#include "../../../csrc/cuda/maths.cuh"
 #include "../../../csrc/cuda/sim/scheduler.h"
 #include "../reference_backend.h"
 
@@ -68,6 +69,9 @@ class Array {
   View here() { return at(host_.data()); }
   View there() { return at(block_ + kGuard); }
 
+  // Sends the host's elements to the device again.
+  void send() { device().copy_bytes(block_ + kGuard, host_.data(), bytes_, CopyKind::to_device); }
+
   // Compares the whole block, guard bands and gaps included: floats within `ulps` units of their
   // magnitude `scale`.
   bool agrees(double tolerance) {
@@ -124,14 +128,44 @@ T formula(UnaryOp op, T x) {
   switch (op) {
     case UnaryOp::negate:
       return -x;
+    case UnaryOp::abs:
+      return std::fabs(x);
+    case UnaryOp::sign:
+      return x == 0 ? x : std::copysign(T(1), x);
+    case UnaryOp::sqrt:
+      return std::sqrt(x);
+    case UnaryOp::rsqrt:
+      return 1 / std::sqrt(x);
     case UnaryOp::exp:
       return std::exp(x);
+    case UnaryOp::expm1:
+      return std::expm1(x);
     case UnaryOp::log:
       return std::log(x);
+    case UnaryOp::log1p:
+      return std::log1p(x);
+    case UnaryOp::sin:
+      return std::sin(x);
+    case UnaryOp::cos:
+      return std::cos(x);
     case UnaryOp::tanh:
       return std::tanh(x);
+    case UnaryOp::erf:
+      return std::erf(x);
+    case UnaryOp::erfc:
+      return std::erfc(x);
     case UnaryOp::relu:
       return x < 0 ? 0 : x;
+    case UnaryOp::sigmoid:  // the shared formulas: here their place counts, elsewhere their values
+      return NEEDLE_NS::m::sigmoid(x);
+    case UnaryOp::softplus:
+      return NEEDLE_NS::m::softplus(x);
+    case UnaryOp::silu:
+      return NEEDLE_NS::m::silu(x);
+    case UnaryOp::gelu:
+      return NEEDLE_NS::m::gelu(x);
+    case UnaryOp::gelu_tanh:
+      return NEEDLE_NS::m::gelu_tanh(x);
     case UnaryOp::count:
       break;
   }
@@ -153,6 +187,8 @@ T formula(BinaryOp op, T a, T b) {
       return std::pow(a, b);
     case BinaryOp::maximum:
       return a > b || a != a ? a : b;
+    case BinaryOp::minimum:
+      return a < b || a != a ? a : b;
     case BinaryOp::equal:
       return a == b;
     case BinaryOp::not_equal:
@@ -242,13 +278,101 @@ void test_reduce() {
   for (std::int64_t& n : kept) n = draw(0, 1) == 1 ? 1 : n;
   const DType dtype = random_float();
   Array dst(kept, dtype, draw(0, 1) == 1, true), a(shape, dtype, draw(0, 1) == 1, false);
-  for (ReduceOp op : {ReduceOp::sum, ReduceOp::max}) {
+  for (ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min}) {
     device().reduce(op, dst.there(), a.there());
     const double length =
         static_cast<double>(numel(a.here())) / static_cast<double>(numel(dst.here()));
     reference.reduce(op, dst.here(), a.here());
-    CHECK(dst.agrees(op == ReduceOp::max ? 0 : 4 * length));
+    CHECK(dst.agrees(op == ReduceOp::sum ? 4 * length : 0));
   }
+  // Factors of 1 and a few of -4 to 4: no overflow, however long.
+  const auto thin = [](const View& v) {
+    return needle_test::for_each_index(v.shape, v.ndim, [&](const std::int64_t* at) {
+      if (draw(0, 9) != 0) reference.store(v, at, 1);
+    });
+  };
+  Array few(random_shape(3, 6), dtype, true, false);
+  std::vector<std::int64_t> ones(static_cast<std::size_t>(few.here().ndim), 1);
+  Array product(ones, dtype, true, true);
+  thin(few.here());
+  few.send();
+  device().reduce(ReduceOp::prod, product.there(), few.there());
+  reference.reduce(ReduceOp::prod, product.here(), few.here());
+  CHECK(product.agrees(300));
+}
+
+// Shape of random rank > 0 and an axis.
+std::vector<std::int64_t> random_lanes(int& axis) {
+  std::vector<std::int64_t> shape = random_shape(4, 6);
+  shape.push_back(draw(1, draw(0, 4) == 0 ? 300 : 5));
+  std::shuffle(shape.begin(), shape.end(), needle_test::generator);
+  axis = static_cast<int>(draw(0, static_cast<std::int64_t>(shape.size()) - 1));
+  return shape;
+}
+
+bool any_layout() { return draw(0, 1) == 1; }
+
+void test_where() {
+  const auto shape = random_shape(5, 6);
+  const DType dtype = random_float();
+  Array dst(shape, dtype, any_layout(), true), a(shape, dtype, any_layout(), false),
+      b(shape, dtype, any_layout(), false),
+      mask(shape, any_layout() ? DType::boolean : dtype, any_layout(), false);
+  needle_test::for_each_index(shape.data(), static_cast<int>(shape.size()), [&](auto at) {
+    if (draw(0, 1) == 1) return;
+    visit_dtype(mask.here().dtype, [&](auto zero) {
+      *reference.address<decltype(zero)>(mask.here(), at) = decltype(zero){};
+    });
+  });
+  mask.send();
+  device().where(dst.there(), mask.there(), a.there(), b.there());
+  reference.where(dst.here(), mask.here(), a.here(), b.here());
+  CHECK(dst.agrees(0));
+}
+
+void test_by_index() {
+  int axis;
+  std::vector<std::int64_t> shape = random_lanes(axis), wide = shape;
+  const std::int64_t n = wide[static_cast<std::size_t>(axis)] = draw(1, 7);
+  const DType dtype = random_float();
+  Array small(shape, dtype, any_layout(), true), from(wide, dtype, any_layout(), false),
+      index(shape, DType::int64, any_layout(), false), add(shape, dtype, any_layout(), false),
+      sums(wide, dtype, any_layout(), true);
+  needle_test::for_each_index(shape.data(), static_cast<int>(shape.size()), [&](auto at) {
+    *reference.address<std::int64_t>(index.here(), at) = draw(0, n - 1);
+  });
+  index.send();
+  device().gather(small.there(), from.there(), index.there(), axis);
+  reference.gather(small.here(), from.here(), index.here(), axis);
+  CHECK(small.agrees(0));
+  device().fill(sums.there(), Scalar{0, 0, true});
+  reference.fill(sums.here(), Scalar{0, 0, true});
+  device().scatter_add(sums.there(), add.there(), index.there(), axis);
+  reference.scatter_add(sums.here(), add.here(), index.here(), axis);
+  CHECK(sums.agrees(0));
+}
+
+void test_along_axis() {
+  int axis;
+  const std::vector<std::int64_t> shape = random_lanes(axis);
+  std::vector<std::int64_t> one = shape;
+  one[static_cast<std::size_t>(axis)] = 1;
+  const DType dtype = random_float();
+  const bool reversed = draw(0, 1) == 1;
+  Array dst(shape, dtype, any_layout(), true), a(shape, dtype, any_layout(), false),
+      place(one, DType::int64, any_layout(), true);
+  if (draw(0, 3) == 0) {
+    const std::int64_t origin[kMaxDims] = {};
+    reference.store(a.here(), origin, NAN);
+    a.send();
+  }
+  device().cumsum(dst.there(), a.there(), axis, reversed);
+  reference.cumsum(dst.here(), a.here(), axis, reversed);
+  CHECK(dst.agrees(0));
+  const ArgOp op = draw(0, 1) == 1 ? ArgOp::argmax : ArgOp::argmin;
+  device().arg_reduce(op, place.there(), a.there(), axis);
+  reference.arg_reduce(op, place.here(), a.here(), axis);
+  CHECK(place.agrees(0));
 }
 
 void test_empty_reduce() {
@@ -371,6 +495,9 @@ int main(int argc, char** argv) {
     test_reduce();
     test_matmul();
     test_conv();
+    test_where();
+    test_by_index();
+    test_along_axis();
   }
   test_empty_reduce();
   test_empty_matmul();

@@ -1,0 +1,45 @@
+"""Numbers that users pass, checked before anything is done with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+import numpy as np
+
+_INT64 = 1 << 63
+_REAL = (int, float, np.floating, np.integer, np.bool)
+
+
+def integers(op: str, **values: Any) -> list[int]:
+    """values as ints. Raises: TypeError when one is none, ValueError beyond 64 bits."""
+    for name, value in values.items():
+        if not hasattr(value, "__index__") or isinstance(value, np.ndarray):
+            raise TypeError(f"[{op}] {name} is an int, got type={type(value).__name__}")
+        if not -_INT64 <= index(value) < _INT64:
+            raise ValueError(f"[{op}] {name} must fit into 64 bits, got {name}={value}")
+    return [index(value) for value in values.values()]
+
+
+def sizes(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """shape as ints. Raises: TypeError when one is none, ValueError when one is out of range."""
+    found = tuple(integers(op, size=n)[0] for n in shape)
+    if any(n < 0 for n in found):
+        raise ValueError(f"[{op}] sizes must not be negative, got shape={found}")
+    return found
+
+
+def real(op: str, name: str, value: Any) -> None:
+    """Raises: TypeError unless value is a real number, Python's or numpy's."""
+    if not isinstance(value, _REAL):
+        raise TypeError(f"[{op}] {name} is a number, got type={type(value).__name__}")
+
+
+def finite(op: str, **values: Any) -> None:
+    """Raises: TypeError when a value is no real number, ValueError when one is not finite."""
+    for name, value in values.items():
+        real(op, name, value)
+        if not math.isfinite(value):
+            raise ValueError(f"[{op}] {name} must be finite, got {name}={value}")

@@ -1,0 +1,33 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from needle import init, ops
+from needle.autograd import Tensor
+from needle.backend_ndarray.checks import real
+from needle.nn.module import Module
+
+
+class Dropout(Module):
+    """In training, drops every element with probability p and divides the others by 1 - p.
+
+    Outside training it is the identity.
+    Draws: in training one rand(*x.shape); what is at most 1 - p is kept. p = 1 keeps nothing.
+    Gradient: that of the elements that were kept.
+    Raises: TypeError unless p is a number, ValueError unless it lies in [0, 1].
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        real("nn.Dropout", "p", p)
+        if not 0 <= p <= 1:
+            raise ValueError(f"[nn.Dropout] p lies in [0, 1], got p={p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        mask = init.randb(*x.shape, p=1 - self.p, device=x.device, dtype=x.dtype)
+        if self.p == 1:  # a draw of exactly 0 would be kept, and divided by 0
+            return ops.multiply(x, init.zeros_like(x))
+        return ops.divide_scalar(ops.multiply(x, mask), 1 - self.p)

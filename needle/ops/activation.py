@@ -1,0 +1,245 @@
+"""Activation functions of Tensors, elementwise."""
+
+from __future__ import annotations
+
+import math
+
+from needle.autograd import Number, Tensor, TensorOp
+from needle.backend_ndarray import NDArray
+from needle.ops.elementwise import add, exp, multiply, negate
+from needle.ops.functions import erfc
+from needle.ops.indexing import where
+from needle.ops.scalar import add_scalar, mul_scalar
+
+__all__ = [
+    "GELU",
+    "Clip",
+    "GELUTanh",
+    "LeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "clip",
+    "gelu",
+    "leaky_relu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softplus",
+]
+
+
+class ReLU(TensorOp):
+    """max(a, 0); NaN stays NaN.
+
+    Gradient: g where a > 0 (or NaN), 0 elsewhere, at 0 too.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.relu()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        # The result is 0 exactly where nothing passes.
+        return where(node.realize_cached_data(), out_grad, 0.0)
+
+
+class LeakyReLU(TensorOp):
+    """a where a > 0, slope a elsewhere.
+
+    Gradient: g where a > 0, slope g elsewhere, at 0 too.
+    """
+
+    __slots__ = ("slope",)
+
+    def __init__(self, slope: Number) -> None:
+        self.slope = slope
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a * self._weight(a)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        weight = self._weight(node.inputs[0].realize_cached_data())
+        return multiply(out_grad, Tensor.make_const(weight))
+
+    def _weight(self, a: NDArray) -> NDArray:
+        positive = a.greater(0)
+        return positive + (1 - positive) * self.slope
+
+
+class Clip(TensorOp):
+    """The nearest number to a in [low, high]; NaN stays NaN.
+
+    Gradient: g where low <= a <= high (or NaN), 0 elsewhere.
+    """
+
+    __slots__ = ("high", "low")
+
+    def __init__(self, low: Number | None, high: Number | None) -> None:
+        self.low, self.high = low, high
+
+    def compute(self, a: NDArray) -> NDArray:
+        if self.low is not None:
+            a = a.maximum(self.low)
+        return a if self.high is None else a.minimum(self.high)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = node.inputs[0].realize_cached_data()
+        outside = a.not_equal(node.realize_cached_data()) * a.equal(a)
+        return where(outside, 0.0, out_grad)
+
+
+class Sigmoid(TensorOp):
+    """1 / (1 + exp(-a)).
+
+    Gradient: g sigmoid(a) sigmoid(-a).
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.sigmoid()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        # 1 - node cancels where it is small
+        return multiply(multiply(out_grad, node), sigmoid(negate(node.inputs[0])))
+
+
+class Softplus(TensorOp):
+    """log(1 + exp(a)), without overflow.
+
+    Gradient: g sigmoid(a).
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.softplus()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return multiply(out_grad, sigmoid(node.inputs[0]))
+
+
+class SiLU(TensorOp):
+    """a sigmoid(a); -0 at -inf.
+
+    Gradient: g sigmoid(a) (1 + a sigmoid(-a)).
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.silu()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = _saturated(node.inputs[0], 1000)
+        slope = add_scalar(multiply(a, sigmoid(negate(a))), 1)
+        return multiply(out_grad, multiply(sigmoid(a), slope))
+
+
+class GELU(TensorOp):
+    """a Phi(a), Phi the distribution function of the standard normal; -0 at -inf.
+
+    Gradient: g (Phi(a) + a phi(a)) with the density phi.
+    Source: Hendrycks & Gimpel, arXiv 1606.08415.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.gelu()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = _saturated(node.inputs[0], 50)
+        below = mul_scalar(erfc(mul_scalar(a, -math.sqrt(0.5))), 0.5)
+        density = mul_scalar(exp(mul_scalar(multiply(a, a), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return multiply(out_grad, add(below, multiply(a, density)))
+
+
+class GELUTanh(TensorOp):
+    """a (1 + tanh(sqrt(2 / pi) (a + 0.044715 a^3))) / 2, near GELU; -0 at -inf.
+
+    Gradient: g (s(w) + a s(w) s(-w) w') with s = sigmoid and w = 2 sqrt(2 / pi) (a + 0.044715 a^3):
+    the op is a s(w).
+    Source: Hendrycks & Gimpel, arXiv 1606.08415.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        return a.gelu_tanh()
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = _saturated(node.inputs[0], 50)
+        scale, square = 2 * math.sqrt(2 / math.pi), multiply(a, a)
+        w = multiply(a, add_scalar(mul_scalar(square, 0.044715 * scale), scale))
+        w_slope = add_scalar(mul_scalar(square, 3 * 0.044715 * scale), scale)
+        gate = multiply(multiply(a, w_slope), sigmoid(negate(w)))
+        return multiply(out_grad, multiply(sigmoid(w), add_scalar(gate, 1)))
+
+
+def _saturated(a: Tensor, most: float) -> Tensor:
+    """a kept to [-most, most], outside of which slopes are 0 or 1: no infinity times 0."""
+    return clip(a, -most, most)
+
+
+_RELU, _SIGMOID, _SOFTPLUS, _SILU = ReLU(), Sigmoid(), Softplus(), SiLU()
+_GELU = {"none": GELU(), "tanh": GELUTanh()}
+_node = Tensor.make_from_op
+
+
+def relu(a: Tensor) -> Tensor:
+    """max(a, 0)."""
+    return _node(_RELU, (a,))
+
+
+def leaky_relu(a: Tensor, slope: Number = 0.01) -> Tensor:
+    """a where a > 0, slope a elsewhere. See LeakyReLU for its gradient at 0.
+
+    Raises: ValueError when slope is not finite.
+    """
+    if not math.isfinite(slope):
+        raise ValueError(f"[leaky_relu] slope must be finite, got slope={slope}")
+    return _node(LeakyReLU(slope), (a,))
+
+
+def clip(a: Tensor, low: Number | None = None, high: Number | None = None) -> Tensor:
+    """The nearest number to a in [low, high]; None sets no bound. See Clip for its gradient.
+
+    Raises: ValueError when a bound is not finite, low > high, or there is no bound.
+    """
+    for name, bound in (("low", low), ("high", high)):
+        if bound is not None and not math.isfinite(bound):
+            raise ValueError(f"[clip] bounds must be finite, got {name}={bound}")
+    if low is None and high is None:
+        raise ValueError("[clip] at least one bound is needed, got low=None, high=None")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"[clip] low may not exceed high, got low={low}, high={high}")
+    return _node(Clip(low, high), (a,))
+
+
+def sigmoid(a: Tensor) -> Tensor:
+    """1 / (1 + exp(-a))."""
+    return _node(_SIGMOID, (a,))
+
+
+def softplus(a: Tensor) -> Tensor:
+    """log(1 + exp(a))."""
+    return _node(_SOFTPLUS, (a,))
+
+
+def silu(a: Tensor) -> Tensor:
+    """a sigmoid(a)."""
+    return _node(_SILU, (a,))
+
+
+def gelu(a: Tensor, approximate: str = "none") -> Tensor:
+    """a Phi(a), Phi the distribution function of the standard normal; "tanh": see GELUTanh.
+
+    Raises: ValueError when approximate is neither "none" nor "tanh".
+    """
+    if approximate not in _GELU:
+        raise ValueError(f"[gelu] approximate is 'none' or 'tanh', got approximate={approximate!r}")
+    return _node(_GELU[approximate], (a,))

@@ -1,0 +1,94 @@
+"""The rules of special functions and activations against 200 bits and against torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from verify import budget, reference, registry
+from verify.budget import compare, format_of
+from verify.reference.functions import FUNCTIONS
+from verify.spec import Row
+
+F32 = format_of("float32")
+mpmath.mp.prec = 200
+LOW = {"sqrt": 0.01, "rsqrt": 0.01, "log1p": -0.95}
+EXACT = {f.__name__: getattr(mpmath, f.__name__, None) for f in FUNCTIONS} | {
+    "rsqrt": lambda x: 1 / mpmath.sqrt(x)
+}
+QUIET = budget.Format("test", 53, -1022, np.inf, dict.fromkeys(EXACT, 0.0))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def row(expression: Callable[..., Any]) -> Row:
+    return Row(name="f", family="test", reference=expression, samples=())
+
+
+@pytest.mark.parametrize("rule", FUNCTIONS, ids=lambda f: f.__name__)
+def test_rules_propagate_errors(rule: Any) -> None:
+    name = rule.__name__
+    a = rng().uniform(LOW.get(name, -4.0), 4.0, 200)
+    room = np.minimum(np.abs(a), 1 + a) if name == "log1p" else np.abs(a)
+    e = room * np.exp2(rng(1).uniform(-40, -2, 200))
+    bound = rule(QUIET, getattr(torch, name)(torch.from_numpy(a)).numpy(), a, e)
+    for x, d, b in zip(a, e, bound, strict=True):
+        at, y = mpmath.mpf(float(x)), EXACT[name](mpmath.mpf(float(x)))
+        moved = max(abs(EXACT[name](at + s * mpmath.mpf(float(d))) - y) for s in (-1, 1))
+        own = abs(y) * mpmath.mpf(2) ** -52  # of the square root, which rounds in any format
+        assert moved <= mpmath.mpf(float(b)) * (1 + mpmath.mpf(2) ** -45)
+        assert moved + own >= mpmath.mpf(float(b)) / 8  # and it is no wild overestimate
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "softplus", "gelu", "gelu_tanh"])
+def test_references_are_torchs_functions(name: str) -> None:
+    """The rows' own formulas, where torch's lose nothing."""
+    x = torch.from_numpy(rng().uniform(-3, 3, 500))
+    how = {"approximate": "tanh"} if name == "gelu_tanh" else {}
+    own = registry.rows()[name.removesuffix("_tanh")].reference(torch, x, **how)
+    theirs = getattr(torch.nn.functional, name.removesuffix("_tanh"))(x, **how)
+    assert torch.allclose(own, theirs, rtol=1e-13, atol=0)
+
+
+TORCH: dict[str, tuple[Callable[..., Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
+    # torch's own, the function and its derivative in numpy
+    "sigmoid": (
+        lambda t, a: t.sigmoid(a),
+        lambda a: 1 / (1 + np.exp(-a)),
+        lambda a: 1 / (1 + np.exp(-a)) * (1 / (1 + np.exp(a))),
+    ),
+    "silu": (
+        lambda t, a: t.nn.functional.silu(a),
+        lambda a: a / (1 + np.exp(-a)),
+        lambda a: 1 / (1 + np.exp(-a)) * (1 + a * (1 / (1 + np.exp(a)))),
+    ),
+    "softplus": (
+        lambda t, a: t.nn.functional.softplus(a),
+        lambda a: np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a))),
+        lambda a: 1 / (1 + np.exp(-a)),
+    ),
+    "clamp": (
+        lambda t, a: t.clamp(a, -1, 0.5),
+        lambda a: np.clip(a, -1, 0.5),
+        lambda a: ((a >= -1) & (a <= 0.5)).astype(a.dtype),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_no_correct_formula_alarms_and_a_wrong_one_does(name: str) -> None:
+    theirs, function, derivative = TORCH[name]
+    a, g = (rng(s).uniform(-12, 12, 20000).astype(np.float32) for s in (1, 2))
+    [want] = reference.forward(row(theirs), [a], {}, F32)
+    assert compare(F32, function(a), want.value, want.error).ok
+    assert not compare(F32, function(a) * np.float32(1 + 3e-6), want.value, want.error).ok
+    [want] = reference.vjp(row(theirs), [a], {}, [g], F32)
+    assert compare(F32, g * derivative(a), want.value, want.error).ok
+    assert not compare(F32, g * derivative(a) * np.float32(1.01), want.value, want.error).ok

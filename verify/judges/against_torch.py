@@ -1,0 +1,84 @@
+"""Forward and VJP against torch in float64, element by element, under the derived bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from verify import budget, sampling
+from verify.budget import Comparison
+from verify.judges.impostors import passing_impostors
+from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.reference import Expected
+from verify.spec import Status
+
+
+def judge_forward(question: Question) -> Finding:
+    """The results against torch in float64, from the same inputs, under the derived bound."""
+    got = call(call(question.target).forward)
+    want = question.expected()
+    names = ["y"] if len(want) == 1 else [f"y{i}" for i in range(len(want))]
+    return _compare_all(question, got, want, names, question.row.signed_zero)
+
+
+def judge_vjp(question: Question) -> Finding:
+    """The analytic gradient against torch's, for a random signed cotangent."""
+    alone = int(sampling.generator(question.case, "alone").integers(len(question.values)))
+    got = call(call(question.target).vjp, question.laid_cotangents, alone)
+    return _compare_all(question, got, question.expected(), question.gradient_names, False)
+
+
+def _compare_all(
+    question: Question,
+    got: Sequence[Any],
+    want: Sequence[Expected],
+    names: Sequence[str],
+    signed_zero: bool,
+) -> Finding:
+    fmt = question.fmt
+    if len(got) != len(want):
+        return wrong(f"it gave {len(got)} results, should give {len(want)}")
+    comparisons = []
+    for name, g, w in zip(names, got, want, strict=True):
+        if g.shape != w.value.shape:
+            return wrong(f"{name} has shape {g.shape}, should have {w.value.shape}")
+        comparisons.append(budget.compare(fmt, g, w.value, w.error, signed_zero))
+    part = max(range(len(want)), key=lambda i: -1.0 if (r := comparisons[i].rho) is None else r)
+    worst = comparisons[part]
+    ok = all(c.ok for c in comparisons)
+    terms = {}
+    if worst.index or worst.bound:
+        terms = {"error": abs(worst.got - worst.want), "bound": worst.bound}
+    return Finding(
+        status=Status.PASS if ok else Status.FAIL,
+        rho=worst.rho,
+        ulp=max((c.ulp for c in comparisons if c.ulp is not None), default=None),
+        worst="" if worst.rho is None and ok else _equation(names[part], worst, got[part]),
+        terms={k: v for k, v in terms.items() if math.isfinite(v)},
+        impostors=passing_impostors(
+            question,
+            [w.value for w in want],
+            lambda fakes: all(
+                budget.compare(fmt, f, w.value, w.error, signed_zero).ok
+                for f, w in zip(fakes, want, strict=True)
+            ),
+        ),
+        checked=sum(c.checked for c in comparisons),
+        part=part,
+        comparison=worst,
+    )
+
+
+def _equation(name: str, c: Comparison, got: Any) -> str:
+    """`dx[0,7,7,2] = 1.3120, should be 1.3447; error 5,100 x budget`."""
+    index = f"[{','.join(map(str, c.index))}]" if c.index else ""
+    given = number(c.got)
+    if math.isnan(c.got) and got[c.index].tobytes() == b"\xff" * got.itemsize:
+        given = "nan (memory that was never written)"
+    text = f"{name}{index} = {given}, should be {number(c.want)}"
+    if c.rho is None:
+        return text
+    if math.isinf(c.rho):
+        return text + ("; the result is exact" if c.bound == 0 else "")
+    return text + f"; error {times(c.rho)} x budget"

@@ -1,0 +1,130 @@
+"""Gradients against finite differences of the device's own results; torch has no say.
+
+`fd` holds the gradient against differences of the forward, `second` the gradient of the gradient
+against differences of the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from verify import fd, sampling
+from verify.budget import Array
+from verify.judges.impostors import passing_impostors
+from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.spec import Status, UsageError
+
+
+def judge_fd(question: Question) -> Finding:
+    """The gradient of the forward."""
+    point = question.values
+    target = call(question.target)
+    outputs = call(target.evaluate, point)
+    cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
+    gradients = call(target.vjp, cotangents)
+    weights = [laid.value for laid in cotangents]
+    for i in range(len(outputs) - question.row.without_gradient, len(outputs)):
+        weights[i] = np.zeros_like(weights[i])
+    return _held(
+        question,
+        lambda values: call(target.evaluate, values),
+        point,
+        weights,
+        gradients,
+        question.gradient_names,
+    )
+
+
+def judge_second(question: Question) -> Finding:
+    """The gradient of the gradient, with respect to the inputs and to the cotangents."""
+    target = call(question.target)
+    inputs, seeds = question.values, question.cotangents
+    point = [*inputs, *seeds]
+
+    def first(values: Sequence[Array]) -> list[Array]:
+        gradients: list[Array] = call(
+            target.gradients, values[: len(inputs)], values[len(inputs) :]
+        )
+        return gradients
+
+    directions = [
+        sampling.cotangent(question.case, len(seeds) + i, v.shape).value
+        for i, v in enumerate(inputs)
+    ]
+    gradients = call(target.second, question.laid_cotangents, directions)
+    names = [f"d2{name[1:]}" for name in question.gradient_names]
+    names += ["dg"] if len(seeds) == 1 else [f"dg{i}" for i in range(len(seeds))]
+    if _distances(question).min(initial=math.inf) == 0:
+        raise UsageError(f"[case] a kink has no second derivative, got id={question.case.id}")
+    return _held(question, first, point, directions, gradients, names)
+
+
+def _distances(question: Question) -> Array:
+    """To the kinks."""
+    if question.row.kinks is None:
+        return np.zeros(0)
+    return np.ravel(question.row.kinks(*question.values, **question.arguments))
+
+
+def _held(
+    question: Question,
+    function: Callable[[Sequence[Array]], Sequence[Array]],
+    point: Sequence[Array],
+    weights: Sequence[Array],
+    gradients: Sequence[Array],
+    names: Sequence[str],
+) -> Finding:
+    """Claimed gradients of <weights, function> at a point against its slopes there."""
+    for name, g, x in zip(names, gradients, point, strict=True):
+        if g.shape != x.shape:
+            return wrong(f"{name} has shape {g.shape}, should have {x.shape}")
+    distances = _distances(question)
+    prober = fd.Prober(
+        function,
+        point,
+        weights,
+        sampling.generator(question.case, "directions"),
+        margin=float(np.min(distances[distances > 0], initial=math.inf)),
+        at_kink=bool(np.any(distances == 0)),
+    )
+    gradient = fd.concatenate(gradients)
+    outcome = prober.judge(gradient)
+    finding = Finding(
+        status=Status.PASS if outcome.ok else Status.FAIL,
+        rho=outcome.rho if prober.probes else None,
+        impostors=passing_impostors(
+            question, gradients, lambda fakes: prober.judge(fd.concatenate(fakes)).ok
+        ),
+        checked=sum(math.isfinite(p.slope.tolerance) for p in prober.probes),
+    )
+    if not outcome.ok:
+        outcome = prober.localise(gradient, outcome)
+    if outcome.probe is not None:
+        slope = outcome.probe.slope
+        finding.terms = {
+            "disagreement and noise": slope.tolerance,
+            "rounding of the gradient": outcome.floor,
+            "noise": slope.noise,
+            "step": slope.step,
+        }
+        finding.worst = _slope_equation(prober, outcome, names)
+    return finding
+
+
+def _slope_equation(prober: fd.Prober, outcome: fd.Outcome, names: Sequence[str]) -> str:
+    assert outcome.probe is not None
+    slope = outcome.probe.slope
+    if outcome.element >= 0:
+        which, index = prober.index(outcome.element)
+        name = names[which] + (f"[{','.join(map(str, index))}]" if index else "")
+    else:
+        moved = int(np.count_nonzero(outcome.probe.direction))
+        name = f"the slope along a direction through {moved} elements"
+    should = f"{number(slope.value)} by finite differences"
+    if slope.kink:
+        should = f"in [{number(slope.low)}, {number(slope.high)}] (a kink)"
+    text = f"{name} = {number(outcome.claimed)}, should be {should}"
+    return text + (f"; error {times(outcome.rho)} x budget" if math.isfinite(outcome.rho) else "")

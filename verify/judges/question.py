@@ -1,0 +1,106 @@
+"""A case with its numbers, and what a judge says of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from verify import budget, reference, sampling, targets
+from verify.budget import Comparison
+from verify.reference import Expected
+from verify.sampling import Laid
+from verify.spec import Case, Row, Status, UsageError
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a judge found."""
+
+    status: Status
+    rho: float | None = None
+    ulp: float | None = None
+    worst: str = ""
+    terms: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+    impostors: tuple[str, ...] = ()
+    checked: int = 0
+    part: int = 0  # the result or gradient with the worst element
+    comparison: Comparison | None = None
+
+
+def wrong(text: str) -> Finding:
+    """A failure that no bound is needed for."""
+    return Finding(Status.FAIL, worst=text, message=text)
+
+
+class Question:
+    """A case with its numbers, for the target and for the oracle."""
+
+    def __init__(self, case: Case, row: Row) -> None:
+        self.case, self.row = case, row
+        self.problem = sampling.problem(case, row)
+        self.fmt = budget.format_of(case.dtype, case.device)
+        self.values: list[Any] = [laid.value for laid in self.problem.inputs]
+        # scalars as the device sees them: rounded to the dtype first
+        self.arguments = {
+            name: float(np.dtype(case.dtype).type(v)) if isinstance(v, float) else v
+            for name, v in self.problem.arguments.items()
+        }
+
+    @functools.cached_property
+    def laid_cotangents(self) -> list[Laid]:
+        """One for each result, with its layout on the device."""
+        shapes = reference.output_shapes(self.row, self.values, self.arguments)
+        return [sampling.cotangent(self.case, i, shape) for i, shape in enumerate(shapes)]
+
+    @property
+    def cotangents(self) -> list[Any]:
+        """Their values."""
+        return [laid.value for laid in self.laid_cotangents]
+
+    def target(self) -> targets.Target:
+        """The target's op on the laid-out inputs."""
+        make: Callable[..., targets.Target] = self.row.target or targets.Call
+        return make(self.row, self.problem, self.case.device, self.case.dtype)
+
+    def expected(self, without: str = "", values: list[Any] | None = None) -> list[Expected]:
+        """What the judge should see; at other values, or bounds without an operation's rounding."""
+        at = self.values if values is None else values
+        if self.case.judge == "forward":
+            return reference.forward(self.row, at, self.arguments, self.fmt, without)
+        return reference.vjp(self.row, at, self.arguments, self.cotangents, self.fmt, without)
+
+    @property
+    def gradient_names(self) -> list[str]:
+        """da, db, ... for the gradients with respect to the inputs."""
+        n = len(self.values)
+        return ["dx"] if n == 1 else ["da", "db"] if n == 2 else [f"dx{i}" for i in range(n)]
+
+
+class Raised(Exception):
+    """The target raised where it should compute."""
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls the target: its exceptions are findings, those of verify are not."""
+    try:
+        return function(*arguments)
+    except (targets.Missing, targets.Broken, NotImplementedError, UsageError, MemoryError):
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines() or [""]
+        raise Raised(f"it raised {type(error).__name__}: {text[0]}") from error
+
+
+def number(x: float) -> str:
+    """Nine digits: a float32 can be told by them."""
+    return f"{x:.9g}"
+
+
+def times(rho: float) -> str:
+    """5,100 or 1.28."""
+    return f"{rho:,.0f}" if rho >= 100 else f"{rho:.3g}"

@@ -1,0 +1,96 @@
+"""Activation functions. References are written so that nothing cancels or overflows in their tails:
+torch's own sigmoid is 0 below -709 and its gelu below -8.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from verify.registry.elementwise import REGIONS, UNARY, row
+from verify.registry.planning import sample
+from verify.spec import Domain
+
+# Wide enough for the tails, in float32 to the underflow of e^-a; cubes stay in range.
+_WIDE = (Domain(spread=8.0, huge=lambda largest: largest**0.2),)
+_TAILED = (*REGIONS, "ties")
+
+
+def _decay(t: Any, a: Any) -> Any:
+    """exp(-|a|), with a slope at 0."""
+    return t.exp(t.where(a < 0, a, -a))
+
+
+def _sigmoid(t: Any, a: Any) -> Any:
+    e = _decay(t, a)
+    return t.where(a < 0, e, 1.0) / (1 + e)
+
+
+def _softplus(t: Any, a: Any) -> Any:
+    # the threshold is where float64 has nothing left of e^-a; torch's own, 20, is for float32
+    return t.nn.functional.softplus(a, 1.0, 700.0)
+
+
+def _gated(gate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """a gate(a), which tends to -0 for a to -infinity."""
+    return lambda t, a: t.where(a == -math.inf, -0.0, a * gate(t, a))
+
+
+def _normal(t: Any, a: Any) -> Any:
+    return t.erfc(a * -math.sqrt(0.5)) * 0.5
+
+
+def _nearly_normal(t: Any, a: Any) -> Any:
+    scale = 2 * math.sqrt(2 / math.pi)
+    return _sigmoid(t, a * (a * a * (0.044715 * scale) + scale))
+
+
+def _gelu(t: Any, a: Any, approximate: str = "none") -> Any:
+    return _gated(_nearly_normal if approximate == "tanh" else _normal)(t, a)
+
+
+def _bounds(a: Any, low: Any = None, high: Any = None) -> Any:
+    """Distances to the bounds that there are."""
+    return np.minimum.reduce([np.abs(a - b) for b in (low, high) if b is not None])
+
+
+_SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
+_BOUNDS = ({"low": -0.5}, {"high": 0.75}, {"low": -1, "high": 0.1}, {"low": 1, "high": 1})
+
+ROWS = (
+    row(
+        "relu",
+        # x where x is not negative, so that -0 and NaN pass; the gradient at 0 is 0
+        lambda t, a: t.where(a == 0, a.detach(), t.relu(a)),
+        UNARY,
+        regions=_TAILED,
+        kinks=lambda a: np.abs(a),
+    ),
+    row(
+        "leaky_relu",
+        lambda t, a, slope: t.where(a > 0, a, a * slope),
+        tuple(sample(*s.shapes, slope=_SLOPES[i % len(_SLOPES)]) for i, s in enumerate(UNARY)),
+        regions=_TAILED,
+        kinks=lambda a, slope: np.abs(a),
+    ),
+    row(
+        "clip",
+        lambda t, a, low=None, high=None: t.clamp(a, low, high),
+        tuple(sample(*s.shapes, **_BOUNDS[i % len(_BOUNDS)]) for i, s in enumerate(UNARY)),
+        regions=_TAILED,
+        kinks=_bounds,
+    ),
+    row("sigmoid", _sigmoid, UNARY, domains=_WIDE, regions=_TAILED),
+    row("softplus", _softplus, UNARY, domains=_WIDE, regions=_TAILED),
+    row("silu", _gated(_sigmoid), UNARY, domains=_WIDE, regions=_TAILED),
+    row(
+        "gelu",
+        _gelu,
+        (*UNARY, *(sample(*s.shapes, approximate="tanh") for s in UNARY)),
+        domains=(Domain(spread=4.0, huge=lambda largest: largest**0.2),),
+        regions=_TAILED,
+    ),
+)

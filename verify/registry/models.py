@@ -1,0 +1,188 @@
+"""Models: the parameters are slices of one vector, so the gradients of all weights are judged.
+
+With plain random numbers a deep network is ill-conditioned: bounds grow at every layer with the sum
+of a weight's absolute values. So kernels are near the identity, scales near 1, and the biases
+before a ReLU far from 0, some of them below: then no step of finite differences meets a kink, and
+what is open still depends on every weight before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from verify.registry.layers import dropped
+from verify.registry.planning import sample
+from verify.sampling import Array
+from verify.spec import Row, Shape
+
+_SEED = 1
+
+
+def _rule(kind: str, shape: Shape) -> tuple[Array, float]:
+    """A parameter of this kind is base + scale * slice; every scale is a power of two."""
+    if kind == "scale":
+        return np.ones(shape), 0.25
+    if kind == "bias":
+        return np.zeros(shape), 0.25
+    if kind == "lift":
+        return np.where(np.arange(math.prod(shape)) % 3 == 2, -8.0, 8.0).reshape(shape), 0.25
+    *window, fan_in, fan_out = shape
+    base = np.zeros(shape)
+    source = np.arange(fan_out) % fan_in
+    source -= source % 3 == 2  # from what is open: a batch norm of nearly nothing blows up errors
+    centre: Any = tuple(k // 2 for k in window)
+    base[centre][source, np.arange(fan_out)] = 1.0
+    return base, 0.25 * 2.0 ** -round(math.log2(math.prod(shape[:-1])))
+
+
+# --- the target's side
+
+
+def _kind(p: Any) -> str:
+    """What a parameter is, by its shape and by the value that the model starts it with."""
+    if len(p.shape) > 1:
+        return "lift" if p.shape[0] == 1 else "kernel"
+    start = p.numpy()
+    return "scale" if np.all(start == 1) else "bias" if np.any(start) else "lift"
+
+
+def _call(
+    found: Any,
+    tensors: Sequence[Any],
+    where: dict[str, Any],
+    training: bool = True,
+    **arguments: Any,
+) -> Any:
+    x, theta = tensors
+    made = found(**arguments, **where)
+    if not training:
+        made.eval()
+    begin = 0
+    for p in made.parameters():
+        base, scale = _rule(_kind(p), p.shape)
+        part = theta[begin : begin + base.size].reshape(base.shape)
+        value = part * scale + type(x)(base, **where, requires_grad=False)
+        # the parameter becomes a node of theta's graph in the place of a leaf
+        p.op, p.inputs, p.cached_data = value.op, value.inputs, value.cached_data
+        begin += base.size
+    if begin != theta.shape[0]:
+        raise ValueError(f"[models] the sample has {theta.shape[0]} parameters, the model {begin}")
+    np.random.seed(_SEED)
+    return made(x)
+
+
+# --- the reference's side
+
+
+class _Network:
+    """Layers whose parameters come from theta, in the order of the model."""
+
+    def __init__(self, t: Any, theta: Any, training: bool) -> None:
+        self.t, self.theta, self.training = t, theta, training
+        self.begin = 0
+
+    def take(self, kind: str, *shape: int) -> Any:
+        base, scale = _rule(kind, shape)
+        part = self.theta[self.begin : self.begin + base.size].reshape(shape)
+        self.begin += base.size
+        return part * scale + self.t.tensor(base)
+
+    def linear(self, x: Any, fan_out: int) -> Any:
+        weight = self.take("kernel", x.shape[1], fan_out)
+        return self.t.matmul(x, weight) + self.take("lift", 1, fan_out)
+
+    def norm(self, x: Any) -> Any:
+        """Batch norm; in evaluation with the running statistics that it starts with, 0 and 1."""
+        channels, eps = x.shape[1], 1e-5
+        shape = (1, channels, *[1] * (x.dim() - 2))
+        weight, bias = (self.take(kind, channels).reshape(shape) for kind in ("scale", "lift"))
+        if self.training:
+            axes = tuple(d for d in range(x.dim()) if d != 1)
+            n = x.numel() // channels
+            x = x - x.sum(axes, keepdim=True) / n
+            variance = (x * x).sum(axes, keepdim=True) / n
+            x = x * (variance + eps) ** -0.5
+        else:
+            x = x * (1 + eps) ** -0.5
+        return x * weight + bias
+
+    def conv(self, x: Any, cout: int, kernel: int, stride: int) -> Any:
+        """Convolution, batch norm, ReLU."""
+        weight = self.take("kernel", kernel, kernel, x.shape[1], cout).permute(3, 2, 0, 1)
+        bias, padding = self.take("bias", cout), kernel // 2
+        y = self.t.nn.functional.conv2d(x, weight, bias, stride=stride, padding=padding)
+        return self.t.relu(self.norm(y))
+
+
+def _mlp_resnet(
+    t: Any,
+    x: Any,
+    theta: Any,
+    training: bool = True,
+    dim: int = 0,
+    hidden_dim: int = 100,
+    num_blocks: int = 3,
+    num_classes: int = 10,
+    drop_prob: float = 0.1,
+) -> Any:
+    net = _Network(t, theta, training)
+    np.random.seed(_SEED)
+    y = t.relu(net.linear(x, hidden_dim))
+    for _ in range(num_blocks):
+        inside = t.relu(net.norm(net.linear(y, hidden_dim // 2)))
+        if training:
+            inside = dropped(t, inside, drop_prob)
+        y = t.relu(net.norm(net.linear(inside, hidden_dim)) + y)
+    return net.linear(y, num_classes)
+
+
+def _resnet9(t: Any, x: Any, theta: Any, training: bool = True) -> Any:
+    net = _Network(t, theta, training)
+    y = net.conv(net.conv(x, 16, 7, 4), 32, 3, 2)
+    y = net.conv(net.conv(y, 32, 3, 1), 32, 3, 1) + y
+    y = net.conv(net.conv(y, 64, 3, 2), 128, 3, 2)
+    y = net.conv(net.conv(y, 128, 3, 1), 128, 3, 1) + y
+    return net.linear(t.relu(net.linear(y.reshape(y.shape[0], 128), 128)), 10)
+
+
+_SMALL: dict[str, Any] = {
+    "dim": 5,
+    "hidden_dim": 8,
+    "num_blocks": 2,
+    "num_classes": 3,
+    "drop_prob": 0.25,
+}
+_RESNET9 = (431_946,)
+
+ROWS = (
+    Row(
+        name="models.MLPResNet",
+        family="model",
+        reference=_mlp_resnet,
+        samples=(
+            sample((6, 5), (275,), **_SMALL),
+            sample((6, 5), (275,), **_SMALL, training=False),
+            sample((9, 3), (31,), dim=3, hidden_dim=4, num_blocks=0, num_classes=3),
+        ),
+        regions=(),
+        call=_call,
+        signed_zero=False,
+    ),
+    Row(
+        name="models.ResNet9",
+        family="model",
+        reference=_resnet9,
+        samples=(
+            sample((8, 3, 32, 32), _RESNET9),
+            sample((2, 3, 32, 32), _RESNET9, training=False),
+        ),
+        regions=(),
+        layouts=("compact", "reversed"),
+        call=_call,
+        signed_zero=False,
+    ),
+)

@@ -1,0 +1,196 @@
+"""Optimizers: a few steps along given gradients; results are the parameters after them.
+
+Hyper-parameters, and the powers and complements of them that the formulas need, have few bits:
+what an optimizer derives from them in Python's floats is then the same in every dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from verify.registry.planning import sample
+from verify.spec import Domain, Row, Sample, Shape
+
+
+def _call(found: Any, tensors: Sequence[Any], where: Any, count: int = 1, **arguments: Any) -> Any:
+    """The first `count` inputs are parameters; the others, as many at a time, their gradients."""
+    parameters = list(tensors[:count])
+    optimizer = found(parameters, **arguments)
+    for at in range(count, len(tensors), count):
+        for p, g in zip(parameters, tensors[at : at + count], strict=True):
+            p.grad = g
+        optimizer.step()
+    return parameters
+
+
+def _each(update: Any) -> Any:
+    """A reference for any number of parameters from (t, p, gradients, **arguments) -> p."""
+
+    def reference(t: Any, *tensors: Any, count: int = 1, **arguments: Any) -> Any:
+        return tuple(
+            update(t, tensors[i], tensors[count + i :: count], **arguments) for i in range(count)
+        )
+
+    return reference
+
+
+def _sgd(
+    t: Any,
+    p: Any,
+    gradients: Sequence[Any],
+    lr: float = 0.01,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    dampening: float | None = None,
+) -> Any:
+    u = None
+    damped = 1 - (momentum if dampening is None else dampening)
+    for g in gradients:
+        if weight_decay:
+            g = g + weight_decay * p
+        if momentum:
+            fresh = damped * g
+            # torch's first velocity is the gradient itself, the course's is damped like the others
+            first = fresh if dampening is None else g
+            u = first if u is None else momentum * u + fresh
+            g = momentum * u + fresh if nesterov else u
+        p = p - lr * g
+    return p
+
+
+def _adam(
+    t: Any,
+    p: Any,
+    gradients: Sequence[Any],
+    lr: float = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> Any:
+    m = v = 0 * p
+    for step, g in enumerate(gradients, 1):
+        if weight_decay and decoupled:
+            p = (1 - lr * weight_decay) * p
+        elif weight_decay:
+            g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * (g * g)
+        root = (v / (1 - beta2**step)) ** 0.5 + eps
+        p = p - lr * (m / (1 - beta1**step) / root)
+    return p
+
+
+def _rmsprop(
+    t: Any,
+    p: Any,
+    gradients: Sequence[Any],
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+) -> Any:
+    u, v = None, 0 * p
+    for g in gradients:
+        if weight_decay:
+            g = g + weight_decay * p
+        v = alpha * v + (1 - alpha) * (g * g)
+        update = g / (v**0.5 + eps)
+        if momentum:
+            u = update = update if u is None else momentum * u + update
+        p = p - lr * update
+    return p
+
+
+def _steps(shape: Shape, steps: int = 3, **arguments: Any) -> Sample:
+    return sample(*[shape] * (1 + steps), **arguments)
+
+
+# Two parameters of different shapes, three steps.
+_TWO = (((3, 4), (5,)) * 4, 2)
+
+
+def _samples(*settings: dict[str, Any]) -> tuple[Sample, ...]:
+    """Shapes with the first setting, then every setting with one shape and with two parameters."""
+    shapes: tuple[Shape, ...] = ((), (0, 3), (1,), (7,), (33, 17))
+    shapes_two, count = _TWO
+    return (
+        *(_steps(shape, **settings[0]) for shape in shapes),
+        *(_steps((5, 13), 4, **setting) for setting in settings),
+        sample(*shapes_two, count=count, **settings[-1]),
+    )
+
+
+_REGIONS = ("tiny", "huge", "zeros", "integer", "ties")
+_SQUARED = Domain(huge=lambda largest: largest**0.2, tiny=lambda largest: largest**-0.1)
+_MOMENTS = {"lr": 0.1875, "beta1": 0.75, "beta2": 0.9375, "eps": 2.0**-10}
+
+ROWS = (
+    Row(
+        name="optim.SGD",
+        family="optimizer",
+        reference=_each(_sgd),
+        samples=_samples(
+            {"lr": 0.1875},
+            {"lr": 0.1875, "weight_decay": 0.375},
+            {"lr": 0.1875, "momentum": 0.875},
+            {"lr": 0.1875, "momentum": 0.875, "weight_decay": 0.375},
+            {"lr": 0.1875, "momentum": 0.875, "nesterov": True},
+            {"lr": 0.1875, "momentum": 0.875, "dampening": 0.0},
+            {"lr": 0.1875, "momentum": 0.875, "dampening": 0.375},
+            {"lr": 0.1875, "momentum": 0.875, "dampening": 0.0, "nesterov": True},
+        ),
+        regions=(*_REGIONS, "special"),
+        call=_call,
+        differentiable=False,
+        signed_zero=False,
+    ),
+    Row(
+        name="optim.Adam",
+        family="optimizer",
+        reference=_each(_adam),
+        samples=_samples(
+            _MOMENTS,
+            {"lr": 0.1875, "beta1": 0.75, "beta2": 0.9375},
+            {"beta1": 0.0, "beta2": 0.5, "eps": 0.5},
+            {**_MOMENTS, "weight_decay": 0.375},
+        ),
+        regions=_REGIONS,
+        domains=(_SQUARED,),
+        call=_call,
+        differentiable=False,
+        signed_zero=False,
+    ),
+    Row(
+        name="optim.AdamW",
+        family="optimizer",
+        reference=_each(functools.partial(_adam, decoupled=True)),
+        samples=_samples(_MOMENTS, {**_MOMENTS, "weight_decay": 0.375}),
+        regions=_REGIONS,
+        domains=(_SQUARED,),
+        call=_call,
+        differentiable=False,
+        signed_zero=False,
+    ),
+    Row(
+        name="optim.RMSprop",
+        family="optimizer",
+        reference=_each(_rmsprop),
+        samples=_samples(
+            {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10},
+            {"lr": 0.1875, "alpha": 0.9375},
+            {"lr": 0.1875, "alpha": 0.75, "eps": 0.5, "weight_decay": 0.375},
+            {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10, "momentum": 0.875},
+        ),
+        regions=_REGIONS,
+        domains=(_SQUARED,),
+        call=_call,
+        differentiable=False,
+        signed_zero=False,
+    ),
+)

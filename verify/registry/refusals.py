@@ -1,0 +1,129 @@
+"""What ops must refuse, by op: bad input, the exception's type, and what its text says.
+
+Inputs of two dtypes or on two devices are refused by every op that takes several; the plan adds
+these.
+"""
+
+from __future__ import annotations
+
+from verify.registry.planning import refuses
+from verify.spec import Refusal
+
+_DO_NOT_BROADCAST = (
+    refuses((3,), (4,), says=r"broadcast.*\(3,\).*\(4,\)"),
+    refuses((2, 3, 4), (2, 4), says="broadcast"),
+)
+_IMAGE, _KERNEL = (1, 4, 4, 2), (3, 3, 2, 5)
+
+
+def _axis(name: str) -> tuple[Refusal, ...]:
+    """An op of one axis or several over a (3, 4) array."""
+    return tuple(
+        Refusal(((3, 4),), ((name, axis),), "IndexError", f"axis={axis}, ndim=2")
+        for axis in (2, -3)
+    )
+
+
+def _axes(name: str) -> tuple[Refusal, ...]:
+    twice = Refusal(((3, 4),), ((name, (0, -2)),), "ValueError", r"distinct, got axes=\(0, -2\)")
+    return (*_axis(name), twice)
+
+
+REFUSALS: dict[str, tuple[Refusal, ...]] = {
+    **dict.fromkeys(
+        (
+            *("add", "multiply", "divide", "power", "maximum", "equal", "not_equal", "less"),
+            *("less_equal", "greater", "greater_equal"),
+        ),
+        _DO_NOT_BROADCAST,
+    ),
+    "summation": _axes("axes"),
+    "max": (*_axes("axes"), refuses((0, 4), axes=0, says="at least one element")),
+    "logsumexp": _axes("axes"),
+    "softmax": _axis("axis"),
+    "logsoftmax": _axis("axis"),
+    "standardize": (*_axes("axes"), refuses((3, 4), eps=-1.0, says="eps=-1.0")),
+    "matmul": (
+        refuses((3, 4), (5, 3), says=r"a.shape=\(3, 4\), b.shape=\(5, 3\)"),
+        refuses((), (3,), says="at least one axis"),
+        refuses((2, 3, 4), (3, 4, 5), says="broadcast"),
+    ),
+    "conv": (
+        refuses(_IMAGE, (3, 3, 3, 5), says="channels"),
+        refuses((1, 2, 2, 2), (5, 5, 2, 5), padding=0, says="larger than the padded input"),
+        refuses(_IMAGE, _KERNEL, stride=0, says="stride must lie in"),
+        refuses(_IMAGE, _KERNEL, stride=-1, says="stride must lie in"),
+        refuses(_IMAGE, _KERNEL, padding=-1, says="padding must lie in"),
+        refuses(_IMAGE, _KERNEL, dilation=0, says="dilation must lie in"),
+        refuses((1, 4, 4, 4), _KERNEL, groups=2, says="groups must divide"),
+        refuses((4, 4, 2), _KERNEL, says="4 axes"),
+    ),
+    "reshape": (
+        refuses((3, 4), shape=(5, 2), says="number of elements"),
+        refuses((3, 4), shape=(-1, -1), says="one of them may be -1"),
+    ),
+    "permute": (
+        refuses((3, 4), axes=(0, 0), says="distinct"),
+        refuses((3, 4), axes=(0, 2), raises="IndexError", says="axis=2"),
+        refuses((3, 4), axes=(0,), says="axes"),
+    ),
+    "transpose": (
+        refuses((3,), raises="IndexError", says="ndim=1"),
+        refuses((3, 4), axes=(0, 2), raises="IndexError", says="axis=2"),
+    ),
+    "broadcast_to": (
+        refuses((3, 4), shape=(3, 5), says=r"from=\(3, 4\), to=\(3, 5\)"),
+        refuses((3, 4), shape=(4,), says=r"from=\(3, 4\), to=\(4,\)"),
+    ),
+    "flip": _axes("axes"),
+    "dilate": (
+        refuses((3, 4), axes=(2,), dilation=1, raises="IndexError", says="axis=2"),
+        refuses((3, 4), axes=(0,), dilation=-1, says="dilation=-1"),
+    ),
+    "undilate": (
+        refuses((3, 4), axes=(-3,), dilation=1, raises="IndexError", says="axis=-3"),
+        refuses((3, 4), axes=(0,), dilation=-1, says="dilation=-1"),
+    ),
+    "pad": (
+        refuses((3, 4), padding=((1, 1),), says="for each axis"),
+        refuses((3, 4), padding=((1, 1), (-1, 0)), says=">= 0"),
+    ),
+    "getitem": (
+        refuses((3, 4), index="3", raises="IndexError", says="index=3, axis=0, size=3"),
+        refuses((3, 4), index="0,-5", raises="IndexError", says="index=-5, axis=1, size=4"),
+        refuses((3, 4), index="0,0,0", raises="IndexError", says="indices=3"),
+        refuses((3, 4), index="::0", says="step must not be 0"),
+    ),
+    "setitem": (refuses((3, 4), (5,), index="0", says="shape"),),
+    "stack": (
+        refuses((3,), (4,), axis=0, says="shapes must be equal"),
+        refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
+    ),
+    "split": _axis("axis"),
+    "cross_entropy": (
+        refuses((3, 4), labels=(0, 1), says="a label for each row"),
+        refuses((3, 4), labels=(0, 1, 4), raises="IndexError", says="label=4, classes=4"),
+        refuses((3, 4), labels=(0, -1, 2), raises="IndexError", says="label=-1, classes=4"),
+        refuses((3, 4), labels=(0, 1, 0.5), says="whole numbers, got label=0.5"),
+    ),
+    "attention_weights": (refuses((4, 3), (4, 2), says=r"q.shape=\(4, 3\), k.shape=\(4, 2\)"),),
+    "scaled_dot_product_attention": (
+        refuses((4, 3), (4, 2), (4, 3), says=r"k.shape=\(4, 2\)"),
+        refuses((4, 3), (4, 3), (5, 3), says="a value for each key"),
+    ),
+    "layer_norm": (refuses((3, 4), (3,), (4,), says=r"weight.shape=\(3,\), channels=4"),),
+    "batch_norm": (
+        refuses((3, 4), (3,), (3,), says=r"weight.shape=\(3,\), channels=4"),
+        refuses((0, 3), (3,), (3,), says="training needs elements"),
+    ),
+    **dict.fromkeys(
+        ("max_pool", "avg_pool"),
+        (
+            refuses(_IMAGE, kernel=5, says="fits into the padded image"),
+            refuses(_IMAGE, kernel=0, says="kernel=0"),
+            refuses(_IMAGE, kernel=2, stride=0, says="stride=0"),
+            refuses(_IMAGE, kernel=2, padding=2, says="at most half the kernel"),
+            refuses((4, 4, 2), kernel=2, says="4 axes"),
+        ),
+    ),
+}
