@@ -93,6 +93,7 @@ class Request:
             kinks=self.kinks,
             signed_zero=self.signed_zero,
             given=tuple(self.given),
+            view=True,  # whether results share memory with inputs is the user's to say
             target=self._target,
         )
 

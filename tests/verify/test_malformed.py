@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from verify import checks, registry, targets
+from verify import checks, registry
 from verify.plan import check_case
 from verify.spec import MALFORMED, Case, Status, UsageError
+from verify.targets import call
 from verify.worker import answer
 
 REST = "compact/interior/seed0"
@@ -39,7 +40,7 @@ def test_a_target_that_raises_on_a_good_question_fails(monkeypatch: pytest.Monke
     def refuses(*_: Any, **__: Any) -> None:
         raise ValueError("[relu] no")
 
-    monkeypatch.setattr(targets, "resolve", lambda name: refuses)
+    monkeypatch.setattr(call, "resolve", lambda name: refuses)
     verdict = checks.run_case(Case.parse(f"relu/forward/cpu/float32/3/-/{REST}"))
     assert verdict.status is Status.FAIL
     assert "it raised ValueError: [relu] no" in verdict.message
