@@ -1,8 +1,32 @@
 """needle-verify: judges every op of a library against independent references, under derived bounds.
 
-Importing this package imports neither torch nor the library under test; only workers do.
+Importing this package imports neither torch nor the library under test; only workers do, and
+`verify.check`, which judges a function of yours.
 """
 
-from verify.spec import Case, Exit, Sample, Status, UsageError, Verdict
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Case", "Exit", "Sample", "Status", "UsageError", "Verdict"]
+from verify.spec import Case, Domain, Exit, Sample, Status, UsageError, Verdict
+
+if TYPE_CHECKING:
+    from verify.api import Report, check
+
+__all__ = [
+    "Case",
+    "Domain",
+    "Exit",
+    "Report",
+    "Sample",
+    "Status",
+    "UsageError",
+    "Verdict",
+    "check",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Report", "check"):
+        from verify import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'verify' has no attribute {name!r}")

@@ -30,7 +30,20 @@ def run_case(case: Case) -> Verdict:
     row = registry.rows().get(case.op)
     if row is None:
         raise UsageError(f"[case] the registry has no row of that name, got op={case.op}")
-    finding = examine(case, row)
+    return judge(case, row)
+
+
+def judge(case: Case, row: Row) -> Verdict:
+    """The verdict of a case of `row`. Raises UsageError for a case that cannot be asked."""
+    askable = case.judge != "errors"  # which asks for what the reference refuses
+    try:
+        finding = examine(case, row)
+    except Exception:
+        if askable:
+            require_askable(case, row)
+        raise
+    if askable and finding.status is Status.FAIL:
+        require_askable(case, row)
     verdict = Verdict(
         id=case.id,
         status=finding.status,
@@ -46,6 +59,24 @@ def run_case(case: Case) -> Verdict:
     if finding.status is Status.FAIL:
         explain(case, row, finding, verdict)
     return verdict
+
+
+def require_askable(case: Case, row: Row) -> None:
+    """UsageError unless the reference takes the inputs that the case names.
+
+    Asked once something went wrong: a target that refuses a well-formed question fails.
+    """
+    try:
+        question = Question(case, row)
+        reference.output_shapes(row, question.values, question.arguments)
+    except UsageError:
+        raise
+    except Exception as error:
+        text = str(error).strip().splitlines() or [""]
+        raise UsageError(
+            f"[case] shapes and arguments do not fit {row.name}, got id={case.id!r}: "
+            f"the reference raised {type(error).__name__}: {text[0]}"
+        ) from error
 
 
 def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verify.command import Command, Parts, say, tell
-from verify.spec import DTYPES, JUDGES, LAYOUTS, Exit, UsageError
+from verify.command import Command, Parts
+from verify.output import Output, say, tell
+from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Exit, UsageError
 
 _EPILOG = """\
 examples:
   needle-verify                              every op on the cpu device, float32 and float64
   needle-verify --op conv --device cuda      one op on the GPU; exit 2 if there is none
+  needle-verify --layer Conv                 a layer; --model and --optimizer likewise
   needle-verify --op 'conv*' --op reduction  by glob and by family, on the cpu device
   needle-verify --device cpu,numpy,cuda_sim --json results.jsonl
+  needle-verify --budget smoke               a few cases of everything, in seconds
+  needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
@@ -43,6 +47,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"[usage] {message}; needle-verify --help explains the options")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Where --help goes: a reader that went away, or a full disk, is no traceback."""
+        say(message, end="")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """parse_args, with a hint for an unknown option."""
@@ -75,6 +83,10 @@ def parser() -> _Parser:
         metavar="NAME",
         help="op, family or glob; repeat or separate by commas",
     )
+    for kind, example in {"layer": "Conv", "model": "ResNet9", "optimizer": "Adam"}.items():
+        what.add_argument(
+            f"--{kind}", action="append", metavar="NAME", help=f"the same for {kind}s: {example}"
+        )
     what.add_argument(
         "--device",
         action="append",
@@ -96,6 +108,11 @@ def parser() -> _Parser:
     what.add_argument(
         "--data", metavar="DIR", help="real inputs too (NEEDLE_DATA): a folder with MNIST"
     )
+    what.add_argument(
+        "--budget",
+        metavar="B",
+        help=f"{', '.join(BUDGETS)}, or seconds: as many cases as fit, every group first",
+    )
     how = p.add_argument_group("how to run")
     how.add_argument("--list", action="store_true", help="print the ids of the plan and stop")
     how.add_argument(
@@ -105,23 +122,47 @@ def parser() -> _Parser:
     how.add_argument(
         "--timeout", type=float, default=60.0, metavar="S", help="seconds a case may take (60)"
     )
+    how.add_argument(
+        "--executor",
+        metavar="URL",
+        help="dask://HOST:PORT or dask://local: on the workers of dask.distributed",
+    )
     how.add_argument("--resume", metavar="FILE", help="go on with the run that wrote FILE")
     out = p.add_argument_group("what to print")
     out.add_argument("--json", metavar="FILE", help="keep every verdict, one JSON line each")
+    out.add_argument("--junit", metavar="FILE", help="a JUnit XML report, a test case each")
+    out.add_argument("--markdown", metavar="FILE", help="a short report, failures first")
     out.add_argument("-v", "--verbose", action="store_true", help="every verdict, every failure")
     out.add_argument("-q", "--quiet", action="store_true", help="failures and totals only")
     out.add_argument(
         "--no-color", action="store_true", help="no colours (also NO_COLOR, and pipes)"
     )
+    out.add_argument(
+        "--completion", metavar="SHELL", help="print completion for bash, zsh or fish: source it"
+    )
     out.add_argument("--version", action="store_true", help="print the version and stop")
     return p
+
+
+def _completion(shell: str, parts: Parts | None) -> int:
+    """Print the completion of a shell."""
+    from verify import completion, registry
+    from verify.plan import require_known
+
+    require_known("completion", shell, completion.SHELLS)
+    known = parts.registry if parts is not None and parts.registry is not None else registry
+    say(completion.script(shell, parser(), known), end="")
+    return int(Exit.USAGE if Output.failed else Exit.GOOD)
 
 
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    Output.prepare()
     try:
         options = parser().parse(arguments)
+        if options.completion is not None:
+            return _completion(options.completion, parts)
         code = Command(options, arguments, parts or Parts()).run()
     except UsageError as error:
         tell(str(error))
@@ -130,4 +171,6 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
         tell("interrupted before anything was judged")
         code = Exit.WEAK
     say("", end="")  # flushes: a closed pipe shows here, not at the interpreter's exit
+    if Output.failed and code == Exit.GOOD:
+        code = Exit.USAGE  # what was asked for could not be printed
     return int(code)

@@ -14,14 +14,19 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from verify.spec import Case, Exit, Status, UsageError, Verdict
+from verify.output import say, tell
+from verify.selecting import check_options, select
+from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
-    from verify.plan import Plan, Registry, Selection
+    from verify.dask_engine import Cluster
+    from verify.plan import Plan, Registry
     from verify.results import Results
+    from verify.runner import Runner
     from verify.summary import Summary
 
 
@@ -41,14 +46,9 @@ class Command:
         self.options = options
         self.arguments = arguments
         self.parts = parts
-        if options.jobs is not None and options.jobs < 1:
-            raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
-        if not options.timeout > 0:
-            raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-        if options.data is not None:
-            if not Path(options.data).is_dir():
-                raise UsageError(f"[data] there is no such folder, got data={options.data}")
-            os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
+        self.time_is_up = False
+        self.cluster: Cluster | None = None
+        check_options(options)
 
     def run(self) -> Exit:
         """Do what the options say."""
@@ -67,9 +67,15 @@ class Command:
             from verify import registry
 
             self.registry = registry
-        if self.options.replay is not None:
-            return self.replay(self.options.replay)
-        return self.verify()
+        with contextlib.ExitStack() as stack:
+            if self.options.executor is not None and not self.options.list:
+                from verify.dask_engine import Cluster
+
+                cluster = Cluster(self.options.executor, self.options.jobs or 2)
+                self.cluster = stack.enter_context(cluster)
+            if self.options.replay is not None:
+                return self.replay(self.options.replay)
+            return self.verify()
 
     # --- a run
 
@@ -77,28 +83,33 @@ class Command:
         """Plan, run, report."""
         from verify import sampling, table
         from verify.plan import make_plan
-        from verify.summary import summarize
+        from verify.summary import group_of, summarize
 
         earlier = self.earlier()
-        plan = make_plan(self.selection(earlier), self.registry)
-        if self.options.list:
-            say("\n".join(plan.ids)) if plan.cases else None
-            return Exit.GOOD if plan.cases else self.nothing()
+        usable = partial(self.usable, otherwise="left out")
+        before = earlier.selection if earlier is not None else None
+        plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
         if not plan.cases:
             return self.nothing()
+        if self.options.list:
+            say("\n".join(plan.ids))
+            if not self.options.quiet:
+                tell(table.announce(plan))
+            return Exit.GOOD
         self.require_usable(plan.selection.devices)
         if any(case.region == "mnist" for case in plan.cases):
             sampling.read_test_images()  # a folder without them is told before anything runs
         if not self.options.quiet:
             say(table.announce(plan))
         began = time.monotonic()
-        verdicts, kept = self.execute(plan, earlier)
-        summary = summarize(verdicts, len(plan.cases))
-        self.report(verdicts, summary, time.monotonic() - began)
-        if summary.not_run:
-            tell(
-                f"interrupted: {kept} keeps the verdicts; go on with needle-verify --resume {kept}"
-            )
+        results, path = self.execute(plan, earlier)
+        boxed = map(group_of, plan.cases) if self.time_is_up else None
+        summary = summarize(results.verdicts, len(plan.cases), boxed)
+        self.report(results.verdicts, summary, time.monotonic() - began)
+        self.write_reports(results, summary)
+        if summary.not_run and path is not None:
+            why = "time is up" if self.time_is_up else "interrupted"
+            tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
         return summary.exit
 
     def earlier(self) -> Results | None:
@@ -113,27 +124,6 @@ class Command:
             )
         return read(Path(self.options.resume))
 
-    def selection(self, earlier: Results | None) -> Selection:
-        """What the options select; without any, what the resumed run selected."""
-        from verify.plan import DEVICES, Selection
-
-        o = self.options
-        given = {
-            "ops": _names(o.op),
-            "devices": _names(o.device),
-            "dtypes": _names(o.dtype),
-            "judges": _names(o.check),
-            "layouts": _names(o.layout),
-        }
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
-        if o.seed is not None:
-            chosen["seed"] = o.seed
-        if "all" in chosen.get("devices", ()):
-            chosen["devices"] = tuple(d for d in DEVICES if self.usable(d, "left out"))
-        if earlier is not None and not chosen:
-            return earlier.selection
-        return replace(Selection(), **chosen)
-
     def usable(self, device: str, otherwise: str) -> bool:
         """Whether a device works here; says why it is not on stderr."""
         reason = self.device_status(device)
@@ -147,8 +137,9 @@ class Command:
             return self.parts.device_status(device)
         from verify import targets
 
+        asked = targets if self.cluster is None else self.cluster  # whose machine it must be on
         try:
-            return targets.device_status(device)
+            return asked.device_status(device)
         except Exception as error:  # whatever importing the subject raises is a matter of set-up
             raise UsageError(f"[setup] needle cannot be used: {error}") from error
 
@@ -166,25 +157,29 @@ class Command:
         tell("nothing is selected: no case fits these options; --list shows a plan (exit 3)")
         return Exit.WEAK
 
-    def execute(self, plan: Plan, earlier: Results | None) -> tuple[list[Verdict], Path]:
-        """The verdicts there are in the end, old ones included, and the file that has them."""
+    def execute(self, plan: Plan, earlier: Results | None) -> tuple[Results, Path | None]:
+        """Header and verdicts there are in the end, old ones included; the file that keeps them."""
         from verify.progress import Watch
-        from verify.results import Writer, provenance, unfinished
+        from verify.results import Results, Writer, provenance, unfinished
 
         asked = self.options.resume or self.options.json
         path = Path(asked or Path(tempfile.gettempdir(), f"needle-verify-{os.getpid()}.jsonl"))
         if earlier is not None:
             left, verdicts = unfinished(plan, earlier, path)
+            header = earlier.header
             writer = Writer(path, None, earlier.complete_bytes)
         else:
             left, verdicts = list(plan.cases), []
-            writer = Writer(path, provenance(plan, ["needle-verify", *self.arguments]))
+            header = provenance(plan, ["needle-verify", *self.arguments])
+            writer = Writer(path, header)
+        runner = self.runner(left, seconds=plan.selection.seconds)
+        kept = True
         try:
             with (
                 writer,
                 Watch(len(plan.cases), verdicts, quiet=self.options.quiet) as watch,
                 contextlib.suppress(KeyboardInterrupt),  # the second one, outside the runner
-                contextlib.closing(self.run_cases(left)) as arriving,
+                contextlib.closing(self.arriving(runner)) as arriving,
             ):
                 for verdict in arriving:
                     watch.show(verdict)
@@ -192,21 +187,40 @@ class Command:
                         writer.write(verdict)
                         verdicts.append(verdict)
                         self.detail(verdict)
+            self.time_is_up = runner.time_is_up and not runner.interrupted
         finally:
-            if asked is None and len(verdicts) in (0, len(plan.cases)):
+            if asked is None and (self.time_is_up or len(verdicts) in (0, len(plan.cases))):
                 path.unlink()  # nothing to go on from
+                kept = False
         order = {case_id: i for i, case_id in enumerate(plan.ids)}
-        return sorted(verdicts, key=lambda v: order[v.id]), path
+        verdicts.sort(key=lambda v: order[v.id])
+        return Results(header, verdicts), path if kept else None
 
-    def run_cases(
-        self, cases: Sequence[Case], threads: int = 1, isa: str = ""
-    ) -> Generator[Verdict | None, None, None]:
-        """The runner's verdicts; a worker that cannot start is a UsageError."""
+    def runner(
+        self,
+        cases: Sequence[Case],
+        threads: int = 1,
+        isa: str = "",
+        seconds: float | None = None,
+    ) -> Runner:
+        """What runs the cases."""
+        from verify.pool import Pool
         from verify.runner import Runner
-        from verify.worker import Settings, SetupError
+        from verify.worker import Settings
 
-        settings = Settings(self.parts.case_function, threads, isa)
-        runner = Runner(cases, settings, jobs=self.options.jobs, timeout=self.options.timeout)
+        return Runner(
+            cases,
+            Settings(self.parts.case_function, threads, isa),
+            jobs=self.options.jobs,
+            timeout=self.options.timeout,
+            engine=Pool if self.cluster is None else self.cluster.engine,
+            seconds=seconds,
+        )
+
+    def arriving(self, runner: Runner) -> Generator[Verdict | None, None, None]:
+        """The runner's verdicts; a worker that cannot start is a UsageError."""
+        from verify.worker import SetupError
+
         try:
             yield from runner.verdicts()
         except SetupError as error:
@@ -231,30 +245,62 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
+    def write_reports(self, results: Results, summary: Summary) -> None:
+        """The files that --junit and --markdown ask for, from the results."""
+        from verify import junit, markdown
+
+        for module in (junit, markdown):
+            path = getattr(self.options, module.__name__.rpartition(".")[2])
+            if path is not None:
+                text = module.report(results, summary)
+                try:
+                    Path(path).write_text(text, encoding="utf-8")
+                except OSError as error:
+                    raise UsageError(f"[report] cannot write, got file={path} ({error})") from error
+
     # --- a replay
 
     def replay(self, what: str) -> Exit:
         """Run one case id, or the failed cases of a file as they ran then; print all they say."""
         from verify import table
-        from verify.plan import check_case
+        from verify.plan import DEVICES, check_case
 
+        known = True  # to the registry; a function given to verify.check is known to its file
         if Path(what).is_file():
-            recorded = self.recorded(Path(what))
+            recorded = self.saved(Path(what))
+            known = not recorded
+            recorded = recorded or self.recorded(Path(what))
         else:
             recorded = [Verdict(Case.parse(what).id, Status.PASS)]
         code = Exit.GOOD
         for old in recorded:
             case = Case.parse(old.id)
-            check_case(case, self.registry.rows())
-            self.require_usable([case.device])
+            if known:
+                check_case(case, self.registry)
+            self.require_usable([case.device] if known or case.device in DEVICES else [])
             threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
-            for verdict in self.run_cases([case], threads, isa):
+            for verdict in self.arriving(self.runner([case], threads, isa)):
                 if verdict is None:
                     continue
+                if verdict.attribution == MALFORMED:
+                    raise UsageError(verdict.message)
                 say(table.full(verdict, self.colour))
                 if verdict.status is not Status.PASS:
                     code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
         return code
+
+    def saved(self, path: Path) -> list[Verdict]:
+        """The failure that verify.check saved in a file, if it is such a file."""
+        if path.suffix != ".json" or b"needle_verify_saved" not in path.read_bytes()[:100]:
+            return []
+        from verify import saved
+
+        data = saved.read(path)
+        if data is None:
+            return []
+        os.environ[saved.VARIABLE] = str(path.resolve())
+        self.parts = replace(self.parts, case_function="verify.saved:run_case")
+        return [Verdict(data["case"], Status.FAIL, environment=data["environment"])]
 
     def recorded(self, path: Path) -> list[Verdict]:
         """The wrong verdicts of a results file, or the only verdict of a saved failure."""
@@ -266,21 +312,3 @@ class Command:
         if not wrong:
             raise UsageError(f"[replay] the file holds no failed case, got file={path}")
         return wrong
-
-
-def _names(values: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(name for value in values or () for name in value.split(",") if name)
-
-
-def say(text: str, end: str = "\n") -> None:
-    """Write to stdout; a reader that has gone (head, less) does not end the run."""
-    try:
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def tell(text: str) -> None:
-    """Write to stderr."""
-    sys.stderr.write(f"needle-verify: {text}\n")

@@ -8,13 +8,16 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
 
-from verify.spec import DTYPES, JUDGES, LAYOUTS, Case, Row, UsageError
+from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Case, Row, UsageError
 
+_SMOKE = 5  # cases of a group, where smoke's own have other layouts
 DEVICES = ("cpu", "numpy", "cuda_sim", "cuda")
 
 
@@ -25,7 +28,7 @@ class Registry(Protocol):
         """Rows by the public name of their op."""
 
     def plan_cases(
-        self, row: Row, device: str, dtype: str, judge: str, seed: int
+        self, row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
     ) -> Sequence[Case]:
         """The cases of one row for one judge on one device in one dtype."""
 
@@ -40,6 +43,26 @@ class Selection:
     judges: tuple[str, ...] = JUDGES
     layouts: tuple[str, ...] = LAYOUTS
     seed: int = 0
+    budget: str = "default"  # one of BUDGETS, or a number of seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """The time that a time-boxed run may take; None for a budget with a name.
+
+        Raises: UsageError for a budget that is neither.
+        """
+        if self.budget in BUDGETS:
+            return None
+        try:
+            seconds = float(self.budget)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            raise UsageError(
+                f"[budget] {', '.join(BUDGETS)} or a positive number of seconds, "
+                f"got budget={self.budget!r}"
+            )
+        return seconds
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -91,18 +114,33 @@ def make_plan(selection: Selection, registry: Registry) -> Plan:
     ):
         for value in got:
             require_known(what, value, valid)
-    chosen = select_ops(selection.ops, known)
-    cases = (
-        case
+    groups = [
+        (known[name], device, dtype, judge, selection.seed)
         for device in dict.fromkeys(selection.devices)
-        for name in chosen
+        for name in select_ops(selection.ops, known)
         for judge in dict.fromkeys(selection.judges)
         for dtype in dict.fromkeys(selection.dtypes)
-        for case in registry.plan_cases(known[name], device, dtype, judge, selection.seed)
-        if case.layout in selection.layouts
-    )
+    ]
+
+    def cases_of(budget: str) -> Iterator[list[Case]]:
+        for group in groups:
+            cases = registry.plan_cases(*group, budget)
+            wanted = [case for case in cases if case.layout in selection.layouts]
+            if cases and not wanted and budget == "smoke":  # its few cases have other layouts
+                cases = registry.plan_cases(*group)
+                wanted = [case for case in cases if case.layout in selection.layouts][:_SMOKE]
+            yield wanted
+
+    cases: Iterable[Case | None]
+    if selection.seconds is None and selection.budget != "deep":
+        cases = itertools.chain.from_iterable(cases_of(selection.budget))
+    else:  # wherever time ends, every group has had its turn: one order for deep and for seconds
+        cases = itertools.chain.from_iterable(
+            itertools.chain.from_iterable(itertools.zip_longest(*cases_of(budget)))
+            for budget in BUDGETS
+        )
     # The id is the case: two cases of one id ask the same question, and count once.
-    return Plan(selection, tuple({case.id: case for case in cases}.values()))
+    return Plan(selection, tuple({case.id: case for case in cases if case}.values()))
 
 
 def select_ops(patterns: Iterable[str], rows: Mapping[str, Row]) -> list[str]:
@@ -122,24 +160,45 @@ def select_ops(patterns: Iterable[str], rows: Mapping[str, Row]) -> list[str]:
     return [name for name in rows if name in chosen or not patterns]
 
 
-def require_known(what: str, value: str, valid: Iterable[str]) -> None:
-    """Raise UsageError with near matches unless `value` is one of `valid`."""
+def require_known(
+    what: str, value: str, valid: Iterable[str], elsewhere: Iterable[str] = ()
+) -> None:
+    """Raise UsageError with near matches unless `value` is one of `valid`.
+
+    `elsewhere`: names that other options take; a near one is shown with --op.
+    """
     valid = tuple(valid)
     if value in valid:
         return
-    near = difflib.get_close_matches(value.lower(), valid, n=3, cutoff=0.5)
+    near = _near(value, {name: name for name in valid} | {n: f"--op {n}" for n in elsewhere})
     hints = [f"did you mean {' or '.join(near)}?"] if near else []
     if len(valid) <= 8 or not near:
         more = f" and {len(valid) - 16} more" if len(valid) > 16 else ""
-        hints.append(f"known: {', '.join(valid[:16])}{more}")
+        hints.append(f"known: {', '.join(valid[:16]) or 'none'}{more}")
     hint = " ".join(hints)
     raise UsageError(f"[{what}] unknown {what}, got {what}={value!r}; {hint}")
 
 
-def check_case(case: Case, rows: Mapping[str, Row]) -> None:
-    """Raise UsageError unless every name inside a case (of a typed id) exists."""
+def _near(value: str, shown: Mapping[str, str]) -> list[str]:
+    """What is shown for the names most like `value`: in any case, with or without "nn."."""
+    by_key: dict[str, list[str]] = {}
+    for name in shown:
+        for key in {name.lower(), name.lower().rpartition(".")[2]}:
+            by_key.setdefault(key, []).append(name)
+    close = difflib.get_close_matches(value.lower(), by_key, n=3, cutoff=0.5)
+    return list(dict.fromkeys(shown[name] for key in close for name in by_key[key]))[:3]
+
+
+def check_case(case: Case, registry: Registry) -> None:
+    """Raise UsageError unless every name inside a case (of a typed id) exists, and fits its row."""
+    rows = registry.rows()
     require_known("op", case.op, rows)
     require_known("check", case.judge, JUDGES)
     require_known("device", case.device, DEVICES)
     require_known("dtype", case.dtype, DTYPES)
     require_known("layout", case.layout, LAYOUTS)
+    asked = registry.plan_cases(rows[case.op], case.device, case.dtype, case.judge, case.seed)
+    if not asked and case.region != "mnist":  # whose plan depends on the data at hand
+        raise UsageError(
+            f"[check] {case.judge} does not apply to {case.op} in {case.dtype}, got id={case.id!r}"
+        )

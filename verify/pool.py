@@ -75,6 +75,8 @@ class _Process:
 class Pool:
     """`jobs` workers and a future per case; SetupError is its end only if no worker can start."""
 
+    ahead = 64  # cases it is given beyond those done
+
     def __init__(self, jobs: int, settings: Settings, timeout: float) -> None:
         self.environment = {"threads": str(settings.threads)}
         self._jobs = jobs

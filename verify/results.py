@@ -5,6 +5,7 @@ Every report can be made from this file alone, and an interrupted run goes on fr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -69,11 +70,11 @@ class Writer:
 
     def __init__(self, path: Path, header: Mapping[str, Any] | None, keep: int = 0) -> None:
         """Start a file with `header`, or (None) go on after the first `keep` bytes of one."""
+        self.path = path
         try:
             self._file = path.open("w" if header is not None else "r+", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"[json] cannot write, got file={path} ({error})") from error
-        self.path = path
         if header is not None:
             self._line(header)
         else:
@@ -85,8 +86,11 @@ class Writer:
         self._line(to_line(verdict))
 
     def _line(self, data: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(data, allow_nan=False, separators=(",", ":")) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(data, allow_nan=False, separators=(",", ":")) + "\n")
+            self._file.flush()
+        except OSError as error:  # a full disk
+            raise UsageError(f"[json] cannot write, got file={self.path} ({error})") from error
 
     def __enter__(self) -> Writer:
         return self
@@ -97,7 +101,8 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # told by the write that failed
+            self._file.close()
 
 
 def to_line(verdict: Verdict) -> dict[str, Any]:

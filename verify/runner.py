@@ -5,9 +5,11 @@ The engine is anything with `submit(case id) -> Future[Verdict]` and `stop()`.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -19,11 +21,11 @@ from verify.pool import Pool
 from verify.spec import Case, Verdict
 from verify.worker import Settings, SetupError
 
-_WINDOW = 64  # cases submitted per device beyond what is done: few enough to drop at once
-
 
 class Engine(Protocol):
-    """Where the cases of one device run."""
+    """Where the cases of one device run; it wants `ahead` cases in hand, few enough to drop."""
+
+    ahead: int
 
     def submit(self, case_id: str) -> Future[Verdict]:
         """The future verdict of a case."""
@@ -41,7 +43,11 @@ def default_jobs(device: str) -> int:
 
 
 class Runner:
-    """One run: iterate over `verdicts()`; after a Ctrl-C it ends early, `interrupted` is true."""
+    """One run: iterate over `verdicts()`.
+
+    Ctrl-C ends it early, SIGTERM at once (`interrupted` is true); so does the end of its time,
+    `seconds` after the first verdict: what runs then still gets its own (`time_is_up` is true).
+    """
 
     def __init__(
         self,
@@ -51,11 +57,15 @@ class Runner:
         jobs: int | None = None,
         timeout: float = 60.0,
         engine: EngineMaker = Pool,
+        seconds: float | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.jobs = jobs
         self.timeout = timeout
         self.interrupted = False
+        self.time_is_up = False
+        self._terminated = False
+        self._seconds = seconds
         self._engine = engine
         self._waiting: dict[str, deque[str]] = {}
         for case in cases:
@@ -66,17 +76,25 @@ class Runner:
     def verdicts(self) -> Iterator[Verdict | None]:
         """Verdicts as they come, None after a while without; SetupError if no worker can start."""
         engines: dict[str, Engine] = {}
+        end = math.inf
         with self._interruptible():
             try:
                 for device, waiting in self._waiting.items():
                     jobs = min(self.jobs or default_jobs(device), len(waiting))
                     engines[device] = self._engine(jobs, self.settings, self.timeout)
-                while True:
+                while any(self._waiting.values()) or any(self._flying.values()):
+                    self.time_is_up = self.time_is_up or time.monotonic() >= end
                     for device, engine in engines.items():
-                        self._drop(device) if self.interrupted else self._fill(device, engine)
-                    if not any(self._waiting.values()) and not any(self._flying.values()):
+                        if self.interrupted or self.time_is_up:
+                            self._drop(device)
+                        else:
+                            self._fill(device, engine)
+                    verdict = self._next()
+                    if self._terminated:  # the workers may have had the signal too: no crash
                         return
-                    yield self._next()
+                    if verdict is not None and end == math.inf and self._seconds is not None:
+                        end = time.monotonic() + self._seconds  # the workers' start takes none
+                    yield verdict
             except KeyboardInterrupt:  # the second one
                 self.interrupted = True
             finally:
@@ -85,7 +103,7 @@ class Runner:
 
     def _fill(self, device: str, engine: Engine) -> None:
         waiting, flying = self._waiting[device], self._flying[device]
-        while waiting and len(flying) < _WINDOW:
+        while waiting and len(flying) < engine.ahead:
             future = engine.submit(waiting.popleft())
             flying.add(future)
             future.add_done_callback(lambda f: self._done.put((device, f)))
@@ -110,19 +128,24 @@ class Runner:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """First Ctrl-C: start nothing more, keep what is running; second: end at once."""
+        """First Ctrl-C: start nothing more, keep what is running; second, or SIGTERM: end now."""
 
         def on_interrupt(number: int, frame: FrameType | None) -> None:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.interrupted = True
 
+        def on_terminate(number: int, frame: FrameType | None) -> None:
+            self.interrupted = self._terminated = True
+
+        handlers = {signal.SIGINT: on_interrupt, signal.SIGTERM: on_terminate}
         try:
-            previous = signal.signal(signal.SIGINT, on_interrupt)
+            previous = {number: signal.signal(number, h) for number, h in handlers.items()}
         except ValueError:  # not the main thread, whose owner handles signals
             yield
             return
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)

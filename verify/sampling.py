@@ -59,7 +59,11 @@ def problem(case: Case, row: Row) -> Problem:
     inputs: list[Laid] = []
     for i, shape in enumerate(case.shapes):
         rng = generator(case, f"input{i}")
-        value = values(rng, domain_of(row, i), case.region, shape, case.dtype, i)
+        given = row.given[i] if row.given else None
+        if given is None:
+            value = values(rng, domain_of(row, i), case.region, shape, case.dtype, i)
+        else:
+            value = np.asarray(given, case.dtype)
         if case.judge in ("fd", "second"):
             value = on_grid(value)
         inputs.append(lay_out(value, case.layout, rng))

@@ -43,6 +43,7 @@ class Exit(enum.IntEnum):
 
 JUDGES = ("forward", "vjp", "fd", "second", "errors")
 DTYPES = ("float32", "float64")
+BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
 LAYOUTS = (
     "compact", "strided", "offset", "transposed", "reversed", "broadcast", "mixed", "aliased",
@@ -50,6 +51,16 @@ LAYOUTS = (
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
 # passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
+# Attribution of a case whose question itself is wrong: the reference refuses its inputs.
+MALFORMED = "the question is malformed"
+
+
+class Missing(Exception):
+    """The target does not offer what the row names."""
+
+
+class Broken(Exception):
+    """The target broke a rule that holds for any values: dtype, device, inputs, memory."""
 
 
 class UsageError(Exception):
@@ -257,3 +268,7 @@ class Row:
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
+    # arrays for the inputs, None where one is drawn: what verify.check was given
+    given: Sequence[Any] = ()
+    # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name
+    target: Callable[..., Any] | None = None

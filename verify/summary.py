@@ -68,10 +68,12 @@ class Summary:
     weak: dict[Group, tuple[str, ...]]  # group -> the impostors that none of its cases tells apart
     lines: list[Line]
     vacuous: int  # single cases, in strong groups, that some impostor would have passed
+    # Groups that a time-boxed run did not reach; None: no time was set, or it was interrupted.
+    unreached: list[Group] | None = None
 
     @property
     def not_run(self) -> int:
-        """Cases that have no verdict: the run was interrupted."""
+        """Cases that have no verdict: the run was interrupted, or its time was up."""
         return self.planned - self.counts.total()
 
     @property
@@ -79,18 +81,28 @@ class Summary:
         """The smallest code that applies."""
         if any(self.counts[status] for status in WRONG):
             return Exit.WRONG
-        missing = self.counts[Status.UNIMPLEMENTED] or self.not_run or not self.planned
+        left = self.not_run if self.unreached is None else self.unreached
+        missing = self.counts[Status.UNIMPLEMENTED] or left or not self.planned
         if self.weak or missing:
             return Exit.WEAK
         return Exit.GOOD
 
 
-def summarize(verdicts: Iterable[Verdict], planned: int) -> Summary:
-    """The summary of a plan of `planned` cases from the verdicts there are."""
+def group_of(case: Case) -> Group:
+    """The group that a case is evidence for."""
+    return Group(case.op, case.judge, case.device, case.dtype)
+
+
+def summarize(
+    verdicts: Iterable[Verdict], planned: int, boxed: Iterable[Group] | None = None
+) -> Summary:
+    """The summary of a plan of `planned` cases from the verdicts there are.
+
+    `boxed`: the groups of a run that was given a time; it may leave cases out, but no group.
+    """
     groups: dict[Group, list[Verdict]] = {}
     for verdict in verdicts:
-        case = Case.parse(verdict.id)
-        groups.setdefault(Group(case.op, case.judge, case.device, case.dtype), []).append(verdict)
+        groups.setdefault(group_of(Case.parse(verdict.id)), []).append(verdict)
     weak = {group: found for group, members in groups.items() if (found := impostors(members))}
     lines: dict[tuple[str, str, str], Line] = {}
     counts: Counter[Status] = Counter()
@@ -113,6 +125,7 @@ def summarize(verdicts: Iterable[Verdict], planned: int) -> Summary:
             if group not in weak
             for v in members
         ),
+        None if boxed is None else [g for g in dict.fromkeys(boxed) if g not in groups],
     )
 
 

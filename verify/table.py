@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from verify.plan import Plan
+from verify.plan import Plan, Selection
 from verify.spec import Case, Status, Verdict
 from verify.summary import WRONG, Line, Summary
 
@@ -31,8 +31,15 @@ def announce(plan: Plan) -> str:
     ops = plan.counts()
     return (
         f"{len(plan.cases):,} cases: {_some(list(ops))} on {', '.join(s.devices)}; "
-        f"{', '.join(s.dtypes)}; {', '.join(s.judges)}; seed {s.seed}"
+        f"{', '.join(s.dtypes)}; {', '.join(s.judges)}; seed {s.seed}; {_budget(s)}"
     )
+
+
+def _budget(selection: Selection) -> str:
+    seconds = selection.seconds
+    if seconds is None:
+        return f"budget {selection.budget}"
+    return f"as many as fit into {seconds:g} s"
 
 
 def table(lines: Sequence[Line], colour: Paint) -> str:
@@ -95,10 +102,9 @@ def failures(verdicts: Sequence[Verdict], colour: Paint, every: bool) -> str:
 def failure(verdict: Verdict, colour: Paint) -> str:
     """One failure: status and id, its text, its replay line."""
     text = verdict.message or verdict.worst
-    replay = Case.parse(verdict.id).replay_line()
     lines = [f"{colour(str(verdict.status), 'red')} {verdict.id}", *text.splitlines()]
-    if replay not in text:
-        lines.append(f"replay: {replay}")
+    if "replay: " not in text:
+        lines.append(f"replay: {Case.parse(verdict.id).replay_line()}")
     return "\n  ".join(lines)
 
 
@@ -108,12 +114,19 @@ def totals(summary: Summary, seconds: float, colour: Paint) -> str:
         f"{colour('WEAK', 'yellow')} {'/'.join(group)}: {_some(names)} would have passed all cases"
         for group, names in summary.weak.items()
     ]
+    if summary.unreached:
+        lines.append(
+            f"{colour('WEAK', 'yellow')} the time was too short for {len(summary.unreached):,} "
+            f"groups, which have no case: {_some('/'.join(g) for g in summary.unreached)}"
+        )
     counts = [f"{summary.counts[s]:,} {s}" for s in Status if summary.counts[s] or s is Status.PASS]
     if summary.not_run:
-        counts.append(f"{summary.not_run:,} not run")
+        why = "" if summary.unreached is None else " (time is up)"
+        counts.append(f"{summary.not_run:,} not run{why}")
     lines.append(f"{' + '.join(counts)} = {summary.planned:,} cases in {seconds:.1f} s")
     code = summary.exit
-    words = {0: "all good", 1: "something is wrong", 3: "the evidence is too weak"}[code]
+    good = "all that ran is good" if summary.not_run else "all good"
+    words = {0: good, 1: "something is wrong", 3: "the evidence is too weak"}[code]
     lines.append(colour(f"{words} (exit {code:d})", "red" if code == 1 else _code_style(code)))
     return "\n".join(lines)
 

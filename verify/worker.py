@@ -8,6 +8,7 @@ in every verdict, for replay to restore.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import os
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from verify.spec import Case, Status, Verdict
+from verify.spec import MALFORMED, Case, Status, UsageError, Verdict
 
 RETIRED = 76  # exit code of a worker that asks to be replaced
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -45,14 +46,19 @@ def serve(pipe: Connection, settings: Settings) -> None:
     try:
         run_case, environment = _start(settings)
     except BaseException as error:
-        pipe.send(SetupError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+        with contextlib.suppress(OSError):
+            pipe.send(SetupError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         return
-    pipe.send(environment)
+    with contextlib.suppress(EOFError, OSError):  # the run is over, or its process was killed
+        pipe.send(environment)
+        _answer_all(pipe, run_case, environment)
+
+
+def _answer_all(
+    pipe: Connection, run_case: Callable[[Case], Verdict], environment: dict[str, str]
+) -> None:
     while True:
-        try:
-            case_id = pipe.recv_bytes().decode()
-        except EOFError:  # the run is over
-            return
+        case_id = pipe.recv_bytes().decode()
         verdict = answer(case_id, run_case, environment)
         pipe.send(verdict)
         # After a CUDA error the context is lost and later calls fail: others get a new process.
@@ -84,6 +90,8 @@ def answer(
     began = time.perf_counter()
     try:
         verdict = run_case(Case.parse(case_id))
+    except UsageError as error:  # --replay refuses it; in a plan, the registry made it
+        verdict = Verdict(case_id, Status.FAIL, attribution=MALFORMED, message=str(error))
     except Exception as error:  # a bug of verify itself; still one verdict, never a lost case
         verdict = Verdict(
             case_id,

@@ -39,15 +39,17 @@ NEEDLE = {
 }
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
-    {"verify.spec", "verify.accuracy"},
+    {"verify.spec", "verify.accuracy", "verify.output"},
     {"verify.sampling", "verify.budget", "verify.fd"},
-    {"verify.reference", "verify.targets"},
+    {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
     {"verify.checks"},
-    {"verify.plan", "verify.worker"},
-    {"verify.pool", "verify.results", "verify.summary"},
-    {"verify.runner", "verify.progress", "verify.table"},
-    {"verify.command"},
+    {"verify.plan", "verify.worker", "verify.request"},
+    {"verify.pool", "verify.results", "verify.summary", "verify.selecting", "verify.saved"},
+    {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
+    {"verify.junit", "verify.markdown", "verify.api"},
+    {"verify.command", "verify.pytest_plugin"},
+    {"verify.completion"},
     {"verify.cli"},
     {"verify.__main__"},
 )

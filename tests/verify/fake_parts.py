@@ -14,7 +14,7 @@ from typing import Any
 
 from verify.cli import main
 from verify.command import Parts
-from verify.spec import Case, Row, Status, Verdict
+from verify.spec import Case, Row, Status, UsageError, Verdict
 
 OPS = {  # name -> family
     "good": "calm",
@@ -29,6 +29,8 @@ OPS = {  # name -> family
     "hang": "deadly",
     "slow": "calm",
     "cuda_error": "bad",
+    "malformed": "bad",
+    "nn.Good": "layer",
 }
 CASES = 5  # per op, judge, device and dtype
 
@@ -46,12 +48,13 @@ class Registry:
         }
 
     def plan_cases(
-        self, row: Row, device: str, dtype: str, judge: str, seed: int
+        self, row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
     ) -> Sequence[Case]:
         layouts = ("compact", "strided")
+        n = {"smoke": 2, "default": self.cases, "deep": self.cases + 3}[budget]
         return [
             Case(row.name, judge, device, dtype, ((i + 1,),), (), layouts[i % 2], "interior", seed)
-            for i in range(self.cases)
+            for i in range(n)
         ]
 
 
@@ -83,6 +86,8 @@ def run_case(case: Case) -> Verdict:
             verdict.status, verdict.message = Status.FAIL, "it raised: a CUDA call failed"
         case "weak":
             verdict.impostors = ("zeros", "nan") if case.shapes == ((1,),) else ("zeros",)
+        case "malformed":
+            raise UsageError("[case] shapes do not fit")
         case "missing":
             verdict.status = Status.UNIMPLEMENTED
     return verdict

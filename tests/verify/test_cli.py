@@ -50,7 +50,7 @@ def test_nothing_heavy_is_imported_before_the_workers(start: Start) -> None:
     )
     process = start("-c", program)
     out, err = process.communicate()
-    assert err.strip() == "set()"
+    assert err.splitlines()[-1] == "set()"
     assert "--replay" in out
 
 
@@ -133,6 +133,17 @@ def test_an_empty_selection_is_exit_3(verify: Verify) -> None:
         (("--jobs", "many"), "many"),
         (("--timeout", "-1"), "timeout=-1"),
         (("--data", "/no/such/folder"), "/no/such/folder"),
+        (("--op", ""), "op=''"),
+        (("--device", ","), "device=','"),
+        (("--json", ""), "json=''"),
+        (("--layer", "Goo"), "did you mean Good or --op good"),
+        (("--layer", "good"), "did you mean Good"),
+        (("--model", "ResNet9"), "known: none"),
+        (("--op", "Goodd"), "did you mean good or nn.Good"),
+        (("--budget", "0"), "budget='0'"),
+        (("--budget", "quick"), "smoke, default, deep or a positive number"),
+        (("--budget", "inf"), "budget='inf'"),
+        (("--replay", "malformed/fd/cpu/float32/1/-/compact/interior/seed0"), "do not fit"),
         (("--replay", "good/forward"), "9 parts"),
         (("--replay", "god/fd/cpu/float32/1/-/compact/interior/seed0"), "did you mean good"),
         (("--replay", "good/fd/cpu/float32/1/-/compact/interior/7"), "seedN"),
@@ -309,3 +320,116 @@ def test_a_target_that_cannot_start_is_exit_2(start: Start) -> None:
     assert "NEEDLE_ISA must be one of" in err
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_layer_is_named_without_its_prefix(verify: Verify) -> None:
+    for arguments in (("--layer", "Good"), ("--layer", "nn.G*"), ("--layer", "*")):
+        ids = verify("--list", *arguments)[1].splitlines()
+        assert {case_id.split("/")[0] for case_id in ids} == {"nn.Good"}, arguments
+    ids = verify("--list", "--layer", "Good", "--op", "weak")[1].splitlines()
+    assert {case_id.split("/")[0] for case_id in ids} == {"nn.Good", "weak"}
+
+
+@pytest.mark.parametrize("variable", ["abc", "-1", "99999999999999999999"])
+def test_a_malformed_simulator_seed_is_told_before_anything_runs(
+    verify: Verify, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("NEEDLE_SIM_SEED", variable)
+    code, out, err = verify("--op", "good")
+    assert (code, out) == (2, "")
+    assert variable in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--list"], 2), (["--help"], 0), (["--op", "good"], 2), (["--op", "wrong"], 1)],
+)
+def test_a_full_disk_is_no_traceback(start: Start, arguments: list[str], code: int) -> None:
+    shell = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); import fake_parts as f;"
+    process = start("-c", shell + f"sys.exit(f.main({arguments}, f.parts()))")
+    _, err = process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert "No space left" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_results_on_a_full_disk_are_a_usage_error(verify: Verify) -> None:
+    code, _, err = verify("--op", "good", "--json", "/dev/full")
+    assert code == 2
+    assert "No space left" in err
+
+
+def test_sigterm_ends_at_once_charges_nobody_and_can_be_resumed(
+    start: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.jsonl"
+    process = start(SCRIPT, "--op", "slow", "-v", "--json", str(path), FAKE_CASES="20")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("PASS  slow"):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGTERM)  # as a supervisor does: the workers too
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "Traceback" not in err
+    assert "--resume" in err
+    results = read(path)
+    assert {v.status for v in results.verdicts} == {Status.PASS}
+    assert len(results.verdicts) < 20 * len(JUDGES) * len(DTYPES)
+    for verdict in results.verdicts:
+        assert not Path(f"/proc/{verdict.environment['pid']}").exists()
+
+
+# --- budgets
+
+
+def test_budgets_hold_those_below_them_and_are_recorded(verify: Verify, tmp_path: Path) -> None:
+    listed = {}
+    for budget in ("smoke", "default", "deep", "3"):
+        code, out, err = verify("--list", "--op", "good,weak", "--budget", budget)
+        assert code == 0
+        listed[budget] = out.splitlines()
+        assert ("fit into 3 s" if budget == "3" else f"budget {budget}") in err
+    assert set(listed["smoke"]) < set(listed["default"]) < set(listed["deep"])
+    assert listed["3"] == listed["deep"], "one order: a run of 3 s can go on as a deep one"
+    groups = 2 * len(JUDGES) * len(DTYPES)
+    assert len({tuple(i.split("/")[:4]) for i in listed["deep"][:groups]}) == groups
+    path = tmp_path / "results.jsonl"
+    code, out, _ = verify("--op", "good", "--budget", "smoke", "--json", str(path))
+    assert code == 0
+    assert f"{groups} PASS = {groups} cases" in out, "two of each of the groups of one op"
+    assert read(path).selection.budget == "smoke"
+    assert verify("--resume", str(path))[0] == 0
+    assert verify("--resume", str(path), "--budget", "deep")[0] == 2, "another plan"
+
+
+def test_a_run_of_some_seconds_says_what_it_left_and_goes_on_later(
+    verify: Verify, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.jsonl"
+    arguments = ("--op", "slow", "--check", "fd", "--dtype", "float32", "--jobs", "1")
+    code, out, err = verify(*arguments, "--budget", "0.4", "--json", str(path))
+    assert code == 0, "time-boxed is what was asked for"
+    assert "not run (time is up) = 8 cases" in out
+    assert "all that ran is good (exit 0)" in out
+    assert f"--resume {path}" in err
+    before = len(read(path).verdicts)
+    assert 0 < before < 8
+    code, out, _ = verify("--resume", str(path), "--budget", "deep")
+    assert code == 0
+    assert "8 PASS = 8 cases" in out
+    assert len(read(path).verdicts) == 8
+
+
+def test_a_group_that_time_did_not_reach_is_no_silent_pass(verify: Verify) -> None:
+    code, out, _ = verify("--op", "slow", "--jobs", "1", "--budget", "0.01")
+    assert code == 3
+    assert "groups, which have no case: slow/" in out
+
+
+def test_a_smoke_run_of_everything_is_good_and_no_group_is_weak(start: Start) -> None:
+    process = start("-m", "verify", "--budget", "smoke")
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err

@@ -62,9 +62,10 @@ class Question:
         """Their values."""
         return [laid.value for laid in self.laid_cotangents]
 
-    def target(self) -> targets.Call:
+    def target(self) -> targets.Target:
         """The target's op on the laid-out inputs."""
-        return targets.Call(self.row, self.problem, self.case.device, self.case.dtype)
+        make: Callable[..., targets.Target] = self.row.target or targets.Call
+        return make(self.row, self.problem, self.case.device, self.case.dtype)
 
     def expected(self, without: str = "", values: list[Any] | None = None) -> list[Expected]:
         """What the judge should see; at other values, or bounds without an operation's rounding."""

@@ -1,15 +1,17 @@
-"""From a row to its cases: every sample once, then layouts and regions spread over the samples.
+"""From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
-The full product would be some thousand cases an op; here each sample, (region, layout of its turn)
-and (layout, three samples) is met once.
+smoke: five cases that differ in sample, layout and region. default: every sample once, then layouts
+and regions spread over the samples, so that each (region, layout of its turn) and (layout, three
+samples) is met once. deep: the full product, some thousand cases an op.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from verify.sampling import MIXTURES, data_folder, first_alike, size
 from verify.spec import Case, Refusal, Row, Sample, Shape
@@ -21,6 +23,10 @@ _FD_KINK_REGIONS = ("ties", "zeros")
 FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
 _LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
 _SPREAD = 3  # samples per layout
+_TELLING = 40  # elements of all inputs of a smoke case, about
+# comparisons of random numbers are constant: only ties tell
+_TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
+Choice: TypeAlias = tuple[Sample, str, str]  # with layout and region
 
 
 def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
@@ -33,24 +39,43 @@ def refuses(*shapes: Shape, raises: str = "ValueError", says: str = "", **kwargs
     return Refusal(tuple(shapes), tuple(kwargs.items()), raises, says)
 
 
-def plan_cases(row: Row, device: str, dtype: str, judge: str, seed: int) -> list[Case]:
-    """The default plan of a row; empty where the judge does not apply."""
+def plan_cases(
+    row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
+) -> list[Case]:
+    """The plan of a row for a budget of BUDGETS; empty where the judge does not apply."""
     if judge in ("fd", "second") and dtype != "float64":
         # in float32 noise blinds finite differences: the device's float64 kernels are judged
         return []
     if judge == "errors":
         planned = _refused(row)
     elif judge == "forward" or row.differentiable:
-        planned = _planned(row, judge)
+        planned = _planned(row, judge, deep=budget == "deep")
     else:
         return []
+    chosen = list(dict.fromkeys(planned))
     return [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
-        for s, layout, region in dict.fromkeys(planned)
+        for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
     ]
 
 
-def _planned(row: Row, judge: str) -> Iterator[tuple[Sample, str, str]]:
+def _smoke(cases: Sequence[Choice]) -> list[Choice]:
+    """The most telling case, then the most telling of other samples, layouts and regions."""
+
+    def telling(case: Choice) -> tuple[bool, int, bool, float]:
+        s, layout, region = case
+        elements = max(1, size(s.shapes))  # few tell little, many cost time
+        rank = _TELLING_REGIONS.get(region, len(_TELLING_REGIONS))
+        return not _varied(s), rank, layout != "compact", abs(math.log(elements / _TELLING))
+
+    ranked = sorted(cases, key=telling)
+    chosen = ranked[:1]
+    for part in (0, 1, 2, 2):
+        chosen += [c for c in ranked if all(c[part] != other[part] for other in chosen)][:1]
+    return list(dict.fromkeys(chosen))
+
+
+def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
     """(sample, layout, region)."""
     differences = judge in ("fd", "second")
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
@@ -65,24 +90,33 @@ def _planned(row: Row, judge: str) -> Iterator[tuple[Sample, str, str]]:
     free = [
         s for s in samples if s.region == "interior" and _varied(s) and size(s.shapes) <= _LARGE
     ]
+    regions = _regions(row, judge)
+    unasked = {"compact", "aliased"} if differences else {"compact"}
+    if judge == "second" and row.kinks:
+        unasked |= {"broadcast"}  # equal elements lie on kinks
     for i, layout in enumerate(row.layouts):
-        if layout == "compact" or (differences and layout == "aliased"):
+        if layout in unasked:
             continue
-        if judge == "second" and row.kinks and layout == "broadcast":
-            continue  # equal elements lie on kinks
         fitting = [s for s in free if _fits(row, s, layout)]
         spread = 1 if judge == "second" else _SPREAD
         for j in range(spread if fitting else 0):
             yield _pick(fitting, turn + _SPREAD * i + j), layout, "interior"
-    for i, region in enumerate(_regions(row, judge) if free else ()):
+    for i, region in enumerate(regions if free else ()):
         yield _pick(free, turn + i), "compact", region
         if judge != "fd":
             chosen = _pick(free, turn + i + len(free) // 2)
             layouts = [name for name in row.layouts if _fits(row, chosen, name)]
             yield chosen, layouts[(turn + i) % len(layouts)], region
+    if deep:
+        asked = ["compact", *(name for name in row.layouts if name not in unasked)]
+        for s, layout in itertools.product(free, asked):
+            if _fits(row, s, layout):
+                whole = not differences or layout == "compact"
+                yield from ((s, layout, region) for region in ("interior", *regions) if whole)
+                yield s, layout, "interior"
 
 
-def _refused(row: Row) -> Iterator[tuple[Sample, str, str]]:
+def _refused(row: Row) -> Iterator[Choice]:
     """What the row refuses, and two inputs that do not go together."""
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"

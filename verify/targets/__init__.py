@@ -1,6 +1,18 @@
 """The subject: the only package that imports needle. An op is known by its public name."""
 
-from verify.targets.call import Broken, Call
-from verify.targets.devices import DEVICES, Missing, device_status, environment, resolve
+from verify.spec import Broken, Missing
+from verify.targets.call import Call
+from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.protocol import Target
 
-__all__ = ["DEVICES", "Broken", "Call", "Missing", "device_status", "environment", "resolve"]
+__all__ = [
+    "DEVICES",
+    "Broken",
+    "Call",
+    "Missing",
+    "Target",
+    "borrowed",
+    "device_status",
+    "environment",
+    "resolve",
+]

@@ -15,21 +15,24 @@ from typing import Any
 import numpy as np
 
 from verify.sampling import Array, Laid, Problem, gaps
-from verify.spec import Row
+from verify.spec import Broken, Row
 from verify.targets.devices import alive, checked_device, face, other_circumstances, resolve
 
 
-class Broken(Exception):
-    """The target broke a rule that holds for any values: dtype, device, inputs, memory."""
-
-
 class Call:
-    """One call of a row's op on laid-out inputs of one device."""
+    """A Target: one call of a row's op, or of `function`, on laid-out inputs of one device."""
 
-    def __init__(self, row: Row, problem: Problem, device: str, dtype: str) -> None:
+    def __init__(
+        self,
+        row: Row,
+        problem: Problem,
+        device: str,
+        dtype: str,
+        function: Callable[..., Any] | None = None,
+    ) -> None:
         self.row, self.problem, self.dtype = row, problem, dtype
         self.device = checked_device(device)
-        self.function = _function(row, problem, self.device, dtype)
+        self.function = _function(row, problem, self.device, dtype, function)
 
     def forward(self) -> list[Array]:
         """The results; the same bits again under other circumstances, and nothing left behind."""
@@ -63,14 +66,14 @@ class Call:
         """The VJP at other values, laid out compactly: for differences of it."""
         tensors = [self._tensor(v, grad=True) for v in values]
         seeds = [self._tensor(c, grad=False) for c in cotangents]
-        _backward(_listed(self.function(tensors)), seeds)
+        _backward(listed(self.function(tensors)), seeds)
         grads = [np.array(_required(t, f"input {i}").numpy()) for i, t in enumerate(tensors)]
         _forget(tensors)
         return grads
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly: for finite differences."""
-        outputs = _listed(self.function([self._tensor(v, grad=False) for v in values]))
+        outputs = listed(self.function([self._tensor(v, grad=False) for v in values]))
         return [np.array(y.numpy()) for y in outputs]
 
     def refusal(self, mixture: str) -> Exception | None:
@@ -83,7 +86,7 @@ class Call:
             place = face("cpu" if self.device != face("cpu") else "numpy")
             tensors[-1] = self._tensor(self.problem.inputs[-1].value, False, device=place)
         try:
-            for y in _listed(self.function(tensors)):
+            for y in listed(self.function(tensors)):
                 y.numpy()
         except Exception as error:
             return error
@@ -93,7 +96,7 @@ class Call:
 
     def _forward(self) -> list[Array]:
         arrays, tensors = self._place(self.problem.inputs, grad=False)
-        outputs = _listed(self.function(tensors))
+        outputs = listed(self.function(tensors))
         if not (self.row.view or self.row.in_place):
             self._check_fresh(outputs, arrays)
         dtype = self.row.result_dtype or self.dtype
@@ -106,7 +109,7 @@ class Call:
         arrays, tensors = self._place(self.problem.inputs, grad=alone is None)
         if alone is not None:
             tensors[alone].requires_grad = True
-        outputs = _listed(self.function(tensors))
+        outputs = listed(self.function(tensors))
         seed_arrays, seeds = self._place(cotangents, grad=False)
         _backward(outputs, seeds)
         wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
@@ -123,7 +126,7 @@ class Call:
     def _second(
         self, tensors: list[Any], seeds: list[Any], directions: Sequence[Array]
     ) -> list[Array]:
-        _backward(_listed(self.function(tensors)), seeds)
+        _backward(listed(self.function(tensors)), seeds)
         first = [_required(t, f"input {i}") for i, t in enumerate(tensors)]
         leaves = [*tensors, *seeds]
         _forget(leaves)
@@ -252,21 +255,28 @@ def _make(array: Any, grad: bool) -> Any:
     return Tensor.make_const(array, requires_grad=grad)
 
 
-def _function(row: Row, problem: Problem, device: Any, dtype: str) -> Callable[[list[Any]], Any]:
-    """The row's op as a function of the list of its inputs."""
-    found, call, arguments = resolve(row.name), row.call, problem.arguments
+def _function(
+    row: Row,
+    problem: Problem,
+    device: Any,
+    dtype: str,
+    function: Callable[..., Any] | None,
+) -> Callable[[list[Any]], Any]:
+    """The row's op, or what stands for it, as a function of the list of its inputs."""
+    found = resolve(row.name) if function is None else function
+    call, arguments = row.call, problem.arguments
     if call is None:
         return lambda tensors: found(*tensors, **arguments)
     where = {"device": device, "dtype": dtype}
     return lambda tensors: call(found, tensors, where, **arguments)
 
 
-def _listed(outputs: Any) -> list[Any]:
+def listed(outputs: Any) -> list[Any]:
     """All results, nested ones too: an LSTM gives (out, (h, c))."""
     from needle import TensorTuple
 
     if isinstance(outputs, (TensorTuple, tuple, list)):
-        return [y for part in outputs for y in _listed(part)]
+        return [y for part in outputs for y in listed(part)]
     return [outputs]
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from verify.spec import UsageError
+from verify.spec import Missing, UsageError
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
-
-
-class Missing(Exception):
-    """The target does not offer what the row names."""
+_CHECKED: set[str] = set()  # devices whose checked mode was switched on here
 
 
 def device_status(name: str) -> str | None:
@@ -59,7 +57,19 @@ def checked_device(name: str) -> Any:
         raise UsageError(f"[device] {name} cannot be used: {reason}")
     found = face(name)
     found.set_checked(True)
+    _CHECKED.add(name)
     return found
+
+
+@contextmanager
+def borrowed() -> Iterator[None]:
+    """In a process that is not ours: the allocators' checked mode is off again afterwards."""
+    try:
+        yield
+    finally:
+        while _CHECKED and os.environ.get("NEEDLE_CHECKED") != "1":
+            face(_CHECKED.pop()).set_checked(False)
+        checked_device.cache_clear()
 
 
 def resolve(name: str) -> Callable[..., Any]:

@@ -1,0 +1,102 @@
+"""JUnit and Markdown: valid, complete, made from the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from verify import junit, markdown
+from verify.cli import main
+from verify.plan import Plan, Selection
+from verify.results import Results, provenance
+from verify.spec import Case, Status, Verdict
+from verify.summary import summarize
+
+junitparser = pytest.importorskip("junitparser", reason="needs junitparser (extra: test)")
+pytestmark = pytest.mark.timeout(120)
+
+
+def results(*verdicts: Verdict, planned: int = 0) -> tuple[Results, object]:
+    plan = Plan(Selection(budget="smoke"), tuple(Case.parse(v.id) for v in verdicts))
+    return Results(provenance(plan, ["needle-verify"]), list(verdicts)), summarize(
+        verdicts, planned or len(verdicts)
+    )
+
+
+def verdict(op: str, status: Status, n: int = 1, **more: object) -> Verdict:
+    case = Case(op, "vjp", "cpu", "float32", ((n,),), (("mode", "a<b>&'c'"),))
+    return Verdict(case.id, status, seconds=0.25, **more)  # type: ignore[arg-type]
+
+
+ALL = (
+    verdict("good", Status.PASS, rho=0.5),
+    verdict("bad", Status.FAIL, worst="dx[0] = 1, should be 2", message="line\n<&>\x00\x1b[1m"),
+    verdict("bad", Status.CRASH, 2, message="the worker died: SIGSEGV"),
+    verdict("bad", Status.TIMEOUT, 3, message="no answer within 60 s"),
+    verdict("new", Status.UNIMPLEMENTED, message="needle has no new"),
+    verdict("later", Status.SKIP, message="until May"),
+    verdict("weak", Status.PASS, impostors=("zeros",)),
+)
+
+
+def test_junit_has_a_test_case_per_case_and_parses(tmp_path: Path) -> None:
+    path = tmp_path / "report.xml"
+    path.write_text(junit.report(*results(*ALL, planned=9)))  # type: ignore[arg-type]
+    (suite,) = junitparser.JUnitXml.fromfile(str(path))
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 3, 2, 1)
+    assert suite.time == pytest.approx(1.75)
+    found = {case.name: case for case in suite}
+    assert list(found) == [v.id for v in ALL]
+    kinds = {v.id: [(type(r).__name__, r.type) for r in found[v.id].result] for v in ALL}
+    assert [kinds[v.id] for v in ALL] == [
+        [],
+        [("Failure", "FAIL")],
+        [("Error", "CRASH")],
+        [("Error", "TIMEOUT")],
+        [("Failure", "UNIMPLEMENTED")],
+        [("Skipped", "SKIP")],
+        [("Failure", "WEAK")],
+    ]
+    bad = found[ALL[1].id]
+    assert bad.classname == "bad.vjp"
+    assert bad.result[0].message == "dx[0] = 1, should be 2"
+    assert "line\n<&>??[1m" in bad.result[0].text
+    assert "replay: needle-verify --replay" in bad.result[0].text
+    assert "zeros would have passed" in found[ALL[6].id].result[0].message
+    properties = {p.name: p.value for p in suite.properties()}
+    assert properties["budget"] == "smoke"
+    assert properties["not run"] == "2"
+
+
+def test_markdown_has_failures_first_and_a_table_per_op() -> None:
+    text = markdown.report(*results(*ALL, planned=9))  # type: ignore[arg-type]
+    assert text.startswith("# needle-verify: something is wrong (exit 1)\n")
+    assert "2 not run = 9 cases" in text
+    assert text.index("dx[0]" if "dx[0]" in text else "## Failures") < text.index("## By op")
+    assert "FAIL bad/vjp/cpu/float32" in text
+    assert "| bad | cpu | f32 | 3 | 1 FAIL, 1 CRASH, 1 TIMEOUT |" in text
+    assert "| good | cpu | f32 | 1 | PASS | 0.50 |" in text
+    assert "WEAK weak/vjp/cpu/float32: zeros" in text
+    assert "- 1: until May" in text
+    good = markdown.report(*results(ALL[0]))  # type: ignore[arg-type]
+    assert "Failures" not in good
+
+
+def test_the_command_line_writes_both_and_again_from_the_results_alone(
+    fake: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two, kept = tmp_path / "one.xml", tmp_path / "two.xml", tmp_path / "results.jsonl"
+    arguments = ["--op", "good,wrong", "--check", "fd", "--json", str(kept)]
+    assert main([*arguments, "--junit", str(one)], fake.parts()) == 1
+    again = ["--resume", str(kept), "--junit", str(two), "--markdown", str(tmp_path / "r.md")]
+    assert main(again, fake.parts()) == 1
+    assert one.read_text() == two.read_text()
+    assert junitparser.JUnitXml.fromfile(str(one)).tests == 20
+    assert "wrong/fd/cpu" in (tmp_path / "r.md").read_text()
+    capsys.readouterr()
+    assert main(["--op", "good", "--junit", "/no/such/folder/x.xml"], fake.parts()) == 2
+    out, err = capsys.readouterr()
+    assert "/no/such/folder" in err
+    assert "PASS" not in out, "told before anything runs"

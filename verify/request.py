@@ -1,0 +1,207 @@
+"""What verify.check is asked: a function as a row, so that the judges are those of every op."""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from verify import checks, sampling, subjects, targets
+from verify.registry.planning import plan_cases
+from verify.sampling import Array
+from verify.spec import LAYOUTS, Case, Domain, Missing, Row, Sample, Shape, UsageError, Verdict
+from verify.targets import functions
+
+KINDS = ("needle", "numpy", "torch")
+CHECKS = ("forward", "vjp", "fd")
+
+
+def _no_reference(*_: Any, **__: Any) -> tuple[Any, ...]:
+    return ()
+
+
+@dataclass(kw_only=True)
+class Request:
+    """A function, its reference and its inputs; `row` is what the judges see."""
+
+    function: Any
+    reference: Callable[..., Any] | None
+    inputs: Sequence[Any]  # shapes (tuples of ints), or values
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    via: str = ""  # one of KINDS; empty: found out by calling it
+    gradient: Callable[..., Any] | None = None  # of a function of numpy arrays
+    domains: Sequence[Domain] = (Domain(),)
+    kinks: Callable[..., Any] | None = None
+    regions: Sequence[str] = ("tiny", "huge", "integer")
+    differentiable: bool = True
+    signed_zero: bool = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise UsageError(f"[check] a function, got function={self.function!r}")
+        if self.via and self.via not in KINDS:
+            raise UsageError(f"[check] via is one of {', '.join(KINDS)}, got via={self.via!r}")
+        if not self.inputs:
+            raise UsageError("[check] at least one input: a shape or an array")
+        given_name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
+        self.name = "user." + (re.sub(r"\W+", "_", given_name).strip("_") or "function")
+        self.given = [None if _is_shape(x) else _array(x) for x in self.inputs]
+        self.shapes: tuple[Shape, ...] = tuple(
+            x if g is None else g.shape for x, g in zip(self.inputs, self.given, strict=True)
+        )
+        self._check_arguments()
+        self.via, self.call = self._as_function()
+        if self.via == "numpy":
+            self.differentiable = self.differentiable and self.gradient is not None
+        elif self.gradient is not None:
+            raise UsageError(f"[check] {self.via} brings its own gradient, got gradient=...")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether any input is drawn and not given."""
+        return any(g is None for g in self.given)
+
+    @functools.cached_property
+    def row(self) -> Row:
+        """The function as a row."""
+        reference = self.reference
+        unfit = set()
+        if self.via != "needle":
+            unfit |= {"aliased"}
+        if self.via == "torch":
+            unfit |= {"reversed", "mixed"}  # torch has no negative strides
+        if any(g is not None for g in self.given):
+            unfit |= {"broadcast", "mixed", "aliased"}  # these change values
+        layouts = tuple(name for name in LAYOUTS if name not in unfit)
+        return Row(
+            name=self.name,
+            family="user",
+            reference=_no_reference
+            if reference is None
+            else lambda torch, *tensors, **arguments: reference(*tensors, **arguments),
+            samples=(Sample(self.shapes, tuple(self.arguments.items())),),
+            regions=tuple(self.regions) if self.drawn else (),
+            domains=tuple(self.domains),
+            layouts=layouts,
+            differentiable=self.differentiable,
+            kinks=self.kinks,
+            signed_zero=self.signed_zero,
+            given=tuple(self.given),
+            view=True,  # whether results share memory with inputs is the user's to say
+            target=self._target,
+        )
+
+    def cases(self, device: str, dtype: str, check: str, seed: int, budget: str) -> list[Case]:
+        """The plan of one judge."""
+        if check != "fd" and self.reference is None:
+            return []
+        return plan_cases(self.row, device, dtype, check, seed, budget)
+
+    def _target(self, row: Row, problem: Any, device: str, dtype: str) -> targets.Target:
+        if self.via == "needle":
+            if device != "cpu" and targets.device_status(device) is not None:
+                raise Missing(f"{device} cannot be used here")
+            return targets.Call(row, problem, device, dtype, self.call)
+        if self.via == "numpy":
+            return subjects.ArrayCall(row, problem, device, dtype, self.call, self.gradient)
+        from verify.reference.subject import TorchCall
+
+        return TorchCall(row, problem, device, dtype, self.call)
+
+    def _as_function(self) -> tuple[str, Callable[..., Any]]:
+        """Which kind of function it is, and the function itself.
+
+        A plain callable is called once with the smallest rights: Tensors of needle, then numpy
+        arrays, then tensors of torch; the first that it takes, and makes again, is its kind.
+        """
+        from verify.reference import subject as torch_subject
+
+        found = {"needle": functions.as_function, "torch": torch_subject.as_function}
+        for kind, as_function in found.items():
+            call = as_function(self.function)
+            if call is not None:
+                if self.via not in ("", kind):
+                    raise UsageError(f"[check] the function is {kind}'s, got via={self.via!r}")
+                return kind, call
+        if self.via:
+            return self.via, self.function
+        if self.gradient is not None:
+            return "numpy", self.function
+        arrays = self._values()
+        reasons = {}
+        for kind, module in zip(KINDS, (functions, subjects, torch_subject), strict=True):
+            reasons[kind] = module.why_not(self.function, arrays, **self.arguments)
+            if not reasons[kind]:
+                return kind, self.function
+        text = "".join(f"\n  {kind}: {reason}" for kind, reason in reasons.items())
+        raise UsageError(
+            f"[check] {self.name} takes neither Tensors, arrays nor tensors of these shapes; "
+            f"via= says what it should take:{text}"
+        )
+
+    def _values(self) -> list[Array]:
+        """Inputs to find out with what the function can be called."""
+        rng = np.random.default_rng(0)
+        return [
+            sampling.values(rng, self._domain(i), "interior", shape, "float32")
+            if given is None
+            else given.astype("float32")
+            for i, (shape, given) in enumerate(zip(self.shapes, self.given, strict=True))
+        ]
+
+    def _domain(self, i: int) -> Domain:
+        return self.domains[min(i, len(self.domains) - 1)]
+
+    def _check_arguments(self) -> None:
+        case = Case(
+            self.name, "forward", "cpu", "float32", self.shapes, tuple(self.arguments.items())
+        )
+        try:
+            fits = Case.parse(case.id) == case
+        except UsageError:
+            fits = False
+        if not fits:
+            raise UsageError(
+                "[check] keyword arguments are literals without '/' (numbers, tuples, words); "
+                f"bind others with functools.partial, got arguments={dict(self.arguments)!r}"
+            )
+
+
+def judge(request: Request, case: Case) -> Verdict:
+    """One verdict. Raises: UsageError where the reference cannot be asked."""
+    began = time.perf_counter()
+    try:
+        verdict = checks.judge(case, request.row)
+    except UsageError:
+        raise
+    except Exception as error:  # the function's own are findings: this is the reference's
+        raise UsageError(
+            "[check] the reference cannot be bounded: it may use torch operations that have an "
+            "error rule, on its inputs and on numbers, "
+            f"got {type(error).__name__}: {error}"
+        ) from error
+    verdict.seconds = time.perf_counter() - began
+    verdict.environment = targets.environment()
+    # the id alone does not bring the function back
+    lines = verdict.message.splitlines()
+    verdict.message = "\n".join(line for line in lines if not line.startswith("replay: "))
+    return verdict
+
+
+def _is_shape(x: Any) -> bool:
+    return isinstance(x, tuple) and all(type(n) is int and n >= 0 for n in x)
+
+
+def _array(x: Any) -> Array:
+    """Values as an array; those of a Tensor of needle or torch too."""
+    try:
+        array = np.asarray(x.detach().numpy() if hasattr(x, "detach") else x)
+        return array.astype(np.float64) if array.dtype.kind in "biu" else array * 1.0
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"[check] an input is a shape or an array, got input={x!r}") from error

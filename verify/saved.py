@@ -1,0 +1,188 @@
+"""A failure of verify.check in a file: what a case id cannot hold, and how to run it again.
+
+The functions are kept by their importable names; values that were given lie beside the file as
+.npz. `needle-verify --replay FILE` runs the case in a worker, with the instruction set of then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shlex
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from verify.request import Request, judge
+from verify.spec import Case, Domain, UsageError, Verdict
+
+FORMAT = 1
+VARIABLE = "NEEDLE_VERIFY_SAVED"  # tells a worker the file of its case
+_KEYS = {"case", "environment", "functions", "lost", "paths", "via", "name", "given", "domains"}
+_KEYS |= {"regions", "differentiable", "signed_zero"}
+_FUNCTIONS = ("function", "reference", "gradient", "kinks")
+
+
+def write(path: Path, request: Request, verdict: Verdict) -> str:
+    """Save a failure; the line that replays it, or why there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {str(i): a for i, a in enumerate(request.given) if a is not None}
+    if arrays:
+        np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
+    functions = {name: getattr(request, name) for name in _FUNCTIONS}
+    names = {name: name_of(f) if f is not None else None for name, f in functions.items()}
+    lost = [name for name, f in functions.items() if f is not None and names[name] is None]
+    lost += ["domains"] if any(_special(d) for d in request.domains) else []
+    data = {
+        "needle_verify_saved": FORMAT,
+        "case": verdict.id,
+        "environment": verdict.environment,
+        "functions": names,
+        "lost": lost,
+        "paths": sorted({str(Path.cwd()), *_roots(names)}),
+        "via": request.via,
+        "name": request.name.removeprefix("user."),
+        "given": sorted(arrays, key=int),
+        "domains": [
+            {k: str(getattr(d, k)) for k in ("low", "high", "spread")} | {"special": d.special}
+            for d in request.domains
+        ],
+        "regions": list(request.regions),
+        "differentiable": request.differentiable,
+        "signed_zero": request.signed_zero,
+        "worst": verdict.worst,
+    }
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    if lost:
+        return (
+            f"call verify.check again: {', '.join(lost)} cannot be imported by name (from a "
+            f"notebook, or local); {path} holds the case and its inputs"
+        )
+    return f"needle-verify --replay {shlex.quote(str(path))}"
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What `write` saved; None for another file. Raises: UsageError if it cannot be replayed."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, dict) or "needle_verify_saved" not in data:
+        return None
+    if data["needle_verify_saved"] != FORMAT:
+        raise UsageError(f"[replay] saved by another version of verify, got file={path}")
+    if missing := _KEYS - data.keys():
+        raise UsageError(f"[replay] the file lacks {', '.join(sorted(missing))}, got file={path}")
+    if data["lost"]:
+        raise UsageError(
+            f"[replay] {', '.join(data['lost'])} cannot be imported by name: call verify.check "
+            f"again with these inputs, got file={path}"
+        )
+    return data
+
+
+def run_case(case: Case) -> Verdict:
+    """The case of the file that the environment names: a worker's case function."""
+    path = Path(os.environ[VARIABLE])
+    data = read(path)
+    if data is None:
+        raise UsageError(f"[replay] no saved failure, got file={path}")
+    return judge(_request(path, data, case), case)
+
+
+def warm_up(threads: int = 1) -> dict[str, str]:
+    """As that of verify.checks."""
+    from verify import checks
+
+    return checks.warm_up(threads)
+
+
+def _request(path: Path, data: Mapping[str, Any], case: Case) -> Request:
+    sys.path[:0] = [p for p in data["paths"] if p not in sys.path]
+    functions = {name: _function(text, path) for name, text in data["functions"].items()}
+    inputs: list[Any] = list(case.shapes)
+    if data["given"]:
+        values = path.with_suffix(".npz")
+        try:
+            with np.load(values, allow_pickle=False) as arrays:
+                for i in data["given"]:
+                    inputs[int(i)] = arrays[i]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UsageError(f"[replay] no inputs, got file={values} ({error})") from error
+    return Request(
+        **functions,
+        inputs=inputs,
+        arguments=dict(case.kwargs),
+        name=data["name"],
+        via=data["via"],
+        domains=[
+            Domain(float(d["low"]), float(d["high"]), float(d["spread"]), special=d["special"])
+            for d in data["domains"]
+        ],
+        regions=data["regions"],
+        differentiable=data["differentiable"],
+        signed_zero=data["signed_zero"],
+    )
+
+
+# --- functions by name
+
+
+def name_of(function: Any) -> str | None:
+    """ "module:qualified.name" from which the very function can be imported again, or None."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if module and module != "__main__" and _found(module, name) is function:
+        return f"{module}:{name}"
+    name = getattr(function, "__name__", "")
+    homes = [  # functions of extension modules do not always know where they live
+        m
+        for m, content in list(sys.modules.items())
+        if m != "__main__" and name and getattr(content, "__dict__", {}).get(name) is function
+    ]
+    return f"{min(homes, key=lambda m: (m.count('.'), len(m), m))}:{name}" if homes else None
+
+
+def _found(module: str, name: str) -> Any:
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _function(text: str | None, path: Path) -> Any:
+    if text is None:
+        return None
+    module, _, name = text.partition(":")
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(f"[replay] cannot import {module} ({error}), got file={path}") from error
+    found = _found(module, name)
+    if found is None:
+        raise UsageError(f"[replay] {module} has no {name} any more, got file={path}")
+    return found
+
+
+def _roots(names: Mapping[str, str | None]) -> list[str]:
+    """Folders from which the functions' modules are imported, where they are plain files."""
+    roots = []
+    for text in names.values():
+        module = (text or "").partition(":")[0]
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file and module.partition(".")[0] not in sys.stdlib_module_names:
+            root = Path(file).resolve()
+            for _ in range(module.count(".") + 1 + (root.name == "__init__.py")):
+                root = root.parent
+            if "site-packages" not in root.parts:
+                roots.append(str(root))
+    return roots
+
+
+def _special(domain: Domain) -> bool:
+    plain = Domain()
+    return domain.huge is not plain.huge or domain.tiny is not plain.tiny

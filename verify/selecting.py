@@ -1,0 +1,94 @@
+"""From the options of the command line (or of pytest) to a Selection."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from verify.plan import DEVICES, Registry, Selection, require_known
+from verify.spec import UsageError
+
+# option -> where its names live; --op has all names
+KINDS = {"layer": "nn.", "model": "models.", "optimizer": "optim."}
+_LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """UsageError for values that no run can have; NEEDLE_DATA is what --data says."""
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
+    if not options.timeout > 0:
+        raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
+    for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor"):
+        if getattr(options, name) == "":
+            raise UsageError(f"[{name}] it may not be empty, got {name}=''")
+    for name in ("junit", "markdown"):  # written at the end, but told now
+        path = getattr(options, name)
+        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+            raise UsageError(f"[{name}] cannot write, got {name}={path}")
+    seed = os.environ.get("NEEDLE_SIM_SEED", "")
+    if seed and not (seed.isdecimal() and int(seed) < 2**64):
+        raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
+    if options.data is not None:
+        if not Path(options.data).is_dir():
+            raise UsageError(f"[data] there is no such folder, got data={options.data}")
+        os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
+
+
+def select(
+    options: argparse.Namespace,
+    registry: Registry,
+    usable: Callable[[str], bool],
+    earlier: Selection | None = None,
+) -> Selection:
+    """What the options select; without any, what the resumed run `earlier` selected.
+
+    Raises: UsageError for an empty name, and for a layer, model or optimizer that does not exist.
+    """
+    chosen: dict[str, Any] = {}
+    rows = tuple(registry.rows())
+    patterns = [*names(options, "op")]
+    for kind, prefix in KINDS.items():
+        for name in names(options, kind):
+            patterns.append(require_kind(kind, prefix + name.removeprefix(prefix), rows))
+    if patterns:
+        chosen["ops"] = tuple(patterns)
+    for option, field in _LISTS.items():
+        if found := names(options, option):
+            chosen[field] = found
+    for option in ("seed", "budget"):
+        if (value := getattr(options, option)) is not None:
+            chosen[option] = value
+    if "all" in chosen.get("devices", ()):
+        chosen["devices"] = tuple(device for device in DEVICES if usable(device))
+    # A run may be given another budget of time, and nothing else, when it goes on.
+    base = earlier if earlier is not None and chosen.keys() <= {"budget"} else Selection()
+    return replace(base, **chosen)
+
+
+def names(options: argparse.Namespace, option: str) -> tuple[str, ...]:
+    """The names of an option that is repeated or has commas; UsageError where it names nothing."""
+    values: Sequence[str] = getattr(options, option) or ()
+    found: list[str] = []
+    for value in values:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if not parts:
+            raise UsageError(f"[{option}] a name or several, got {option}={value!r}")
+        found += parts
+    return tuple(found)
+
+
+def require_kind(kind: str, pattern: str, rows: Sequence[str]) -> str:
+    """The pattern, if a row of that kind fits it."""
+    import fnmatch
+
+    if not fnmatch.filter(rows, pattern):
+        name = pattern.removeprefix(KINDS[kind])
+        known = [row.removeprefix(KINDS[kind]) for row in rows if row.startswith(KINDS[kind])]
+        others = [row for row in rows if not row.startswith(KINDS[kind])]
+        require_known(kind, name, known, others)
+    return pattern
