@@ -25,7 +25,8 @@ def einsum(spec: str, *tensors: Tensor) -> Tensor:
     spec: "ij,jk->ik". A letter twice in one operand is its diagonal; "..." stands for any axes,
     which broadcast. Without "->" the output has "..." first, then the letters that occur once, in
     alphabetical order.
-    Shape: the sizes of a letter agree, or are 1 and broadcast.
+    Shape: the sizes of a letter agree, or are 1 and broadcast. Where the letters of one operand
+    only move, or a diagonal is taken, the result is a view.
     Gradient: that of the products it is made of, left to right.
     Raises: ValueError when spec is malformed or does not fit the tensors, TypeError when it is no
     str.

@@ -198,7 +198,7 @@ def pad(a: Tensor, padding: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def squeeze(a: Tensor, axes: Axes | None = None) -> Tensor:
-    """a without axes, which have size 1 (None: all that have).
+    """a without axes, which have size 1 (None: all that have); a view where a reshape is.
 
     Gradient: reshaped back.
     Raises: ValueError when another size is not 1 or an axis is repeated, IndexError when one is out
@@ -213,7 +213,7 @@ def squeeze(a: Tensor, axes: Axes | None = None) -> Tensor:
 
 
 def unsqueeze(a: Tensor, axes: Axes) -> Tensor:
-    """a with new axes of size 1; axes counts in the result's.
+    """a with new axes of size 1; axes counts in the result's. A view where a reshape is.
 
     Gradient: reshaped back.
     Raises: ValueError when an axis is repeated, IndexError when one is out of range.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from verify.registry.packing import place, size, slices
+from verify.registry.packing import LAYOUTS_OF_WEIGHTS, place, size, slices
 from verify.registry.planning import sample
 from verify.registry.recurrent import lstm, rnn
 from verify.registry.transformer import transformer, transformer_shapes
@@ -102,6 +102,7 @@ ROWS = (
         name="models.LanguageModel",
         family="model",
         reference=_reference,
+        layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
             _model(1, 1, 2, 3, 2, 1, "rnn"),
             _model(4, 2, 3, 5, 4, 1, "rnn"),

@@ -202,6 +202,7 @@ ROWS = (
         ),
         regions=("tiny", "huge", "zeros", "special", "integer"),
         call=_dropout_call,
+        view=True,  # in evaluation it is its input
         linear=True,
     ),
     Row(

@@ -250,6 +250,7 @@ ROWS = (
             sample((1, 0), axes=0),
             sample((65,), axes=()),
         ),
+        view=True,
     ),
     _row(
         "unsqueeze",
@@ -261,6 +262,7 @@ ROWS = (
             sample((5, 13), axes=(-1, 0, 2)),
             sample((3, 0, 2), axes=(1,)),
         ),
+        view=True,
     ),
     _row(
         "getitem",

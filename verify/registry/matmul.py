@@ -65,6 +65,7 @@ ROWS = (
         family="matmul",
         reference=lambda t, *tensors, spec: t.einsum(spec, *tensors),
         call=lambda op, tensors, where, spec: op(spec, *tensors),
+        view=True,
         samples=(
             sample((3, 5), (5, 2), spec="ij,jk->ik"),
             sample((31, 65), (65, 33), spec="ij,jk"),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.layers import dropped
+from verify.registry.packing import LAYOUTS_OF_WEIGHTS
 from verify.registry.planning import sample
 from verify.sampling import Array
 from verify.spec import Row, Shape
@@ -163,6 +164,7 @@ ROWS = (
         name="models.MLPResNet",
         family="model",
         reference=_mlp_resnet,
+        layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
             sample((6, 5), (275,), **_SMALL),
             sample((6, 5), (275,), **_SMALL, training=False),

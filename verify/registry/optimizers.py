@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from verify.registry.planning import sample
-from verify.spec import Domain, Row, Sample, Shape
+from verify.spec import LAYOUTS, Domain, Row, Sample, Shape
 
 
 def _call(found: Any, tensors: Sequence[Any], where: Any, count: int = 1, **arguments: Any) -> Any:
@@ -130,6 +130,9 @@ _REGIONS = ("tiny", "huge", "zeros", "integer", "ties")
 _SQUARED = Domain(huge=lambda largest: largest**0.2, tiny=lambda largest: largest**-0.1)
 _MOMENTS = {"lr": 0.1875, "beta1": 0.75, "beta2": 0.9375, "eps": 2.0**-10}
 
+# A parameter is no gradient of its own.
+_LAYOUTS = tuple(name for name in LAYOUTS if name != "aliased")
+
 ROWS = (
     Row(
         name="optim.SGD",
@@ -147,6 +150,7 @@ ROWS = (
         ),
         regions=(*_REGIONS, "special"),
         call=_call,
+        layouts=_LAYOUTS,
         differentiable=False,
         signed_zero=False,
     ),
@@ -163,6 +167,7 @@ ROWS = (
         regions=_REGIONS,
         domains=(_SQUARED,),
         call=_call,
+        layouts=_LAYOUTS,
         differentiable=False,
         signed_zero=False,
     ),
@@ -174,6 +179,7 @@ ROWS = (
         regions=_REGIONS,
         domains=(_SQUARED,),
         call=_call,
+        layouts=_LAYOUTS,
         differentiable=False,
         signed_zero=False,
     ),
@@ -190,6 +196,7 @@ ROWS = (
         regions=_REGIONS,
         domains=(_SQUARED,),
         call=_call,
+        layouts=_LAYOUTS,
         differentiable=False,
         signed_zero=False,
     ),

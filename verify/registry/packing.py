@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from verify.spec import Shape
+from verify.spec import LAYOUTS, Shape
 
 _FAR = 8.0  # further than what is added to it
+# Where all weights are equal, every unit of a layer may come to lie on a kink.
+LAYOUTS_OF_WEIGHTS = tuple(name for name in LAYOUTS if name not in ("broadcast", "mixed"))
 
 
 def size(shapes: Iterable[Shape]) -> int:

@@ -86,7 +86,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     ),
     "pad": (
         refuses((3, 4), padding=((1, 1),), says="for each axis"),
-        refuses((3, 4), padding=((1, 1), (-1, 0)), says=">= 0"),
+        refuses((3, 4), padding=((1, 1), (-1, 0)), says="negative"),
     ),
     "getitem": (
         refuses((3, 4), index="3", raises="IndexError", says="index=3, axis=0, size=3"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from verify.registry import normalization, softmax
 from verify.registry.layers import dropped
-from verify.registry.packing import place, size, slices
+from verify.registry.packing import LAYOUTS_OF_WEIGHTS, place, size, slices
 from verify.registry.planning import sample
 from verify.spec import Domain, Row, Sample, Shape
 
@@ -269,6 +269,7 @@ ROWS = (
         name="nn.TransformerLayer",
         family="transformer",
         reference=_transformer_layer,
+        layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
             _layered((2, 3, 5), 2, 3, 7),
             _layered((1, 4, 6), 3, 2, 4, causal=False),
@@ -283,6 +284,7 @@ ROWS = (
         name="nn.Transformer",
         family="transformer",
         reference=_transformer,
+        layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
             _transformed((3, 2, 5), 2, 3, 7, 1, 3),
             _transformed((3, 2, 5), 2, 2, 4, 2, 6),
