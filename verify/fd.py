@@ -253,14 +253,18 @@ class Prober:
         epsilon = max(self.epsilon, noise(line))
         return Probe(direction, directional(line, epsilon, allowed))
 
+    def accuse(self, gradient: Array) -> Outcome:
+        """As judge; a probe that says no looks again first, and stays what it is then."""
+        for i, probe in enumerate(self.probes):
+            if not probe.slope.kink and not self._against(gradient, probe).ok:
+                self.probes[i] = self._look_again(probe)
+        return self.judge(gradient)
+
     def judge(self, gradient: Array) -> Outcome:
         """Holds the concatenated gradient against every probe."""
         worst = Outcome(True, 0.0)
-        for i, probe in enumerate(self.probes):
+        for probe in self.probes:
             outcome = self._against(gradient, probe)
-            if not outcome.ok and not probe.slope.kink:
-                self.probes[i] = self._look_again(probe)
-                outcome = self._against(gradient, self.probes[i])
             if worst.probe is None or not outcome.rho <= worst.rho:
                 worst = outcome
         return worst

@@ -16,15 +16,27 @@ std::int64_t to_integer(PyObject* object) {
     throw TypeMismatch(
         message("NDArray", "sizes, strides and axes are ints", "type", Py_TYPE(object)->tp_name));
   }
-  const Py_ssize_t value = PyNumber_AsSsize_t(object, PyExc_ValueError);
-  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  const Py_ssize_t value = PyNumber_AsSsize_t(object, PyExc_OverflowError);
+  if (value == -1 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
+    PyErr_Clear();
+    throw std::invalid_argument(message("NDArray", "sizes, strides and axes fit into 64 bits",
+                                        "value", py::str(object).cast<std::string>()));
+  }
   return value;
+}
+
+// An int of Python's or numpy's, a 0-d array included; a longer array has __index__ too.
+bool is_integer(PyObject* object) {
+  if (!PyIndex_Check(object)) return false;
+  if (!py::isinstance<py::array>(object)) return true;
+  return py::reinterpret_borrow<py::array>(object).ndim() == 0;
 }
 
 }  // namespace
 
 Dims to_dims(py::handle object) {
-  if (PyIndex_Check(object.ptr())) return Dims{to_integer(object.ptr())};
+  if (is_integer(object.ptr())) return Dims{to_integer(object.ptr())};
   if (!PySequence_Check(object.ptr())) {
     throw TypeMismatch(message("NDArray", "a shape or axes are an int or a sequence of ints",
                                "type", Py_TYPE(object.ptr())->tp_name));

@@ -59,7 +59,14 @@ NDArray from_python(py::handle data, py::handle device, py::handle dtype) {
 }
 
 NDArray from_numpy(py::handle data, Device& device, DType dtype) {
-  py::object array = py::module_::import("numpy").attr("asarray")(data);
+  py::object array;
+  try {
+    array = py::module_::import("numpy").attr("asarray")(data);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    throw std::invalid_argument(message("NDArray", "nested lists are numbers, of one length each",
+                                        "type", Py_TYPE(data.ptr())->tp_name));
+  }
   const py::object held = array.attr("dtype");
   const bool real = std::string("biuf").find(held.attr("kind").cast<char>()) != std::string::npos;
   if (!real && held.attr("name").cast<std::string>() != name(DType::bfloat16)) {

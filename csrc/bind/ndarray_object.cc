@@ -285,7 +285,12 @@ bool to_number(PyObject* value, double* number) {
   }();
   if (!PyLong_Check(value) && PyObject_IsInstance(value, real_numbers) != 1) return false;
   py::object converted = py::reinterpret_steal<py::object>(PyNumber_Float(value));
-  if (!converted) throw py::error_already_set();
+  if (!converted) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
+    PyErr_Clear();
+    throw std::invalid_argument(message("NDArray", "a number lies within the range of float64",
+                                        "value", "an int of more than 1023 bits"));
+  }
   *number = PyFloat_AS_DOUBLE(converted.ptr());
   return true;
 }

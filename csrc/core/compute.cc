@@ -97,7 +97,11 @@ NDArray NDArray::matmul(const NDArray& a, const NDArray& b) {
     const auto leading = [](const Dims& shape) {
       return Dims(std::span(shape.begin(), static_cast<std::size_t>(shape.size() - 2)));
     };
-    batch = broadcast_shapes("matmul", leading(left.shape_), leading(right.shape_));
+    try {
+      batch = broadcast_shapes("matmul", leading(left.shape_), leading(right.shape_));
+    } catch (const std::invalid_argument&) {
+      throw mismatch("the axes before the last two must broadcast");
+    }
     const auto spread = [&](const NDArray& x) {
       Dims shape = batch;
       shape.push_back(x.shape_[x.ndim() - 2]);

@@ -171,7 +171,7 @@ void matmul() {
          "[matmul] the last axis of a must match the last but one of b, got a.shape=(2, 3), "
          "b.shape=(2, 3)");
   refuse({3}, {2}, "[matmul]");
-  refuse({2, 1, 1}, {3, 1, 1}, "[matmul] shapes must broadcast");
+  refuse({2, 1, 1}, {3, 1, 1}, "[matmul] the axes before the last two must broadcast");
 }
 
 }  // namespace

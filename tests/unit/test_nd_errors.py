@@ -69,6 +69,12 @@ ERRORS = {
     "None operand": (lambda a: a + None, TypeError),
     "complex operand": (lambda a: a * 1j, TypeError),
     "fill text": (lambda a: a.fill("x"), TypeError),
+    "fill beyond float64": (lambda a: a.fill(1 << 2000), ValueError),
+    "add beyond float64": (lambda a: a + (1 << 2000), ValueError),
+    "reshape beyond 64 bits": (lambda a: a.reshape(1 << 70), ValueError),
+    "axis beyond 64 bits": (lambda a: a.sum(axis=1 << 70), ValueError),
+    "matmul batch": (lambda a: a.reshape(3, 2, 2) @ a.reshape(2, 2, 3), ValueError),
+    "ragged lists": (lambda a: nd.NDArray([[1.0], [1.0, 2.0]]), ValueError),
     "truth of many": (bool, ValueError),
     "float of many": (float, ValueError),
     "item of many": (lambda a: a.item(), ValueError),
@@ -262,6 +268,10 @@ def test_numpy_integers_are_axes() -> None:
     for axes in (np.int64(-1), (np.int32(1),), np.array([1]), [np.int64(1)]):
         np.testing.assert_allclose(ops.logsumexp(x, axes).numpy(), [2.4076059, 5.4076059])
     np.testing.assert_array_equal(ops.summation(x, np.int64(0)).numpy(), [3, 5, 7])
+    held = x.realize_cached_data()
+    for axes in (np.int64(1), np.array(1), np.array([1])):
+        np.testing.assert_array_equal(held.sum(axis=axes).numpy(), [3, 12])
+    np.testing.assert_array_equal(held.sum(axis=np.array([0, 1])).numpy(), 15)
 
 
 def test_nd_backend_process_slice_selects_the_same_elements() -> None:

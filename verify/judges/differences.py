@@ -91,7 +91,7 @@ def _held(
         at_kink=bool(np.any(distances == 0)),
     )
     gradient = fd.concatenate(gradients)
-    outcome = prober.judge(gradient)
+    outcome = prober.accuse(gradient)
     finding = Finding(
         status=Status.PASS if outcome.ok else Status.FAIL,
         rho=outcome.rho if prober.probes else None,
