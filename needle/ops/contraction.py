@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from needle.autograd import Tensor
-from needle.ops.broadcast import broadcast_to, reshape, summation
+from needle.ops.broadcast import broadcast_to, check_tensors, reshape, summation
 from needle.ops.elementwise import multiply
 from needle.ops.indexing import getitem
 from needle.ops.layout import permute
@@ -33,6 +33,7 @@ def einsum(spec: str, *tensors: Tensor) -> Tensor:
     """
     if not isinstance(spec, str):
         raise TypeError(f"[einsum] spec is a str, got type={type(spec).__name__}")
+    check_tensors("einsum", **{f"tensors[{i}]": t for i, t in enumerate(tensors)})
     inputs, output = _parse(spec, [t.ndim for t in tensors])
     sizes = _sizes(spec, inputs, tensors)
     operands = []

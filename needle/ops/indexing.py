@@ -12,7 +12,7 @@ from needle.autograd import Number, Tensor, TensorOp
 from needle.backend_ndarray import BackendDevice, NDArray, full, zeros
 from needle.backend_ndarray.whole_numbers import one_hot as _one_hot
 from needle.backend_ndarray.whole_numbers import whole_numbers
-from needle.ops.broadcast import normalized, reshape, sum_to_shape
+from needle.ops.broadcast import check_tensors, normalized_axis, reshape, sum_to_shape
 
 __all__ = [
     "Gather",
@@ -183,6 +183,7 @@ def gather(a: Tensor, index: Indices, axis: int) -> Tensor:
     index holds whole numbers of any dtype, negative ones from the end.
     Raises: ValueError when one is not whole, otherwise as Gather.
     """
+    check_tensors("gather", a=a)
     return Gather(_places("gather", index, a.device), axis)(a)
 
 
@@ -192,6 +193,7 @@ def scatter_add(a: Tensor, index: Indices, axis: int, n: int) -> Tensor:
     index holds whole numbers of any dtype, negative ones from the end.
     Raises: ValueError when one is not whole, otherwise as ScatterAdd.
     """
+    check_tensors("scatter_add", a=a)
     return ScatterAdd(_places("scatter_add", index, a.device), axis, n)(a)
 
 
@@ -203,7 +205,8 @@ def take(a: Tensor, indices: Indices, axis: int) -> Tensor:
     Gradient: the slices' cotangents summed where they came from.
     Raises: IndexError when an index or the axis is out of range, ValueError when one is not whole.
     """
-    (axis,) = normalized("take", axis, a.ndim)
+    check_tensors("take", a=a)
+    axis = normalized_axis("take", axis, a.ndim)
     places = _places("take", indices, a.device)
     before, after = a.shape[:axis], a.shape[axis + 1 :]
     n = math.prod(places.shape)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
 from needle.backend_ndarray.checks import integers
-from needle.ops.broadcast import Axes, normalized, reshape
+from needle.ops.broadcast import Axes, check_tensors, normalized, reshape
 from needle.ops.indexing import PutItem, getitem
 
 __all__ = [
@@ -204,6 +204,7 @@ def squeeze(a: Tensor, axes: Axes | None = None) -> Tensor:
     Raises: ValueError when another size is not 1 or an axis is repeated, IndexError when one is out
     of range.
     """
+    check_tensors("squeeze", a=a)
     if axes is None:
         return reshape(a, [n for n in a.shape if n != 1])
     dropped = normalized("squeeze", axes, a.ndim)
@@ -218,6 +219,7 @@ def unsqueeze(a: Tensor, axes: Axes) -> Tensor:
     Gradient: reshaped back.
     Raises: ValueError when an axis is repeated, IndexError when one is out of range.
     """
+    check_tensors("unsqueeze", a=a)
     many = (axes,) if isinstance(axes, int) else tuple(axes)
     ndim = a.ndim + len(many)
     added = normalized("unsqueeze", many, ndim)

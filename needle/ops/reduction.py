@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
-from needle.ops.broadcast import Axes, kept_shape, normalized, reshape, summation
+from needle.ops.broadcast import Axes, check_tensors, kept_shape, normalized, reshape, summation
 from needle.ops.elementwise import add, divide, multiply, negate
 from needle.ops.indexing import getitem, where
 from needle.ops.joining import concatenate
@@ -219,6 +219,7 @@ def mean(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     Shape: axes dropped, or of size 1 with keepdims.
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
+    check_tensors("mean", a=a)
     return divide_scalar(summation(a, axes, keepdims), _length(a, axes))
 
 
@@ -230,6 +231,7 @@ def var(
     Shape: axes dropped, or of size 1 with keepdims. NaN or infinite where n <= correction.
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
+    check_tensors("var", a=a)
     n = _length(a, axes)
     centred = add(a, negate(mean(a, axes, keepdims=True)))
     squares = summation(multiply(centred, centred), axes, keepdims)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import needle.backend_ndarray as nd
+from needle import _core
 from needle.backend_ndarray import BackendDevice, NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))  # fuzz_inputs.py lies beside this file
@@ -49,6 +50,17 @@ def image_shape(w: World) -> st.SearchStrategy[Any]:
     return st.one_of(st.tuples(*[st.integers(0, 4)] * 4), dims())
 
 
+def indices(w: World) -> st.SearchStrategy[Any]:
+    """Positions, mostly in range, of the world's shape or near it; sometimes no integers."""
+
+    def made(shape: tuple[int, ...], high: int, seed: int) -> NDArray:
+        drawn = np.random.default_rng(seed).integers(-1, high, shape)
+        return NDArray(drawn, device=w.device, dtype="int64")
+
+    whole = st.builds(made, fuzz.shapes_near(w.shape), st.integers(0, 4), st.integers(0, 99))
+    return st.one_of(whole, whole, whole, *operand(w))
+
+
 DEVICE = st.sampled_from([nd.cpu(), nd.cpu_numpy(), nd.cuda_sim(), None, "cpu"])
 KEEPDIMS = st.booleans()
 # Every public member: what to call it with; properties are called with nothing.
@@ -57,11 +69,15 @@ MEMBERS: dict[str, Arguments] = {
     **dict.fromkeys(
         ("T", "flat", "compact", "is_compact", "copy", "numpy", "item", "tolist"), nothing
     ),
-    **dict.fromkeys(("negate", "exp", "log", "tanh", "relu"), nothing),
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "power", "maximum"), operand),
-    **dict.fromkeys(("equal", "not_equal", "less", "less_equal"), operand),
-    **dict.fromkeys(("greater", "greater_equal", "matmul"), operand),
-    **dict.fromkeys(("sum", "max"), lambda w: (fuzz.axes(w), KEEPDIMS)),
+    **dict.fromkeys(_core.op_names()["unary"], nothing),
+    **dict.fromkeys((*_core.op_names()["binary"], "matmul"), operand),
+    **dict.fromkeys(
+        (*_core.op_names()["reduce"], "argmax", "argmin"), lambda w: (fuzz.axes(w), KEEPDIMS)
+    ),
+    "where": lambda w: (*operand(w), *operand(w)),
+    "cumsum": lambda w: (fuzz.axis(w), st.booleans()),
+    "take_along_axis": lambda w: (indices(w), fuzz.axis(w)),
+    "scatter_add": lambda w: (indices(w), fuzz.axis(w), fuzz.some_ints()),
     **dict.fromkeys(("flip", "permute", "transpose", "squeeze"), lambda w: (fuzz.axes(w),)),
     **dict.fromkeys(("reshape", "broadcast_to"), lambda w: (fuzz.shapes(w),)),
     "as_strided": lambda w: (dims(), dims(), st.one_of(st.none(), st.integers(-2, 9), dims())),
@@ -103,6 +119,7 @@ def handles(w: World) -> st.SearchStrategy[Any]:
 # numpy's function of the same arguments. Arrays in them arrive as numpy arrays.
 TWINS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "maximum")},
+    **{name: getattr(np, name) for name in ("minimum", "sqrt", "abs", "sin", "expm1")},
     "negate": np.negative,
     "exp": np.exp,
     "tanh": np.tanh,

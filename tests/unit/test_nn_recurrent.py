@@ -315,10 +315,10 @@ def test_embedding_takes_indices_of_any_dtype(dtype: str, device: nd.BackendDevi
 
 
 @pytest.mark.parametrize(
-    ("index", "error"), [(3, IndexError), (-1, IndexError), (0.5, ValueError), (np.nan, IndexError)]
+    ("index", "error"), [(3, IndexError), (-1, IndexError), (0.5, ValueError), (np.nan, ValueError)]
 )
 def test_embedding_errors(index: float, error: type[Exception], device: nd.BackendDevice) -> None:
-    with pytest.raises(error, match=r"\[\w+\] .* got "):
+    with pytest.raises(error, match=r"\[nn.Embedding\] .* got "):
         nn.Embedding(3, 2, device=device)(ndl.Tensor([0, index], device=device))
 
 

@@ -107,7 +107,7 @@ PARAMETERS: dict[str, Strategy] = {
     "dtype": choice("float32", "float64", "int8", None),
     "device": choice(None, ndl.cpu_numpy(), "cpu"),
     "approximate": choice("none", "tanh", "x"),
-    "subscripts": choice("ij,jk->ik", "ij->ji", "ii", "i,i->", "...i->...", "ij,jk", "x", ""),
+    "spec": choice("ij,jk->ik", "ij->ji", "ii", "i,i->", "...i->...", "ij,jk", "x", ""),
     "getitem.index": fuzz.index,
     "tuple_get_item.index": lambda w: st.one_of(st.integers(-3, 3), fuzz.some_ints()),
     "pad.padding": pads,
