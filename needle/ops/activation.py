@@ -6,6 +6,7 @@ import math
 
 from needle.autograd import Number, Tensor, TensorOp
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.checks import finite
 from needle.ops.elementwise import add, exp, multiply, negate
 from needle.ops.functions import erfc
 from needle.ops.indexing import where
@@ -200,8 +201,7 @@ def leaky_relu(a: Tensor, slope: Number = 0.01) -> Tensor:
 
     Raises: ValueError when slope is not finite.
     """
-    if not math.isfinite(slope):
-        raise ValueError(f"[leaky_relu] slope must be finite, got slope={slope}")
+    finite("leaky_relu", slope=slope)
     return _node(LeakyReLU(slope), (a,))
 
 
@@ -210,9 +210,8 @@ def clip(a: Tensor, low: Number | None = None, high: Number | None = None) -> Te
 
     Raises: ValueError when a bound is not finite, low > high, or there is no bound.
     """
-    for name, bound in (("low", low), ("high", high)):
-        if bound is not None and not math.isfinite(bound):
-            raise ValueError(f"[clip] bounds must be finite, got {name}={bound}")
+    bounds = {"low": low, "high": high}
+    finite("clip", **{name: bound for name, bound in bounds.items() if bound is not None})
     if low is None and high is None:
         raise ValueError("[clip] at least one bound is needed, got low=None, high=None")
     if low is not None and high is not None and low > high:

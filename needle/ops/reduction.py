@@ -220,7 +220,8 @@ def mean(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
     check_tensors("mean", a=a)
-    return divide_scalar(summation(a, axes, keepdims), _length(a, axes))
+    n = _length("mean", a, axes)
+    return divide_scalar(summation(a, axes, keepdims), n)
 
 
 def var(
@@ -232,14 +233,14 @@ def var(
     Raises: IndexError when an axis is out of range, ValueError when one is repeated.
     """
     check_tensors("var", a=a)
-    n = _length(a, axes)
+    n = _length("var", a, axes)
     centred = add(a, negate(mean(a, axes, keepdims=True)))
     squares = summation(multiply(centred, centred), axes, keepdims)
     return divide_scalar(squares, n - correction if n > correction else 0)
 
 
-def _length(a: Tensor, axes: Axes | None) -> int:
-    return math.prod(a.shape[d] for d in normalized("mean", axes, a.ndim))
+def _length(op: str, a: Tensor, axes: Axes | None) -> int:
+    return math.prod(a.shape[d] for d in normalized(op, axes, a.ndim))
 
 
 def cumsum(a: Tensor, axis: int, reverse: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from needle.ops import elementwise
+from needle.ops import activation, elementwise
 from verify import registry
 from verify.checks import run_case
 from verify.spec import Status, Verdict
@@ -21,13 +21,13 @@ def verdicts(op: str, judge: str = "vjp") -> list[Verdict]:
 def test_a_gradient_wrong_for_strided_cotangents_fails(
     monkeypatch: pytest.MonkeyPatch, judge: str
 ) -> None:
-    right = elementwise.ReLU.gradient
+    right = activation.ReLU.gradient
 
     def wrong(self: Any, out_grad: Any, node: Any) -> Any:
         compact = out_grad.realize_cached_data().is_compact()
         return right(self, out_grad, node) * (1.0 if compact else 0.5)
 
-    monkeypatch.setattr(elementwise.ReLU, "gradient", wrong)
+    monkeypatch.setattr(activation.ReLU, "gradient", wrong)
     found = verdicts("relu", judge)
     assert {v.status for v in found} == {Status.PASS, Status.FAIL}
     failed = {v.id.split("/")[6] for v in found if v.status is Status.FAIL}

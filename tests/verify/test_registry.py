@@ -108,7 +108,8 @@ def test_plans(name: str) -> None:
                 assert found | {"aliased"} == wanted | {"aliased"}
                 larger = [s for s in row.samples if sampling.size(s.shapes) > 2 * len(s.shapes)]
                 alike = any(len(set(first_alike(row, s.shapes))) < len(s.shapes) for s in larger)
-                assert ("aliased" in found) == (alike and not row.in_place)
+                possible = alike and not row.in_place and "aliased" in row.layouts
+                assert ("aliased" in found) == possible
             if judge == "forward":
                 assert {c.region for c in cases} >= {"interior", *row.regions}
 

@@ -87,9 +87,8 @@ def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
         yield s, "compact", s.region
     # a start of its own for every row, so that rows with the same samples meet different pairs
     turn = zlib.crc32(f"{row.name}/{judge}".encode())
-    free = [
-        s for s in samples if s.region == "interior" and _varied(s) and size(s.shapes) <= _LARGE
-    ]
+    free = [s for s in samples if s.region == "interior" and _varied(s)]
+    free = [s for s in free if size(s.shapes) <= _LARGE] or free
     regions = _regions(row, judge)
     unasked = {"compact", "aliased"} if differences else {"compact"}
     if judge == "second" and row.kinks:

@@ -32,13 +32,20 @@ def _axes(name: str) -> tuple[Refusal, ...]:
 REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(
         (
-            *("add", "multiply", "divide", "power", "maximum", "equal", "not_equal", "less"),
-            *("less_equal", "greater", "greater_equal"),
+            *("add", "multiply", "divide", "power", "maximum", "minimum", "equal", "not_equal"),
+            *("less", "less_equal", "greater", "greater_equal"),
         ),
         _DO_NOT_BROADCAST,
     ),
     "summation": _axes("axes"),
-    "max": (*_axes("axes"), refuses((0, 4), axes=0, says="at least one element")),
+    **dict.fromkeys(
+        ("max", "min"), (*_axes("axes"), refuses((0, 4), axes=0, says="at least one element"))
+    ),
+    **dict.fromkeys(("prod", "mean", "var"), _axes("axes")),
+    "cumsum": _axis("axis"),
+    **dict.fromkeys(
+        ("argmax", "argmin"), (*_axis("axis"), refuses((0, 4), axis=0, says="at least one element"))
+    ),
     "logsumexp": _axes("axes"),
     "softmax": _axis("axis"),
     "logsoftmax": _axis("axis"),
@@ -47,6 +54,12 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), (5, 3), says=r"a.shape=\(3, 4\), b.shape=\(5, 3\)"),
         refuses((), (3,), says="at least one axis"),
         refuses((2, 3, 4), (3, 4, 5), says="broadcast"),
+    ),
+    "einsum": (
+        refuses((3, 4), (5, 3), spec="ij,jk->ik", says="sizes of a letter agree"),
+        refuses((3, 4), spec="ij->ijj", says="each once"),
+        refuses((3,), spec="ij", says="every axis has a letter"),
+        refuses((3, 4), spec="ij,jk", says="names every tensor"),
     ),
     "conv": (
         refuses(_IMAGE, (3, 3, 3, 5), says="channels"),
@@ -95,6 +108,22 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), index="::0", says="step must not be 0"),
     ),
     "setitem": (refuses((3, 4), (5,), index="0", says="shape"),),
+    "squeeze": (
+        refuses((3, 4), axes=0, says="axes have size 1"),
+        refuses((3, 1), axes=2, raises="IndexError", says="axis=2, ndim=2"),
+    ),
+    "unsqueeze": (
+        refuses((3, 4), axes=4, raises="IndexError", says="axis=4, ndim=3"),
+        refuses((3, 4), axes=(0, 0), says="distinct"),
+    ),
+    "where": (refuses((3,), (4,), mask=(1,), says="broadcast"),),
+    "concatenate": (
+        refuses((3, 4), (3, 5), axis=0, says="shapes agree but for the axis"),
+        refuses((3, 4), (3, 4), axis=2, raises="IndexError", says="axis=2, ndim=2"),
+    ),
+    "clip": (refuses((3,), low=2.0, high=1.0, says="low=2.0, high=1.0"),),
+    "leaky_relu": (refuses((3,), slope="x", raises="TypeError", says="type=str"),),
+    "gelu": (refuses((3,), approximate="x", says="approximate='x'"),),
     "stack": (
         refuses((3,), (4,), axis=0, says="shapes must be equal"),
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
