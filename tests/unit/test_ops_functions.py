@@ -171,8 +171,8 @@ def test_gradients_at_kinks(device: Any) -> None:
     ("call", "message"),
     [
         (lambda a: ndl.clip(a), r"\[clip\] at least one bound"),
-        (lambda a: ndl.clip(a, math.nan), r"\[clip\] bounds must be finite, got low=nan"),
-        (lambda a: ndl.clip(a, high=math.inf), r"\[clip\] bounds must be finite, got high=inf"),
+        (lambda a: ndl.clip(a, math.nan), r"\[clip\] low must be finite, got low=nan"),
+        (lambda a: ndl.clip(a, high=math.inf), r"\[clip\] high must be finite, got high=inf"),
         (lambda a: ndl.clip(a, 2, 1), r"\[clip\] low may not exceed high, got low=2, high=1"),
         (lambda a: ndl.leaky_relu(a, math.nan), r"\[leaky_relu\] slope must be finite"),
         (lambda a: ndl.gelu(a, "erf"), r"\[gelu\] approximate is 'none' or 'tanh', got .*'erf'"),
