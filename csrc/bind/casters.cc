@@ -41,10 +41,10 @@ Dims to_dims(py::handle object) {
     throw TypeMismatch(message("NDArray", "a shape or axes are an int or a sequence of ints",
                                "type", Py_TYPE(object.ptr())->tp_name));
   }
+  auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
+  if (!items) throw py::error_already_set();
   std::vector<std::int64_t> values;
-  for (py::handle value : py::reinterpret_borrow<py::sequence>(object)) {
-    values.push_back(to_integer(value.ptr()));
-  }
+  for (py::handle value : items) values.push_back(to_integer(value.ptr()));
   return Dims(std::span<const std::int64_t>(values));
 }
 

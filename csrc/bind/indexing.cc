@@ -55,6 +55,7 @@ NDArray get_item(const NDArray& a, py::handle key) {
 }
 
 void set_item(const NDArray& a, py::handle key, py::handle value) {
+  a.require_writable("setitem");  // whatever part of a broadcast view is meant
   NDArray target = get_item(a, key);
   double number;
   if (is_ndarray(value.ptr())) {

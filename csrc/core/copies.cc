@@ -63,7 +63,7 @@ NDArray NDArray::to(Device& target) const {
 
 void NDArray::assign(const NDArray& source) {
   detail::require_alike("setitem", *this, source);
-  detail::require_writable("setitem", *this);
+  require_writable("setitem");
   NDArray values = source;
   while (values.ndim() > ndim() && values.shape_[0] == 1) values = values.squeeze({0});  // as numpy
   if (!(broadcast_shapes("setitem", shape_, values.shape_) == shape_)) {

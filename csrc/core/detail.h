@@ -27,8 +27,4 @@ bool reach(const Dims& shape, const Dims& strides, Reach& out);
 void require_computed(std::string_view op, const NDArray& a);
 void require_alike(std::string_view op, const NDArray& a, const NDArray& b);
 
-// ValueError unless the array may be written: memory that is not read-only, every element at a
-// place of its own.
-void require_writable(std::string_view op, const NDArray& a);
-
 }  // namespace needle::detail

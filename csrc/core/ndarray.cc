@@ -140,7 +140,7 @@ View NDArray::view() const {
 }
 
 void NDArray::fill(Scalar value) {
-  detail::require_writable("fill", *this);
+  require_writable("fill");
   require_representable(value, dtype_);
   if (size() > 0) device().backend->fill(view(), value);
 }
@@ -165,17 +165,18 @@ void require_alike(std::string_view op, const NDArray& a, const NDArray& b) {
   }
 }
 
-void require_writable(std::string_view op, const NDArray& a) {
-  if (!a.storage()->writable) {
+}  // namespace detail
+
+void NDArray::require_writable(std::string_view op) const {
+  if (!storage_->writable) {
     throw std::invalid_argument(
-        message(op, "read-only memory cannot be written (use .copy())", "shape", a.shape().str()));
+        message(op, "read-only memory cannot be written (use .copy())", "shape", shape_.str()));
   }
-  if (a.overlaps_itself()) {
+  if (overlaps_itself()) {
     throw std::invalid_argument(
         message(op, "elements that share memory cannot be written (use .copy())", "shape",
-                a.shape().str(), "strides", a.strides().str()));
+                shape_.str(), "strides", strides_.str()));
   }
 }
 
-}  // namespace detail
 }  // namespace needle

@@ -114,7 +114,10 @@ class NDArray {
   bool is_compact() const;    // row-major without gaps (any offset)
   bool is_broadcast() const;  // some axis of size > 1 has stride 0
   bool overlaps_itself()
-      const;           // two indices may share an element: broadcast, or windows made by as_strided
+      const;  // two indices may share an element: broadcast, or windows made by as_strided
+  // ValueError unless the array may be written: memory that is not read-only, every element at a
+  // place of its own.
+  void require_writable(std::string_view op) const;
   void* data() const;  // first element
   View view() const;
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -98,11 +100,13 @@ class BackendDevice(FlatKernels):
 
     def rand(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Uniform numbers in [0, 1): one draw from numpy's global generator."""
-        return _core.NDArray(np.random.rand(*sizes("rand", shape)), device=self, dtype=dtype)
+        wanted = _affordable("rand", shape)
+        return _core.NDArray(np.random.rand(*wanted), device=self, dtype=dtype)
 
     def randn(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Standard normal numbers: one draw from numpy's global generator."""
-        return _core.NDArray(np.random.randn(*sizes("randn", shape)), device=self, dtype=dtype)
+        wanted = _affordable("randn", shape)
+        return _core.NDArray(np.random.randn(*wanted), device=self, dtype=dtype)
 
     def one_hot(self, n: int, i: Any, dtype: str = "float32") -> _core.NDArray:
         """For every whole number of i zeros and a 1 at its place.
@@ -138,6 +142,17 @@ class BackendDevice(FlatKernels):
     def synchronize(self) -> None:
         """Waits until all work on this device is done."""
         self._bring_up().synchronize()
+
+
+def _affordable(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """shape as ints. Raises: MemoryError where numpy's float64 would not fit: it does not ask."""
+    wanted = sizes(op, shape)
+    if math.prod(wanted) > _MANY:
+        _core.empty(wanted, "float64", cpu())
+    return wanted
+
+
+_MANY = 1 << 24  # elements that any machine has room for
 
 
 @functools.cache

@@ -33,6 +33,10 @@ ERRORS = {
     "setitem text": (lambda a: a.__setitem__(0, "x"), TypeError),
     "delete": (lambda a: a.__delitem__(0), TypeError),
     "write to a broadcast view": (lambda a: a[0].broadcast_to((2, 4)).fill(1), ValueError),
+    "assign to a part of a broadcast view": (
+        lambda a: a[0].broadcast_to((3, 4)).__setitem__(0, 1.0),
+        ValueError,
+    ),
     "assign to a broadcast view": (
         lambda a: a[0].broadcast_to((3, 4)).__setitem__(..., a),
         ValueError,

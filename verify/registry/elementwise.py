@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.spec import Domain, Row, Sample, Shape
 
 # 0-d, empty, size 1, around the vector widths of 4 to 16 lanes and their unrolled multiples,
@@ -71,7 +71,12 @@ _BASE = Domain(low=0, spread=0.7, huge=lambda _: 2.0**20, tiny=lambda _: 2.0**-2
 _EXPONENT = Domain(spread=1.5, huge=lambda _: 6.0, tiny=lambda _: 2.0**-20)
 
 ROWS = (
-    row("add", lambda t, a, b: a + b, BINARY, linear=True),
+    row(
+        "add",
+        lambda t, a, b: a + b,
+        (*BINARY, sample(MANY, MANY), sample(MANY, (257,)), sample((263, 1), MANY)),
+        linear=True,
+    ),
     row("add_scalar", lambda t, a, scalar: a + scalar, scalars(1.5, -0.375, 0.1, 0.0), linear=True),
     row("multiply", lambda t, a, b: a * b, BINARY),
     row("mul_scalar", lambda t, a, scalar: a * scalar, scalars(1.5, -2.0, 0.1, 0.0), linear=True),
@@ -106,7 +111,7 @@ ROWS = (
     row(
         "exp",
         lambda t, a: t.exp(a),
-        UNARY,
+        (*UNARY, sample(MANY)),
         domains=(Domain(spread=2.0, huge=lambda largest: 1.1 * math.log(largest)),),
     ),
     row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.spec import Row
 
 _REGIONS = ("special", "zeros", "denormal", "integer")
@@ -47,6 +47,7 @@ ROWS = (
             sample((5, 13), (2, 13), axis=0),
             sample((2, 3, 4), (2, 0, 4), (2, 5, 4), axis=-2),
             sample((33, 2), (65, 2), axis=0),
+            sample(MANY, (1, 257), axis=0),
         ),
         regions=_REGIONS,
         call=_listed,

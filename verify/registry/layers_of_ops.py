@@ -70,7 +70,7 @@ def _pool(op: str, name: str) -> Row:
         name,
         layer(lambda shapes: (), keywords=("kernel", "stride", "padding", "count_include_pad")),
         reference=_of_images(row.reference),
-        samples=_first_channels(row.samples[1::2]),
+        samples=_first_channels(row.samples),
         kinks=kinks and (lambda x, **geometry: kinks(x.transpose(0, 2, 3, 1), **geometry)),
     )
 

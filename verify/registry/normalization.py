@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.registry.reduction import reduced_axes
 from verify.spec import Domain, Row, Shape
 
@@ -100,6 +100,7 @@ ROWS = (
             sample((0, 3), (3,), (3,)),
             sample((3, 64), (64,), (64,)),
             sample((2, 257), (257,), (257,)),
+            sample(MANY, (257,), (257,)),
         ),
         regions=_REGIONS,
         kinks=lambda x, weight, bias, eps=1e-5: _reach(x, -1, eps),

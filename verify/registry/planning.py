@@ -22,6 +22,8 @@ _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 _FD_KINK_REGIONS = ("ties", "zeros")
 FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
 _LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
+# More elements than a cpu kernel gives to one thread, no multiple of a vector: 263 x 257 = 67,591.
+MANY = (263, 257)
 _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 # comparisons of random numbers are constant: only ties tell

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.spec import Domain, Row, Shape
 
 
@@ -119,6 +119,7 @@ _SAMPLES = (
     sample((129, 3), axes=0),
     sample((2, 0, 3), axes=2),
 )
+_MANY = (sample(MANY, axes=0), sample(MANY, axes=1), sample(MANY))
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
 
 ROWS = (
@@ -126,7 +127,7 @@ ROWS = (
         name="summation",
         family="reduction",
         reference=_sum,
-        samples=(*_SAMPLES, sample((0,)), sample((2, 0, 3), axes=1), sample((40000,))),
+        samples=(*_SAMPLES, sample((0,)), sample((2, 0, 3), axes=1), sample((40000,)), *_MANY),
         regions=_REGIONS,
         linear=True,
         signed_zero=False,  # a sum starts from 0
@@ -136,7 +137,7 @@ ROWS = (
         name="max",
         family="reduction",
         reference=_max,
-        samples=_SAMPLES,
+        samples=(*_SAMPLES, *_MANY),
         regions=_REGIONS,
         kinks=_gap,
         signed_zero=False,
@@ -209,6 +210,8 @@ ROWS = (
             sample((7,), axis=0),
             sample((65,), axis=-1),
             sample((1023,), axis=0, reverse=True),
+            sample(MANY, axis=0),
+            sample(MANY, axis=1),
             sample((5, 13), axis=0),
             sample((5, 13), axis=1),
             sample((2, 3, 4), axis=-2, reverse=True),

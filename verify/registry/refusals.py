@@ -129,6 +129,11 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
     ),
     "split": _axis("axis"),
+    "nn.Embedding": (
+        refuses((7, 3), indices=(0, 7), raises="IndexError", says="x=7"),
+        refuses((7, 3), indices=(0, -1), raises="IndexError", says="x=-1"),
+        refuses((7, 3), indices=(0, 0.5), says="whole numbers"),
+    ),
     "cross_entropy": (
         refuses((3, 4), labels=(0, 1), says="a label for each row"),
         refuses((3, 4), labels=(0, 1, 4), raises="IndexError", says="label=4, classes=4"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.registry.reduction import reduced_axes
 from verify.spec import Domain, Row, Shape
 
@@ -100,6 +100,7 @@ ROWS = (
         reference=_softmax,
         samples=(
             *_AXIS,
+            sample(MANY),
             sample((), axis=None),
             sample((3, 5), axis=None),
             sample((2, 3, 4), axis=(0, 2)),
