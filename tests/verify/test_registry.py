@@ -132,10 +132,10 @@ def test_references_give_results_for_every_sample(name: str) -> None:
         assert reference.output_shapes(row, arrays, problem.arguments)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.flops])
 def test_costs_are_positive(name: str) -> None:
     row = ROWS[name]
-    if row.flops is None:
-        pytest.skip("the row states no cost: it moves elements")
-    for s in row.samples:
-        assert row.flops(s.shapes, **row.arguments(dict(s.kwargs))) >= 0
+    assert row.flops is not None
+    costs = [row.flops(s.shapes, **row.arguments(dict(s.kwargs))) for s in row.samples]
+    assert min(costs) >= 0
+    assert max(costs) > 0
