@@ -113,16 +113,17 @@ class Value:
 
     def _set(self, op: Op | None, inputs: tuple[Any, ...], data: Any, requires_grad: bool) -> None:
         global TENSOR_COUNTER
+        self.grad = None
         TENSOR_COUNTER += 1
         self.op = op
         self.inputs = inputs
         self.cached_data = data
         self.requires_grad = requires_grad
-        self.grad = None
 
     def __del__(self) -> None:
         global TENSOR_COUNTER
-        TENSOR_COUNTER -= 1
+        if hasattr(self, "grad"):  # otherwise it was never made, nor counted
+            TENSOR_COUNTER -= 1
 
     @classmethod
     def make_const(cls, data: Any, *, requires_grad: bool = False) -> Self:
@@ -160,9 +161,9 @@ class Value:
             _check_inputs(op, inputs)
             raise
         self = cls.__new__(cls)
+        self.grad = None
         TENSOR_COUNTER += 1
         self.cached_data = data
-        self.grad = None
         self.requires_grad = wanted and grad_mode.enabled and op.differentiable
         if self.requires_grad or data is None:
             self.op = op
@@ -293,6 +294,16 @@ class Tensor(Value):
     def __int__(self) -> int:
         return int(self.realize_cached_data())
 
+    def __bool__(self) -> bool:
+        return True  # in code of the course, `if layer.bias:` asks whether there is one
+
+    def __len__(self) -> int:
+        return len(self.realize_cached_data())
+
+    def item(self) -> Any:
+        """The one element as a Python number. Raises: ValueError when there is not exactly one."""
+        return self.realize_cached_data().item()
+
     def __repr__(self) -> str:
         return f"needle.Tensor({self.realize_cached_data()})"
 
@@ -332,6 +343,7 @@ class Tensor(Value):
         def __rpow__(self, other: Number) -> Tensor: ...
         def __matmul__(self, other: Tensor) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
         def __lt__(self, other: Tensor | Number) -> Tensor: ...
         def __le__(self, other: Tensor | Number) -> Tensor: ...
         def __gt__(self, other: Tensor | Number) -> Tensor: ...

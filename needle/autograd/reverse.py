@@ -12,6 +12,9 @@ from needle.backend_ndarray import NDArray, zeros
 # What a value has received so far: a Tensor; for a TensorTuple that, or a dict of items by index.
 Cotangent: TypeAlias = Any
 
+# What a cotangent has in common with its value.
+_AGREE = (("shape", ValueError), ("dtype", TypeError), ("device", ValueError))
+
 
 def find_topo_sort(nodes: Sequence[Value]) -> list[Value]:
     """Every value that the nodes were computed from, and they: post-order, inputs left to right."""
@@ -62,7 +65,13 @@ def run_backward(output: Tensor, out_grad: Tensor) -> None:
                 continue
             held = cotangents.get(x)
             try:
-                plain = contribution.cached_data.shape == x.cached_data.shape
+                given, expected = contribution.cached_data, x.cached_data
+                # Identity of names and devices is quickly seen; _add_unusual looks closer.
+                plain = (
+                    given.shape == expected.shape
+                    and given.dtype is expected.dtype
+                    and given.device is expected.device
+                )
             except AttributeError:  # a TensorTuple, a lazy value, or a gradient that is no Tensor
                 plain = False
             if not plain:
@@ -117,7 +126,7 @@ def _set_grad(leaf: Value, cotangent: Tensor) -> None:
 
 def check_out_grad(given: NDArray, expected: NDArray) -> None:
     """Raises unless out_grad agrees with the value that backward is called on."""
-    for name, error in (("shape", ValueError), ("dtype", TypeError), ("device", ValueError)):
+    for name, error in _AGREE:
         got, wanted = getattr(given, name), getattr(expected, name)
         if got != wanted:
             raise error(
@@ -127,7 +136,7 @@ def check_out_grad(given: NDArray, expected: NDArray) -> None:
 
 
 def _add_unusual(op: Op, held: Cotangent, contribution: Any, x: Value) -> Cotangent:
-    """The cotangent of x after one more contribution, where shapes cannot be compared or differ."""
+    """The cotangent of x after one more contribution, where it is not seen to fit."""
     if isinstance(x, TensorTuple):
         return _add_to_tuple(op, held, contribution, x)
     if not isinstance(contribution, Tensor):
@@ -136,11 +145,13 @@ def _add_unusual(op: Op, held: Cotangent, contribution: Any, x: Value) -> Cotang
             f"got type={type(contribution).__name__}"
         )
     given, expected = contribution.realize_cached_data(), x.realize_cached_data()
-    if given.shape != expected.shape:
-        raise ValueError(
-            f"[{op}] gradient gives cotangents of the inputs' shapes, "
-            f"got shape={given.shape}, expected={expected.shape}"
-        )
+    for name, error in _AGREE:
+        got, wanted = getattr(given, name), getattr(expected, name)
+        if got != wanted:
+            raise error(
+                f"[{op}] gradient gives cotangents of the inputs' {name}s, "
+                f"got {name}={got}, expected={wanted}"
+            )
     return contribution if held is None else held + contribution
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from needle.autograd import Tensor, TensorOp, TensorTupleOp, Value
 from needle.backend_ndarray import NDArray
@@ -30,6 +30,10 @@ class TensorTuple(Value):
         if len(self) != len(other):
             raise ValueError(f"[add] lengths must agree, got lengths={(len(self), len(other))}")
         return make_tuple(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __reduce__(self) -> Any:
+        # A copy holds the items; a deep one, or a pickle, their copies, which are leaves.
+        return make_tuple, self.tuple()
 
     def __repr__(self) -> str:
         return f"needle.TensorTuple{self.tuple()!r}"

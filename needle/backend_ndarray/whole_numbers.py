@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from needle.backend_ndarray.checks import sizes
+
 
 def whole_numbers(op: str, values: Any, name: str = "index") -> npt.NDArray[np.int64]:
     """values (numbers, lists, arrays of any device) as int64; messages call one `name`.
@@ -41,6 +43,7 @@ def one_hot(op: str, labels: Any, classes: int) -> npt.NDArray[np.float32]:
         raise IndexError(
             f"[{op}] labels lie in [0, classes), got label={index[odd].flat[0]}, classes={classes}"
         )
+    sizes(op, [4 * index.size * classes])  # as many bytes as can be counted
     # Not rows of the identity matrix, which has classes² elements.
     result = np.zeros((index.size, classes), np.float32)
     result[np.arange(index.size), index.ravel()] = 1

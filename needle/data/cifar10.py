@@ -50,21 +50,31 @@ def read_batch(path: StrPath) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any
         raise DataError(
             path, "top level", "a dict with b'data' and b'labels'", type(batch).__name__
         )
-    images, labels = batch[b"data"], np.asarray(batch[b"labels"])
+    images = batch[b"data"]
     if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2):
         raise DataError(
             path, "b'data'", "a uint8 array (n, 3072)", getattr(images, "shape", type(images))
         )
     if images.shape[1] != 3072:
         raise DataError(path, "b'data'", "rows of 3072 bytes", images.shape[1])
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise DataError(
-            path,
-            "b'labels'",
-            f"{len(images)} integers",
-            f"shape {labels.shape}, dtype {labels.dtype}",
-        )
-    return images.reshape(-1, 3, 32, 32), labels.astype(np.int64)
+    return images.reshape(-1, 3, 32, 32), _labels(path, batch[b"labels"], len(images))
+
+
+def _labels(path: StrPath, given: Any, n: int) -> np.ndarray[Any, Any]:
+    """n labels (n,) int64. Raises: DataError when they are anything else."""
+    try:
+        labels = np.asarray(given)
+    except ValueError as error:  # lists of several lengths
+        raise DataError(path, "b'labels'", f"{n} integers", error) from error
+    if labels.shape == (n,) == (0,):
+        return np.zeros(0, np.int64)  # [] has numpy's dtype float64
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        got = f"shape {labels.shape}, dtype {labels.dtype}"
+        raise DataError(path, "b'labels'", f"{n} integers", got)
+    odd = labels[(labels < 0) | (labels > 9)]
+    if odd.size:
+        raise DataError(path, "b'labels'", "labels 0 - 9", odd[0])
+    return labels.astype(np.int64)
 
 
 class CIFAR10Dataset(Dataset):

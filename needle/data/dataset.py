@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from needle.autograd import Tensor
+from needle.backend_ndarray import NDArray
+
 Array = npt.NDArray[Any]
 Transform = Callable[[Array], Array]
 Index = int | np.integer[Any] | slice | Sequence[int] | Array
@@ -44,15 +47,24 @@ class Dataset:
 class NDArrayDataset(Dataset):
     """Arrays of one length, indexed together: item i is `(arrays[0][i], arrays[1][i], ...)`.
 
-    Raises: ValueError when the arrays differ in length or there are none.
+    NDArrays, Tensors and lists are read as numpy arrays, which any index picks from.
+    Raises: ValueError when the arrays differ in length or there are none, TypeError when one has no
+    length.
     """
 
     def __init__(self, *arrays: Any) -> None:
         super().__init__()
         if not arrays:
             raise ValueError("[NDArrayDataset] at least one array is needed, got arrays=()")
-        self.arrays = arrays
-        lengths = [len(a) for a in arrays]
+        self.arrays = tuple(
+            np.asarray(a) if isinstance(a, NDArray | Tensor | list | tuple) else a for a in arrays
+        )
+        for i, a in enumerate(self.arrays):
+            if not hasattr(a, "__getitem__") or np.ndim(a) == 0:
+                raise TypeError(
+                    f"[NDArrayDataset] arrays have axes, got arrays[{i}]={type(arrays[i]).__name__}"
+                )
+        lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) != 1:
             raise ValueError(f"[NDArrayDataset] arrays must have one length, got lengths={lengths}")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from needle.autograd import Tensor
+from needle.backend_ndarray.checks import integers
 
 from .dataset import Dataset
 
@@ -23,7 +24,7 @@ class DataLoader:
     `prefetch=k` lets a thread prepare up to k batches ahead; it is off by default, because
     transforms then draw from numpy's global generator earlier than the training step does, and the
     order of draws would change.
-    Raises: ValueError on a batch size below 1 or a negative prefetch.
+    Raises: ValueError on a batch size below 1 or a negative prefetch, TypeError when one is no int.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class DataLoader:
     ) -> None:
         if batch_size is None:
             batch_size = max(len(dataset), 1)
+        integers("DataLoader", batch_size=batch_size, prefetch=prefetch)
         if batch_size < 1:
             raise ValueError(
                 f"[DataLoader] batch_size must be positive, got batch_size={batch_size}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +32,9 @@ def read_idx(path: StrPath, ndim: int) -> npt.NDArray[np.uint8]:
     if len(raw) < start:
         raise DataError(path, "byte 4", f"{ndim} sizes of 4 bytes", f"{len(raw) - 4} bytes")
     shape = struct.unpack(f">{ndim}I", raw[4:start])
-    expected = int(np.prod(shape, dtype=object)) if shape else 1
+    if math.prod(max(n, 1) for n in shape) >= 1 << 63:  # beyond numpy, even where one size is 0
+        raise DataError(path, "byte 4", "sizes of an array", shape)
+    expected = math.prod(shape)
     if len(raw) - start != expected:
         raise DataError(
             path, f"byte {start}", f"{expected} bytes of data for shape {shape}", len(raw) - start
@@ -42,9 +45,10 @@ def read_idx(path: StrPath, ndim: int) -> npt.NDArray[np.uint8]:
 def parse_mnist(
     image_filename: StrPath, label_filename: StrPath
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Images as (n, 784) float32 in [0, 1] and labels as (n,) uint8.
+    """Images as (n, 784) float32 in [0, 1] and labels 0 - 9 as (n,) uint8.
 
-    Raises: DataError on malformed files, or when there are not as many labels as images.
+    Raises: DataError on malformed files, images that are not 28 x 28, labels above 9, or when there
+    are not as many labels as images.
     """
     images = read_idx(image_filename, 3)
     labels = read_idx(label_filename, 1)
@@ -52,7 +56,12 @@ def parse_mnist(
         raise DataError(
             label_filename, "byte 4", f"{len(images)} labels, one an image", len(labels)
         )
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255.0), labels
+    if images.shape[1:] != (28, 28):
+        raise DataError(image_filename, "byte 8", "images of 28 x 28", images.shape[1:])
+    odd = np.flatnonzero(labels > 9)
+    if odd.size:
+        raise DataError(label_filename, f"byte {8 + odd[0]}", "a label 0 - 9", labels[odd[0]])
+    return images.reshape(len(images), 784).astype(np.float32) / np.float32(255.0), labels
 
 
 class MNISTDataset(Dataset):
@@ -68,10 +77,6 @@ class MNISTDataset(Dataset):
     ) -> None:
         super().__init__(transforms)
         flat, self.labels = parse_mnist(image_filename, label_filename)
-        if flat.shape[1:] != (784,):
-            raise DataError(
-                image_filename, "byte 8", "images of 28 x 28", f"{flat.shape[1]} pixels"
-            )
         self.images = flat.reshape(len(flat), 28, 28, 1)
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor
+from needle.backend_ndarray.checks import integers
 
 from .files import DataError, StrPath
 
@@ -38,7 +39,8 @@ class Corpus:
     closed by <eos>.
 
     `max_lines` takes the first lines of each file only.
-    Raises: FileNotFoundError; DataError on text that is not UTF-8.
+    Raises: FileNotFoundError; DataError on text that is not UTF-8; ValueError when max_lines is
+    negative.
     """
 
     def __init__(self, base_dir: StrPath, max_lines: int | None = None) -> None:
@@ -48,6 +50,8 @@ class Corpus:
 
     def tokenize(self, path: StrPath, max_lines: int | None = None) -> list[int]:
         """The ids of the words of a file, line by line."""
+        if max_lines is not None and integers("Corpus", max_lines=max_lines)[0] < 0:
+            raise ValueError(f"[Corpus] max_lines must not be negative, got max_lines={max_lines}")
         ids = []
         with Path(path).open("rb") as lines:
             for number, raw in enumerate(lines):
@@ -71,6 +75,7 @@ def batchify(
     moves the data.
     Raises: ValueError unless 1 <= batch_size <= len(data).
     """
+    integers("batchify", batch_size=batch_size)
     rows = len(data) // batch_size if batch_size > 0 else 0
     if rows == 0:
         raise ValueError(
@@ -88,6 +93,7 @@ def get_batch(
     Shape: data (n, batch_size), targets (n * batch_size,), n = min(bptt, rows - 1 - i).
     Raises: IndexError when no target row follows row i.
     """
+    integers("get_batch", i=i, bptt=bptt)
     length = min(bptt, len(batches) - 1 - i)
     if i < 0 or length <= 0:
         raise IndexError(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from needle.backend_ndarray.checks import integers, real
+
 Image = npt.NDArray[Any]
 
 
@@ -19,6 +21,7 @@ class RandomFlipHorizontal:
     """
 
     def __init__(self, p: float = 0.5) -> None:
+        real("RandomFlipHorizontal", "p", p)
         if not 0 <= p <= 1:
             raise ValueError(f"[RandomFlipHorizontal] p is a probability, got p={p}")
         self.p = p
@@ -35,7 +38,7 @@ class RandomCrop:
     """
 
     def __init__(self, padding: int = 3) -> None:
-        if padding < 0:
+        if integers("RandomCrop", padding=padding)[0] < 0:
             raise ValueError(f"[RandomCrop] padding must not be negative, got padding={padding}")
         self.padding = padding
 

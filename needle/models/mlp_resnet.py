@@ -7,6 +7,7 @@ from typing import Any
 
 from needle import nn
 from needle.backend_ndarray import BackendDevice
+from needle.backend_ndarray.checks import integers
 
 Norm = Callable[..., nn.Module]  # (dim, device=, dtype=), as nn.BatchNorm1d
 
@@ -48,7 +49,12 @@ def MLPResNet(
     """A linear layer with ReLU, num_blocks residual blocks half as wide inside, a linear layer.
 
     Shape: (N, dim) gives (N, num_classes).
+    Raises: ValueError when num_blocks is negative.
     """
+    if integers("MLPResNet", num_blocks=num_blocks)[0] < 0:
+        raise ValueError(
+            f"[MLPResNet] num_blocks must not be negative, got num_blocks={num_blocks}"
+        )
     where: dict[str, Any] = {"device": device, "dtype": dtype}
     layers: list[nn.Module] = [nn.Linear(dim, hidden_dim, **where), nn.ReLU()]
     for _ in range(num_blocks):

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from needle import ops
 from needle.autograd import Tensor
+from needle.backend_ndarray.checks import integers
 from needle.data.mnist import parse_mnist
+from needle.optim.optimizer import check
 
 __all__ = ["loss_err", "nn_epoch", "parse_mnist", "softmax_loss"]
 
@@ -52,8 +54,11 @@ def nn_epoch(
     """One epoch of plain SGD for relu(X W1) W2, batches in the order of the rows; the new weights.
 
     Shape: X (rows, n), y (rows,) whole numbers, W1 (n, hidden), W2 (hidden, classes).
-    Raises: ValueError unless batch is positive and there is a label for each row.
+    Raises: ValueError unless batch is positive, lr finite and not negative, and there is a label
+    for each row.
     """
+    check("nn_epoch", "lr", lr, 0.0)
+    integers("nn_epoch", batch=batch)
     if batch < 1 or len(X) != len(y):
         raise ValueError(
             "[nn_epoch] batch is positive and X and y have as many rows, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from needle import ops
 from needle.autograd import Tensor
+from needle.backend_ndarray.checks import finite
 from needle.nn.module import Module
 from needle.ops.broadcast import Axes
 
@@ -44,10 +45,14 @@ class Softplus(Module):
 
 
 class LeakyReLU(Module):
-    """x where x > 0, slope x elsewhere. See needle.leaky_relu."""
+    """x where x > 0, slope x elsewhere. See needle.leaky_relu.
+
+    Raises: ValueError when slope is not finite.
+    """
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
+        finite("nn.LeakyReLU", slope=slope)
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,10 +60,17 @@ class LeakyReLU(Module):
 
 
 class GELU(Module):
-    """x Phi(x), approximate "none" or "tanh". See needle.gelu."""
+    """x Phi(x), approximate "none" or "tanh". See needle.gelu.
+
+    Raises: ValueError when approximate is neither.
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(
+                f"[nn.GELU] approximate is 'none' or 'tanh', got approximate={approximate!r}"
+            )
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
 from needle.nn.module import Module, Parameter, require_positive
+from needle.ops.broadcast import check_tensors
 
 
 class Identity(Module):
@@ -26,6 +27,7 @@ class Flatten(Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors("nn.Flatten", x=x)
         if x.ndim == 0:
             raise ValueError("[nn.Flatten] x has at least one axis, got x.shape=()")
         return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
@@ -59,6 +61,7 @@ class Linear(Module):
             self.bias = Parameter(column.reshape((1, out_features)))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors("nn.Linear", x=x)
         y = x @ self.weight
         if self.bias is None:
             return y

@@ -8,12 +8,17 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
-from needle.nn.module import Module, Parameter, require_positive
+from needle.nn.module import Module, Parameter, require_pair, require_positive
+from needle.ops.broadcast import check_tensors
 from needle.ops.convolution import Pair
 
 
 def channels_last(op: str, x: Tensor) -> Tensor:
-    """NCHW images as NHWC. Raises: ValueError when they have other axes."""
+    """NCHW images as NHWC.
+
+    Raises: TypeError when they are no Tensor, ValueError when they have other axes.
+    """
+    check_tensors(op, x=x)
     if x.ndim != 4:
         raise ValueError(f"[{op}] images have 4 axes (N, C, H, W), got x.shape={x.shape}")
     return ops.permute(x, (0, 2, 3, 1))
@@ -59,6 +64,9 @@ class Conv(Module):
             kernel_size=kernel_size,
             groups=groups,
         )
+        padding = kernel_size // 2 if padding is None else padding
+        require_pair("nn.Conv", 1, stride=stride, dilation=dilation)
+        require_pair("nn.Conv", 0, padding=padding)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 "[nn.Conv] groups divides the channels, got "
@@ -68,7 +76,7 @@ class Conv(Module):
         self.out_channels = out_channels
         self.kernel_size = kernel_size
         self.stride = stride
-        self.padding = kernel_size // 2 if padding is None else padding
+        self.padding = padding
         self.dilation = dilation
         self.groups = groups
         where: dict[str, Any] = {"device": device, "dtype": dtype}

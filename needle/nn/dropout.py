@@ -6,6 +6,7 @@ from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray.checks import real
 from needle.nn.module import Module
+from needle.ops.broadcast import check_tensors
 
 
 class Dropout(Module):
@@ -25,9 +26,10 @@ class Dropout(Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors("nn.Dropout", x=x)
         if not self.training:
             return x
         mask = init.randb(*x.shape, p=1 - self.p, device=x.device, dtype=x.dtype)
         if self.p == 1:  # a draw of exactly 0 would be kept, and divided by 0
-            return ops.multiply(x, init.zeros_like(x))
+            return ops.where(init.zeros_like(x), x, 0.0)
         return ops.divide_scalar(ops.multiply(x, mask), 1 - self.p)

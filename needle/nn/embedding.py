@@ -8,7 +8,7 @@ from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
 from needle.backend_ndarray.whole_numbers import whole_numbers
-from needle.nn.module import Module, Parameter
+from needle.nn.module import Module, Parameter, require_positive
 
 
 class Embedding(Module):
@@ -29,6 +29,7 @@ class Embedding(Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
+        require_positive("nn.Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         where: dict[str, Any] = {"device": device, "dtype": dtype}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray
-from needle.backend_ndarray.checks import integers
+from needle.backend_ndarray.checks import finite, integers
 
 
 class Parameter(Tensor):
@@ -37,6 +37,12 @@ class Module:
     def __init__(self) -> None:
         self.training = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        plain = isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer)
+        if plain and isinstance(vars(self).get(name), Buffer):
+            value = Buffer(value)  # running statistics that user code computes stay in the state
+        super().__setattr__(name, value)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
@@ -46,11 +52,12 @@ class Module:
 
     def parameters(self) -> list[Tensor]:
         """Its parameters and those of the modules in it, each once."""
-        return _distinct(part for _, part in _parts(self.__dict__) if isinstance(part, Parameter))
+        return _distinct(part for _, part in _parts(self) if isinstance(part, Parameter))
 
     def _children(self) -> list[Module]:
         """Every module in it, at any depth, each once."""
-        return _distinct(part for _, part in _parts(self.__dict__) if isinstance(part, Module))
+        found = _distinct(part for _, part in _parts(self) if isinstance(part, Module))
+        return found[1:]  # the first is itself
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of its parameters and buffers by dotted name: "modules.0.weight".
@@ -68,6 +75,7 @@ class Module:
         False, either is an error. When anything does not fit, nothing is loaded.
         Raises: ValueError when names or shapes differ, TypeError when a dtype does.
         """
+        check_mapping("load_state_dict", state)
         tensors = self._tensors()
         missing = [name for name in tensors if name not in state]
         unexpected = [name for name in state if name not in tensors]
@@ -88,7 +96,7 @@ class Module:
     def _tensors(self) -> dict[str, Tensor]:
         """Its parameters and buffers by dotted name; one that is shared has several names."""
         found: dict[str, Tensor] = {}
-        for path, part in _parts(self.__dict__):
+        for path, part in _parts(self):
             if isinstance(part, Parameter | Buffer):
                 name = ".".join(path)
                 if name in found:
@@ -113,31 +121,49 @@ class Module:
         return self
 
 
-def _parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _parts(
+    value: Any, path: tuple[str, ...] = (), around: tuple[Module, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Parameters, buffers and modules in value and where they are, depth first.
 
-    A module comes before what is in it.
+    A module comes before what is in it. One that is among those `around` is a reference back, and
+    no part.
     """
     if isinstance(value, Parameter | Buffer):
         yield path, value
     elif isinstance(value, Module):
-        yield path, value
-        yield from _parts(value.__dict__, path)
+        if not any(value is module for module in around):
+            yield path, value
+            yield from _parts(value.__dict__, path, (*around, value))
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _parts(item, (*path, str(key)))
+            yield from _parts(item, (*path, str(key)), around)
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _parts(item, (*path, str(i)))
+            yield from _parts(item, (*path, str(i)), around)
 
 
 def _distinct(values: Iterator[Any]) -> list[Any]:
     return list({id(value): value for value in values}.values())
 
 
+def check_mapping(op: str, state: Any) -> None:
+    """Raises: TypeError unless state is a mapping."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"[{op}] state is a mapping of names, got type={type(state).__name__}")
+
+
+def as_array(op: str, name: str, value: Any) -> npt.NDArray[Any]:
+    """value as a numpy array. Raises: ValueError when it is lists of several lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"[{op}] {name!r} is an array, got {error}") from error
+
+
 def fitting(op: str, name: str, value: Any, like: Tensor) -> NDArray:
     """A copy of value on like's device. Raises: ValueError or TypeError when it is unlike it."""
-    array = np.asarray(value)
+    array = as_array(op, name, value)
     if array.shape != like.shape:
         raise ValueError(
             f"[{op}] {name!r} keeps its shape, got shape={array.shape}, expected={like.shape}"
@@ -155,3 +181,22 @@ def require_positive(op: str, **sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise ValueError(f"[{op}] {name} must be at least 1, got {name}={value}")
+
+
+def require_pair(op: str, least: int, **values: Any) -> None:
+    """Raises: TypeError unless values are ints or pairs of them, ValueError when one is below
+    least.
+    """
+    for name, value in values.items():
+        pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+        if len(pair) != 2 or any(integers(op, **{name: n})[0] < least for n in pair):
+            raise ValueError(
+                f"[{op}] {name} is an int >= {least} or a pair of them, got {name}={value}"
+            )
+
+
+def require_eps(op: str, eps: float) -> None:
+    """Raises: TypeError unless eps is a number, ValueError unless it is finite and not negative."""
+    finite(op, eps=eps)
+    if eps < 0:
+        raise ValueError(f"[{op}] eps must not be negative, got eps={eps}")

@@ -7,7 +7,9 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
-from needle.nn.module import Buffer, Module, Parameter, require_positive
+from needle.backend_ndarray.checks import finite
+from needle.nn.module import Buffer, Module, Parameter, require_eps, require_positive
+from needle.ops.broadcast import check_tensors
 
 
 class _Affine(Module):
@@ -16,6 +18,7 @@ class _Affine(Module):
     def __init__(self, dim: int, eps: float, device: BackendDevice | None, dtype: str) -> None:
         super().__init__()
         require_positive(f"nn.{type(self).__name__}", dim=dim)
+        require_eps(f"nn.{type(self).__name__}", eps)
         self.dim = dim
         self.eps = eps
         where: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -30,7 +33,8 @@ class BatchNorm1d(_Affine):
     (1 - momentum) old + momentum new, the variance biased (torch's is unbiased). Otherwise with the
     running ones.
     Shape: (N, dim) or (N, dim, L); weight, bias, running_mean and running_var (dim,).
-    Raises: ValueError when the shape does not fit or, in training, a channel has no element.
+    Raises: ValueError when eps is negative, momentum is not in [0, 1], the shape does not fit or,
+    in training, a channel has no element.
     """
 
     ndims: tuple[int, ...] = (2, 3)  # numbers of axes that x may have
@@ -44,11 +48,16 @@ class BatchNorm1d(_Affine):
         dtype: str = "float32",
     ) -> None:
         super().__init__(dim, eps, device, dtype)
+        op = f"nn.{type(self).__name__}"
+        finite(op, momentum=momentum)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"[{op}] momentum lies in [0, 1], got momentum={momentum}")
         self.momentum = momentum
         self.running_mean = Buffer(init.zeros(dim, device=device, dtype=dtype))
         self.running_var = Buffer(init.ones(dim, device=device, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors(f"nn.{type(self).__name__}", x=x)
         if x.ndim not in self.ndims:
             allowed = " or ".join(map(str, self.ndims))
             raise ValueError(
@@ -111,13 +120,14 @@ class GroupNorm(_Affine):
         device: BackendDevice | None = None,
         dtype: str = "float32",
     ) -> None:
-        require_positive("nn.GroupNorm", groups=groups)
+        require_positive("nn.GroupNorm", groups=groups, dim=dim)
         if dim % groups:
             raise ValueError(f"[nn.GroupNorm] groups divides dim, got groups={groups}, dim={dim}")
         super().__init__(dim, eps, device, dtype)
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors("nn.GroupNorm", x=x)
         if x.ndim < 2 or x.shape[1] != self.dim:
             raise ValueError(
                 f"[nn.GroupNorm] x is (N, dim, ...), got x.shape={x.shape}, dim={self.dim}"

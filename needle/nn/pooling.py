@@ -6,7 +6,7 @@ from needle import ops
 from needle.autograd import Tensor
 from needle.nn.conv import channels_first, channels_last
 from needle.nn.module import Module
-from needle.ops.pooling import Pair
+from needle.ops.pooling import Geometry, Pair
 
 
 class MaxPool(Module):
@@ -19,6 +19,7 @@ class MaxPool(Module):
 
     def __init__(self, kernel: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         super().__init__()
+        Geometry.checked("nn.MaxPool", kernel, stride, padding)
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
@@ -44,6 +45,7 @@ class AvgPool(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
+        Geometry.checked("nn.AvgPool", kernel, stride, padding)
         self.kernel = kernel
         self.stride = stride
         self.padding = padding

@@ -15,6 +15,7 @@ from needle.nn.dropout import Dropout
 from needle.nn.embedding import Embedding
 from needle.nn.module import Module, require_positive
 from needle.nn.norm import LayerNorm1d
+from needle.ops.broadcast import check_tensors
 
 
 class MultiHeadAttention(Module):
@@ -40,6 +41,7 @@ class MultiHeadAttention(Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        check_tensors("nn.MultiHeadAttention", q=q, k=k, v=v)
         shapes = {"q": q.shape, "k": k.shape, "v": v.shape}
         fits = all(len(s) == 4 and s[:2] == q.shape[:2] for s in shapes.values())
         if not fits or k.shape[2] != v.shape[2] or q.shape[3] != k.shape[3]:
@@ -96,6 +98,7 @@ class AttentionLayer(Module):
 
     def forward(self, q: Tensor, k: Tensor | None = None, v: Tensor | None = None) -> Tensor:
         k, v = (q if t is None else t for t in (k, v))
+        check_tensors("nn.AttentionLayer", q=q, k=k, v=v)
         given = {"q": (q, self.q_features), "k": (k, self.k_features), "v": (v, self.v_features)}
         for name, (t, features) in given.items():
             if t.ndim != 3 or t.shape[2] != features:
@@ -201,6 +204,7 @@ class Transformer(Module):
 
     def forward(self, x: Tensor, h: Any = None) -> tuple[Tensor, Tensor]:
         """h, the state that an RNN would take, is not used."""
+        check_tensors("nn.Transformer", x=x)
         longest, size = self.positions.weight.shape
         if x.ndim != 3 or x.shape[2] != size:
             axes = "batch, L" if self.batch_first else "L, batch"

@@ -9,7 +9,7 @@ from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite
 from needle.ops.elementwise import add, exp, multiply, negate
 from needle.ops.functions import erfc
-from needle.ops.indexing import where
+from needle.ops.indexing import chosen
 from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
@@ -44,7 +44,7 @@ class ReLU(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         # The result is 0 exactly where nothing passes.
-        return where(node.realize_cached_data(), out_grad, 0.0)
+        return chosen(node.realize_cached_data(), out_grad, 0.0)
 
 
 class LeakyReLU(TensorOp):
@@ -89,7 +89,7 @@ class Clip(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0].realize_cached_data()
         outside = a.not_equal(node.realize_cached_data()) * a.equal(a)
-        return where(outside, 0.0, out_grad)
+        return chosen(outside, 0.0, out_grad)
 
 
 class Sigmoid(TensorOp):
@@ -239,6 +239,6 @@ def gelu(a: Tensor, approximate: str = "none") -> Tensor:
 
     Raises: ValueError when approximate is neither "none" nor "tanh".
     """
-    if approximate not in _GELU:
+    if not isinstance(approximate, str) or approximate not in _GELU:
         raise ValueError(f"[gelu] approximate is 'none' or 'tanh', got approximate={approximate!r}")
     return _node(_GELU[approximate], (a,))

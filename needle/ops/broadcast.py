@@ -71,6 +71,15 @@ def sum_to_shape(a: Tensor, shape: tuple[int, ...]) -> Tensor:
     return reshape(summation(a, axes) if axes else a, shape)
 
 
+def fixed(argument: Any) -> Any:
+    """A list (sequence, array) as a tuple: whoever changes theirs later leaves the op's alone."""
+    if argument is None or isinstance(argument, (int, tuple, str)):
+        return argument
+    if isinstance(argument, np.ndarray):
+        argument = argument.tolist()  # an int of a 0-d one
+    return tuple(argument) if isinstance(argument, Sequence) else argument
+
+
 class Reshape(TensorOp):
     """The same elements, in row-major order, in another shape; a view where one can express it.
 
@@ -82,7 +91,7 @@ class Reshape(TensorOp):
     __slots__ = ("shape",)
 
     def __init__(self, shape: Shape) -> None:
-        self.shape = shape
+        self.shape = fixed(shape)
 
     def compute(self, a: NDArray) -> NDArray:
         return a.reshape(self.shape)
@@ -101,7 +110,7 @@ class BroadcastTo(TensorOp):
     __slots__ = ("shape",)
 
     def __init__(self, shape: Shape) -> None:
-        self.shape = shape
+        self.shape = fixed(shape)
 
     def compute(self, a: NDArray) -> NDArray:
         return a.broadcast_to(self.shape)
@@ -121,7 +130,7 @@ class Summation(TensorOp):
     __slots__ = ("axes", "keepdims")
 
     def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
         self.keepdims = keepdims
 
     def compute(self, a: NDArray) -> NDArray:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
+from needle.ops.broadcast import fixed
 
 __all__ = ["Conv", "ConvInputGrad", "ConvWeightGrad", "conv"]
 
@@ -28,9 +29,9 @@ class Conv(TensorOp):
     def __init__(
         self, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1
     ) -> None:
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
+        self.stride = fixed(stride)
+        self.padding = fixed(padding)
+        self.dilation = fixed(dilation)
         self.groups = groups
 
     @property
@@ -62,7 +63,7 @@ class ConvInputGrad(Conv):
 
     def __init__(self, x_shape: tuple[int, ...], *geometry: Any) -> None:
         super().__init__(*geometry)
-        self.x_shape = x_shape
+        self.x_shape = fixed(x_shape)
 
     def compute(self, dy: NDArray, w: NDArray) -> NDArray:
         return dy.conv2d_grad_input(w, self.x_shape, *self.geometry)
@@ -87,7 +88,7 @@ class ConvWeightGrad(Conv):
 
     def __init__(self, w_shape: tuple[int, ...], *geometry: Any) -> None:
         super().__init__(*geometry)
-        self.w_shape = w_shape
+        self.w_shape = fixed(w_shape)
 
     def compute(self, x: NDArray, dy: NDArray) -> NDArray:
         return x.conv2d_grad_weight(dy, self.w_shape, *self.geometry)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.ops.broadcast import sum_to_shape
-from needle.ops.indexing import where
+from needle.ops.indexing import chosen
 from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
@@ -159,9 +159,9 @@ def _shared(
     a, b = node.inputs
 
     def share(x: NDArray, other: NDArray) -> Tensor:
-        half = where(x.equal(other), mul_scalar(out_grad, 0.5), out_grad)
+        half = chosen(x.equal(other), mul_scalar(out_grad, 0.5), out_grad)
         # Where x loses, not where it does not win: a NaN passes the cotangent on.
-        return where(loses(x, other), 0.0, half)
+        return chosen(loses(x, other), 0.0, half)
 
     x, y = a.realize_cached_data(), b.realize_cached_data()
     return (

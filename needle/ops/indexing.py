@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from needle.autograd import Number, Tensor, TensorOp
 from needle.backend_ndarray import BackendDevice, NDArray, full, zeros
+from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.whole_numbers import one_hot as _one_hot
 from needle.backend_ndarray.whole_numbers import whole_numbers
 from needle.ops.broadcast import check_tensors, normalized_axis, reshape, sum_to_shape
@@ -89,8 +90,8 @@ class Where(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = node.inputs
         return (
-            sum_to_shape(where(self.mask, out_grad, 0.0), a.shape) if a.requires_grad else None,
-            sum_to_shape(where(self.mask, 0.0, out_grad), b.shape) if b.requires_grad else None,
+            sum_to_shape(chosen(self.mask, out_grad, 0.0), a.shape) if a.requires_grad else None,
+            sum_to_shape(chosen(self.mask, 0.0, out_grad), b.shape) if b.requires_grad else None,
         )
 
 
@@ -153,15 +154,23 @@ def where(mask: Tensor | NDArray | npt.ArrayLike, a: Tensor | Number, b: Tensor 
     like = a if isinstance(a, Tensor) else b
     if not isinstance(like, Tensor):
         raise TypeError(f"[where] a or b is a Tensor, got type={type(like).__name__}")
-    chosen = mask.realize_cached_data() if isinstance(mask, Tensor) else mask
-    if not isinstance(chosen, NDArray):
-        chosen = NDArray(np.asarray(chosen) != 0, device=like.device, dtype="bool")
-    elif chosen.dtype != like.dtype:
-        chosen = chosen.astype("bool")
-    return Where(chosen)(_operand(a, like), _operand(b, like))
+    held = mask.realize_cached_data() if isinstance(mask, Tensor) else mask
+    if not isinstance(held, NDArray):
+        held = NDArray(np.asarray(held) != 0, device=like.device, dtype="bool")
+    elif held.dtype != like.dtype:
+        held = held.astype("bool")
+    elif held is mask:
+        held = held.copy()  # the caller may change theirs before backward
+    return chosen(held, a, b)
 
 
-def _operand(x: Tensor | Number, like: Tensor) -> Tensor:
+def chosen(mask: NDArray, a: Tensor | Number, b: Tensor | Number) -> Tensor:
+    """where, for a mask that stays as it is."""
+    like = a if isinstance(a, Tensor) else b
+    return Where(mask)(_operand(a, like), _operand(b, like))
+
+
+def _operand(x: Tensor | Number, like: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x
     if not isinstance(x, (int, float, np.number, np.bool)):
@@ -184,6 +193,7 @@ def gather(a: Tensor, index: Indices, axis: int) -> Tensor:
     Raises: ValueError when one is not whole, otherwise as Gather.
     """
     check_tensors("gather", a=a)
+    axis = normalized_axis("gather", axis, a.ndim)
     return Gather(_places("gather", index, a.device), axis)(a)
 
 
@@ -194,6 +204,8 @@ def scatter_add(a: Tensor, index: Indices, axis: int, n: int) -> Tensor:
     Raises: ValueError when one is not whole, otherwise as ScatterAdd.
     """
     check_tensors("scatter_add", a=a)
+    axis = normalized_axis("scatter_add", axis, a.ndim)
+    (n,) = sizes("scatter_add", [n])
     return ScatterAdd(_places("scatter_add", index, a.device), axis, n)(a)
 
 
@@ -226,5 +238,6 @@ def one_hot(
     held = indices.realize_cached_data() if isinstance(indices, Tensor) else indices
     if device is None and isinstance(held, NDArray):
         device = held.device
+    (n,) = integers("one_hot", n=n)
     hot = _one_hot("one_hot", held, n)
     return Tensor(hot, device=device, dtype=dtype, requires_grad=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 from needle.autograd import (
     MakeTensorTuple,
@@ -17,7 +18,7 @@ from needle.autograd import (
 )
 from needle.backend_ndarray import NDArray, empty
 from needle.backend_ndarray import concatenate as concatenate_arrays
-from needle.ops.broadcast import normalized, normalized_axis
+from needle.ops.broadcast import normalized_axis
 from needle.ops.indexing import getitem
 
 __all__ = [
@@ -87,10 +88,11 @@ class Concatenate(TensorOp):
         self.axis = axis
 
     def compute(self, items: tuple[NDArray, ...]) -> NDArray:
-        return concatenate_arrays(items, self.axis)
+        axis = normalized_axis("concatenate", self.axis, items[0].ndim) if items else 0
+        return concatenate_arrays(items, axis)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
-        (axis,) = normalized("concatenate", self.axis, out_grad.ndim)
+        axis = normalized_axis("concatenate", self.axis, out_grad.ndim)
         sizes = (item.shape[axis] for item in node.inputs[0].realize_cached_data())
         slices = (slice(*ends) for ends in pairwise((0, *accumulate(sizes))))
         return make_tuple(*(getitem(out_grad, (*(slice(None),) * axis, s)) for s in slices))
@@ -116,14 +118,20 @@ class Split(TensorTupleOp):
         return Stack(self.axis)(out_grad)
 
 
+def _joined(op: str, args: Any) -> TensorTuple:
+    if not isinstance(args, Iterable):
+        raise TypeError(f"[{op}] args are Tensors, got type={type(args).__name__}")
+    return args if isinstance(args, TensorTuple) else make_tuple(*args)
+
+
 def stack(args: Sequence[Tensor] | TensorTuple, axis: int) -> Tensor:
     """Tensors of one shape side by side along a new axis. See Stack."""
-    return Stack(axis)(args if isinstance(args, TensorTuple) else make_tuple(*args))
+    return Stack(axis)(_joined("stack", args))
 
 
 def concatenate(args: Sequence[Tensor] | TensorTuple, axis: int = 0) -> Tensor:
     """Tensors one after another along axis. See Concatenate."""
-    return Concatenate(axis)(args if isinstance(args, TensorTuple) else make_tuple(*args))
+    return Concatenate(axis)(_joined("concatenate", args))
 
 
 def split(a: Tensor, axis: int) -> TensorTuple:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
-from needle.backend_ndarray.checks import integers
-from needle.ops.broadcast import Axes, check_tensors, normalized, reshape
+from needle.backend_ndarray.checks import integers, sizes
+from needle.ops.broadcast import Axes, check_tensors, fixed, normalized, reshape
 from needle.ops.indexing import PutItem, getitem
 
 __all__ = [
@@ -38,7 +38,7 @@ class Transpose(TensorOp):
     __slots__ = ("axes",)
 
     def __init__(self, axes: tuple[int, int] | None = None) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
         return a.transpose(self.axes)
@@ -57,7 +57,7 @@ class Permute(TensorOp):
     __slots__ = ("axes",)
 
     def __init__(self, axes: Sequence[int]) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
         return a.permute(self.axes)
@@ -77,7 +77,7 @@ class Flip(TensorOp):
     __slots__ = ("axes",)
 
     def __init__(self, axes: Axes) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
         return a.flip(self.axes)
@@ -93,7 +93,7 @@ class _Dilation(TensorOp):
         integers(self.name, dilation=dilation)
         if dilation < 0:
             raise ValueError(f"[{self.name}] dilation must be >= 0, got dilation={dilation}")
-        self.axes = axes
+        self.axes = fixed(axes)
         self.dilation = dilation
 
     @property
@@ -120,7 +120,7 @@ class Dilate(_Dilation):
 
     def compute(self, a: NDArray) -> NDArray:
         kept = self.kept(a.ndim)
-        shape = tuple(n * s.step for n, s in zip(a.shape, kept, strict=True))
+        shape = sizes(self.name, [n * s.step for n, s in zip(a.shape, kept, strict=True)])
         result = zeros(shape, dtype=a.dtype, device=a.device)
         result[kept] = a
         return result
@@ -157,7 +157,8 @@ class Pad(TensorOp):
     __slots__ = ("padding",)
 
     def __init__(self, padding: Sequence[tuple[int, int]]) -> None:
-        self.padding = padding
+        pairs = fixed(padding)
+        self.padding = tuple(map(fixed, pairs)) if isinstance(pairs, tuple) else pairs
 
     def compute(self, a: NDArray) -> NDArray:
         return a.pad(self.padding)
@@ -220,7 +221,8 @@ def unsqueeze(a: Tensor, axes: Axes) -> Tensor:
     Raises: ValueError when an axis is repeated, IndexError when one is out of range.
     """
     check_tensors("unsqueeze", a=a)
-    many = (axes,) if isinstance(axes, int) else tuple(axes)
+    held = fixed(axes)
+    many = held if isinstance(held, tuple) else (held,)
     ndim = a.ndim + len(many)
     added = normalized("unsqueeze", many, ndim)
     sizes = iter(a.shape)

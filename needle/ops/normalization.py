@@ -15,6 +15,7 @@ from needle.backend_ndarray.checks import finite, real
 from needle.ops.broadcast import (
     Axes,
     check_tensors,
+    fixed,
     normalized,
     normalized_axis,
     reshape,
@@ -52,7 +53,7 @@ class Lanes:
         if not 0 <= eps < math.inf:
             raise ValueError(f"[{name}] eps must be finite and >= 0, got eps={eps}")
         self.name = name
-        self.axes = axes
+        self.axes = fixed(axes)
         self.eps = eps
 
     def size(self, shape: tuple[int, ...]) -> int:

@@ -11,7 +11,9 @@ from needle.autograd import Tensor
 from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.comparison import greater, greater_equal, less, less_equal
 from needle.ops.elementwise import add, divide, multiply, negate, power
+from needle.ops.functions import abs
 from needle.ops.indexing import getitem
+from needle.ops.joining import split
 from needle.ops.layout import permute, squeeze, transpose, unsqueeze
 from needle.ops.matrix import matmul
 from needle.ops.reduction import argmax, argmin, cumsum, max, mean, min, prod, var
@@ -58,7 +60,7 @@ def _reshape(a: Tensor, *shape: Any) -> Tensor:
 def _iter(a: Tensor) -> Iterator[Tensor]:
     if a.ndim == 0:
         raise TypeError("[iter] a 0-d tensor has no items")
-    return (getitem(a, i) for i in range(a.shape[0]))
+    return iter(split(a, 0))  # one node for all items: backward through them is linear
 
 
 _MEMBERS: dict[str, Any] = {
@@ -75,6 +77,7 @@ _MEMBERS: dict[str, Any] = {
     "__rpow__": _reflected(lambda a, b: ScalarPower(b)(a)),
     "__matmul__": lambda a, b: matmul(a, b) if isinstance(b, Tensor) else NotImplemented,
     "__neg__": negate,
+    "__abs__": abs,
     "__lt__": _operator(less, less),
     "__le__": _operator(less_equal, less_equal),
     "__gt__": _operator(greater, greater),

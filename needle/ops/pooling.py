@@ -236,11 +236,11 @@ def avg_pool(
 
 def _pair(op: str, name: str, value: Pair, least: int) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(pair) != 2 or any(not isinstance(n, int) or n < least for n in pair):
+    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
         raise ValueError(
             f"[{op}] {name} is an int >= {least} or a pair of them, got {name}={value}"
         )
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def _kept(shape: tuple[int, ...]) -> tuple[int, ...]:

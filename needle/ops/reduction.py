@@ -8,9 +8,19 @@ from typing import ClassVar
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
-from needle.ops.broadcast import Axes, check_tensors, kept_shape, normalized, reshape, summation
+from needle.backend_ndarray.checks import finite
+from needle.ops.broadcast import (
+    Axes,
+    check_tensors,
+    fixed,
+    kept_shape,
+    normalized,
+    normalized_axis,
+    reshape,
+    summation,
+)
 from needle.ops.elementwise import add, divide, multiply, negate
-from needle.ops.indexing import getitem, where
+from needle.ops.indexing import chosen, getitem
 from needle.ops.joining import concatenate
 from needle.ops.layout import permute
 from needle.ops.scalar import divide_scalar
@@ -37,7 +47,7 @@ class _Reduction(TensorOp):
     __slots__ = ("axes", "keepdims")
 
     def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
         self.keepdims = keepdims
 
 
@@ -49,7 +59,7 @@ def extreme_share(a: NDArray, extreme: NDArray, out_grad: Tensor, axes: Axes | N
     # Who is largest is constant almost everywhere, so the mask needs no graph.
     mask = a.equal(extreme) + a.not_equal(a)
     count = Tensor.make_const(mask.sum(axis=axes, keepdims=True))
-    return where(mask, divide(out_grad, count), 0.0)
+    return chosen(mask, divide(out_grad, count), 0.0)
 
 
 class Max(_Reduction):
@@ -153,7 +163,7 @@ class CumSum(TensorOp):
         self.reverse = reverse
 
     def compute(self, a: NDArray) -> NDArray:
-        return a.cumsum(self.axis, self.reverse)
+        return a.cumsum(normalized_axis("cumsum", self.axis, a.ndim), self.reverse)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return cumsum(out_grad, self.axis, not self.reverse)
@@ -169,7 +179,10 @@ class _ArgReduction(TensorOp):
         self.keepdims = keepdims
 
     def compute(self, a: NDArray) -> NDArray:
-        return type(self).place(a, self.axis, self.keepdims)
+        axis = self.axis
+        if axis is not None:
+            axis = normalized_axis(type(self).__name__.lower(), axis, a.ndim)
+        return type(self).place(a, axis, self.keepdims)
 
 
 class ArgMax(_ArgReduction):
@@ -230,9 +243,11 @@ def var(
     """The sum of squared distances from the mean over axes (None: all), by n - correction.
 
     Shape: axes dropped, or of size 1 with keepdims. NaN or infinite where n <= correction.
-    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated or correction
+    is not finite.
     """
     check_tensors("var", a=a)
+    finite("var", correction=correction)
     n = _length("var", a, axes)
     centred = add(a, negate(mean(a, axes, keepdims=True)))
     squares = summation(multiply(centred, centred), axes, keepdims)

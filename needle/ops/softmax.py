@@ -10,7 +10,15 @@ import numpy as np
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import Axes, kept_shape, normalized, normalized_axis, reshape, summation
+from needle.ops.broadcast import (
+    Axes,
+    fixed,
+    kept_shape,
+    normalized,
+    normalized_axis,
+    reshape,
+    summation,
+)
 from needle.ops.elementwise import add, divide, exp, log, multiply, negate
 from needle.ops.reduction import max
 
@@ -28,7 +36,7 @@ class LogSumExp(TensorOp):
     __slots__ = ("axes", "keepdims")
 
     def __init__(self, axes: Axes | None = None, keepdims: bool = False) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
         self.keepdims = keepdims
 
     def compute(self, a: NDArray) -> NDArray:
@@ -67,7 +75,7 @@ class Softmax(TensorOp):
     __slots__ = ("axes",)
 
     def __init__(self, axes: Axes | None = -1) -> None:
-        self.axes = axes
+        self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
         axes = normalized("softmax", self.axes, a.ndim)

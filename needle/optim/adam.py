@@ -20,6 +20,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False  # AdamW's weight decay
+    required = ("t", "m", "v")
 
     def __init__(
         self,
@@ -73,6 +74,8 @@ class RMSprop(Optimizer):
     Source: Hinton, Neural Networks for Machine Learning, lecture 6e. Raises: ValueError on bad
     hyper-parameters.
     """
+
+    required = ("v",)
 
     def __init__(
         self,

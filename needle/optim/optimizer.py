@@ -12,7 +12,7 @@ import numpy.typing as npt
 from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import real
-from needle.nn.module import fitting
+from needle.nn.module import as_array, check_mapping, fitting
 
 
 def check(op: str, name: str, value: float, low: float, high: float = math.inf) -> float:
@@ -24,13 +24,38 @@ def check(op: str, name: str, value: float, low: float, high: float = math.inf) 
     return float(value)
 
 
+def saved_count(name: str, value: Any, low: int) -> int:
+    """A number of steps from a state. Raises: ValueError or TypeError when it is none."""
+    count = int(_saved_number(name, value, "iu"))
+    if count < low:
+        raise ValueError(f"[load_state_dict] {name!r} is at least {low}, got {name}={count}")
+    return count
+
+
+def saved_rate(name: str, value: Any) -> float:
+    """A learning rate from a state. Raises: ValueError or TypeError when it is none."""
+    return check("load_state_dict", name, float(_saved_number(name, value, "iuf")), 0.0)
+
+
+def _saved_number(name: str, value: Any, kinds: str) -> Any:
+    number = as_array("load_state_dict", name, value)
+    if number.shape != ():
+        raise ValueError(f"[load_state_dict] {name!r} is one number, got shape={number.shape}")
+    if number.dtype.kind not in kinds:
+        wanted = "a number" if "f" in kinds else "an int"
+        raise TypeError(f"[load_state_dict] {name!r} is {wanted}, got dtype={number.dtype}")
+    return number
+
+
 class Optimizer:
     """Holds parameters; subclasses define `step`. A step reads gradients and never changes them.
 
+    A parameter that is given twice is held once.
     Raises: TypeError unless every parameter is a Tensor; ValueError when there are none.
     """
 
     lr: float
+    required: tuple[str, ...] = ()  # what it remembers of every parameter that it has stepped
 
     def __init__(self, params: Iterable[Any]) -> None:
         op = type(self).__name__
@@ -38,7 +63,7 @@ class Optimizer:
             raise TypeError(
                 f"[{op}] params is an iterable of Tensors, got type={type(params).__name__}"
             )
-        self.params: list[Any] = list(params)
+        self.params: list[Any] = list({id(p): p for p in params}.values())
         if not self.params:
             raise ValueError(f"[{op}] at least one parameter is needed, got params=[]")
         for i, p in enumerate(self.params):
@@ -72,24 +97,31 @@ class Optimizer:
         When anything does not fit, nothing is loaded.
         Raises: ValueError when a name or shape does not fit, TypeError when a dtype does not.
         """
+        check_mapping("load_state_dict", state)
         memory: dict[str, dict[int, Any]] = {kind: {} for kind in self._memory()}
         for name, value in state.items():
             if name == "lr":
                 continue
-            kind, _, index = name.partition(".")
+            kind, _, index = str(name).partition(".")
             if kind not in memory or index not in map(str, range(len(self.params))):
                 raise ValueError(
                     f"[load_state_dict] names are lr and {sorted(memory)}, each with the index of "
                     f"a parameter, got name={name!r}, parameters={len(self.params)}"
                 )
-            held = np.asarray(value)
             i = int(index)
-            if held.ndim == 0 and held.dtype.kind == "i":  # a count of steps
-                memory[kind][i] = int(held)
+            if kind == "t":
+                memory[kind][i] = saved_count(name, value, 1)
             else:
-                memory[kind][i] = fitting("load_state_dict", name, held, self.params[i])
+                memory[kind][i] = fitting("load_state_dict", name, value, self.params[i])
+        for i in sorted(set().union(*memory.values())):
+            missing = [f"{kind}.{i}" for kind in self.required if i not in memory[kind]]
+            if missing:
+                raise ValueError(
+                    f"[load_state_dict] a parameter has all of {list(self.required)} or none, "
+                    f"got missing={missing}"
+                )
         if "lr" in state:
-            self.lr = check("load_state_dict", "lr", float(np.asarray(state["lr"])), 0.0)
+            self.lr = saved_rate("lr", state["lr"])
         vars(self).update(memory)
 
     def _memory(self) -> dict[str, dict[int, Any]]:

@@ -41,6 +41,53 @@ before = ndl.Tensor(x)
 before.cached_data.flat[0] += 1
 assert before.numpy()[0, 0] == x[0, 0] + 1
 """,
+    "cached_data is changed and computed with as a numpy array is": """
+x = rng.standard_normal((4, 3))
+STATEMENTS = [
+    "a[a > 0] = 1", "a[np.arange(3), [0, 1, 2]] -= 1", "a[[0, 1]] = 0", "a[a > 0] *= 2",
+    "a[[True, False, True, False]] = a[1]", "a[1:] = a[0]", "a[0, 0] = 5", "a[a < 0] = -a[a < 0]",
+]
+for statement in STATEMENTS:
+    want, t = x.copy(), ndl.Tensor(x)
+    exec(statement, {"a": want, "np": np})
+    exec(statement, {"a": t.cached_data, "np": np})
+    assert np.array_equal(t.numpy(), want) and not np.array_equal(want, x), statement
+RESULTS = [
+    "abs(a)", "+a", "a // 1", "1 // a", "a % 1", "1 % a", "divmod(a, 1)", "a.squeeze()",
+    "a[:1].squeeze(0)", "a.cumsum()", "a.cumsum(1)", "a.transpose(1, 0)", "a.transpose()",
+    "a.astype('f4', copy=False)", "a.sum(dtype='f4')", "a.max(initial=9)", "a.reshape(2, 6)",
+    "a.reshape((2, 6), order='F')", "0.5 in a", "(a > 0) & (a < 1)", "a // a", "a % a[0]",
+]
+for expression in RESULTS:
+    want, got = eval(expression, {"a": x}), eval(expression, {"a": ndl.Tensor(x).cached_data})
+    assert np.array_equal(got, want), expression
+try:
+    ndl.Tensor(x).cached_data.sum(axis="rows")
+except TypeError:
+    pass
+else:
+    raise AssertionError("an axis is an int")
+""",
+    "layers of float32 take float64": """
+x = ndl.Tensor(rng.standard_normal((6, 4)))
+norm = ndl.nn.BatchNorm1d(4)
+y = norm(x)
+assert y.dtype == "float64" and norm.running_mean.dtype == norm.running_var.dtype == "float32"
+assert np.allclose(y.numpy().mean(0), 0)
+assert np.allclose(norm.running_mean.numpy(), x.numpy().mean(0) / 10)
+y.sum().backward()
+assert norm.eval()(x).dtype == "float64"
+model = ndl.models.MLPResNet(4, hidden_dim=4, num_blocks=1, num_classes=2)
+opt = ndl.optim.SGD(model.parameters(), lr=0.1)
+ndl.nn.SoftmaxLoss()(model(x), [0, 1] * 3).backward()
+opt.step()
+assert model(x).shape == (6, 2)
+images, conv = ndl.Tensor(rng.standard_normal((2, 3, 5, 5))), ndl.nn.Conv(3, 4, 3)
+y = conv(images)
+y.sum().backward()
+assert y.dtype == "float64" and images.grad.shape == images.shape
+assert np.allclose(conv.bias.grad.numpy(), 2 * 5 * 5)
+""",
     "dtypes promote": """
 a, b = ndl.Tensor(np.ones((2, 2), "float32")), ndl.Tensor(rng.random((2, 2)))
 y = a * b + b @ a

@@ -91,10 +91,6 @@ def test_equality_is_identity(device: nd.BackendDevice) -> None:
     assert a != "text"
 
 
-def test_truth_of_a_tensor_is_that_of_any_object(device: nd.BackendDevice) -> None:
-    assert tensor(0.0, device)  # `if layer.bias:` asks whether there is one
-
-
 def test_numbers_and_arrays_of_tensors(device: nd.BackendDevice) -> None:
     assert float(tensor(2.5, device)) == 2.5
     assert int(tensor([2.0], device)) == 2

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import needle as ndl
+import needle.backend_ndarray as nd
 from needle import data
 from needle.data.cifar10 import read_batch
 from needle.data.mnist import read_idx
@@ -54,6 +56,7 @@ def test_mnist_reads_plain_and_gzip(mnist: tuple[Path, Path], tmp_path: Path) ->
         (b"\x00\x00\x08\x03\x00\x00", "byte 4", "3 sizes"),
         (idx(np.zeros((2, 28, 28)))[:-1], "byte 16", "1568 bytes"),
         (idx(np.zeros((2, 28, 28))) + b"x", "byte 16", "1568 bytes"),
+        (struct.pack(">I3I", 0x803, 0, 2**32 - 1, 2**32 - 1), "byte 4", "sizes of an array"),
     ],
 )
 def test_malformed_idx_names_file_and_place(
@@ -77,6 +80,38 @@ def test_as_many_labels_as_images(mnist: tuple[Path, Path], tmp_path: Path) -> N
     few.write_bytes(idx(np.zeros(3)))
     with pytest.raises(data.DataError, match="few, byte 4: expected 10 labels"):
         data.parse_mnist(mnist[0], few)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "text"),
+    [
+        (np.zeros((2, 14, 56)), np.zeros(2), r"images, byte 8: expected images of 28 x 28, got"),
+        (np.zeros((0, 0, 28)), np.zeros(0), r"images, byte 8: expected images of 28 x 28"),
+        (
+            np.zeros((2, 28, 28)),
+            np.array([9, 10]),
+            "labels, byte 9: expected a label 0 - 9, got 10",
+        ),
+    ],
+)
+def test_mnist_refuses_other_sizes_and_labels(
+    tmp_path: Path, images: np.ndarray, labels: np.ndarray, text: str
+) -> None:
+    paths = tmp_path / "images", tmp_path / "labels"
+    for path, array in zip(paths, (images, labels), strict=True):
+        path.write_bytes(idx(array))
+    with pytest.raises(data.DataError, match=text):
+        data.MNISTDataset(*paths)
+
+
+def test_data_files_without_images(tmp_path: Path) -> None:
+    paths = tmp_path / "images", tmp_path / "labels"
+    paths[0].write_bytes(idx(np.zeros((0, 28, 28))))
+    paths[1].write_bytes(idx(np.zeros(0)))
+    assert data.parse_mnist(*paths)[0].shape == (0, 784)
+    assert len(data.MNISTDataset(*paths)) == 0
+    cifar_batch(tmp_path / "test_batch", {b"data": np.zeros((0, 3072), np.uint8), b"labels": []})
+    assert len(data.CIFAR10Dataset(tmp_path, train=False)) == 0
 
 
 def cifar_batch(path: Path, contents: object) -> None:
@@ -113,6 +148,9 @@ class Payload:
         {b"data": np.zeros((2, 3072), np.float32), b"labels": [0, 1]},
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]},
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": ["a", "b"]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [[1], [2, 3]]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, -99]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]},
     ],
 )
 def test_malformed_cifar10(tmp_path: Path, contents: object, capsys: Any) -> None:
@@ -194,6 +232,39 @@ def test_bad_arguments() -> None:
         data.RandomFlipHorizontal(1.5)
     with pytest.raises(ValueError, match=r"\[RandomCrop\] padding"):
         data.RandomCrop(-1)
+    with pytest.raises(ValueError, match=r"\[Corpus\] max_lines must not be negative"):
+        data.Corpus(".", max_lines=-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: data.DataLoader(data.NDArrayDataset(np.zeros(3)), "a"), r"\[DataLoader\] batch_"),
+        (lambda: data.DataLoader(data.NDArrayDataset(np.zeros(3)), 2.5), r"\[DataLoader\] batch_"),
+        (lambda: data.DataLoader(data.NDArrayDataset([1]), prefetch=1.5), r"\] prefetch is an int"),
+        (lambda: data.NDArrayDataset(np.zeros(())), r"arrays have axes, got arrays\[0\]=ndarray"),
+        (lambda: data.NDArrayDataset(3), r"arrays have axes, got arrays\[0\]=int"),
+        (lambda: data.RandomCrop("a"), r"\[RandomCrop\] padding is an int, got type=str"),
+        (lambda: data.RandomFlipHorizontal("a"), r"\[RandomFlipHorizontal\] p is a number"),
+        (lambda: data.Corpus(".", max_lines=1.5), r"\[Corpus\] max_lines is an int"),
+        (lambda: data.batchify([1, 2, 3], 2.5), r"\[batchify\] batch_size is an int"),
+        (lambda: data.get_batch(np.zeros((4, 2)), 0, 2.5), r"\[get_batch\] bptt is an int"),
+    ],
+)
+def test_arguments_of_wrong_types(call: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()
+
+
+def test_datasets_of_ndarrays_tensors_and_lists(device: nd.BackendDevice) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    fields = nd.array(x, device=device), ndl.Tensor(x[:, 0], device=device), [5, 6, 7]
+    dataset = data.NDArrayDataset(*fields)
+    np.testing.assert_array_equal(dataset[1][0], x[1])
+    first, second = data.DataLoader(dataset, 2, device=device)
+    for got, want in zip(first, (x[:2], x[:2, 0], [5, 6]), strict=True):
+        np.testing.assert_array_equal(got.numpy(), want)
+    assert [t.shape for t in second] == [(1, 2), (1,), (1,)]
 
 
 def test_text(tmp_path: Path) -> None:

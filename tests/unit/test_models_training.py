@@ -329,6 +329,25 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         r"\[nn_epoch\] batch is positive .* got batch=0",
     ),
+    "rate": (
+        lambda: models.nn_epoch(
+            np.ones((2, 3)), np.zeros(2), *[ndl.Tensor([[1.0]])] * 2, lr=float("nan")
+        ),
+        ValueError,
+        r"\[nn_epoch\] lr must be finite and at least 0, got lr=nan",
+    ),
+    "batch type": (
+        lambda: models.nn_epoch(
+            np.ones((2, 3)), np.zeros(2), *[ndl.Tensor([[1.0]])] * 2, batch=2.5
+        ),  # type: ignore[arg-type]
+        TypeError,
+        r"\[nn_epoch\] batch is an int",
+    ),
+    "blocks": (
+        lambda: models.MLPResNet(4, num_blocks=-1),
+        ValueError,
+        r"\[MLPResNet\] num_blocks must not be negative, got num_blocks=-1",
+    ),
     "label": (
         lambda: models.loss_err(ndl.Tensor([[1.0, 2.0]]), np.array([2])),
         IndexError,

@@ -233,6 +233,8 @@ def test_dropout_of_everything_gives_zeros(device: nd.BackendDevice) -> None:
     for t in (y, a.grad):
         assert t is not None
         np.testing.assert_array_equal(t.numpy(), np.zeros((3, 4)))
+    inf = nn.Dropout(1.0)(tensor([np.inf, np.nan], device))
+    np.testing.assert_array_equal(inf.numpy(), [0.0, 0.0])
 
 
 # --- losses, Residual, Linear
@@ -271,65 +273,3 @@ def test_residual_and_linear_of_a_vector(device: nd.BackendDevice) -> None:
     close(y, x.numpy() + x.numpy() @ layer.weight.numpy() + layer.bias.numpy()[0])
     assert nn.Residual(layer).parameters() == [layer.weight, layer.bias]
     assert copy.deepcopy(nn.Residual(layer))(x).shape == (3,)
-
-
-ERRORS = [
-    (lambda: nn.Conv(4, 6, 3, groups=4), r"\[nn\.Conv\] groups divides the channels, got groups=4"),
-    (lambda: nn.Conv(4, 6, 3, groups=0), r"\[nn\.Conv\] groups must be at least 1, got groups=0"),
-    (lambda: nn.Conv(4, 6, 0), r"\[nn\.Conv\] kernel_size must be at least 1"),
-    (lambda: nn.Linear(3, -1), r"\[nn\.Linear\] out_features must be at least 1"),
-    (lambda: nn.BatchNorm2d(0), r"\[nn\.BatchNorm2d\] dim must be at least 1, got dim=0"),
-    (lambda: nn.GroupNorm(0, 6), r"\[nn\.GroupNorm\] groups must be at least 1"),
-    (lambda: nn.GroupNorm(4, 6), r"\[nn\.GroupNorm\] groups divides dim, got groups=4, dim=6"),
-    (lambda: nn.Dropout(1.5), r"\[nn\.Dropout\] p lies in \[0, 1\], got p=1\.5"),
-    (lambda: nn.Dropout(float("nan")), r"\[nn\.Dropout\] p lies in"),
-    (
-        lambda: nn.BatchNorm1d(3)(ndl.Tensor(np.ones((2, 3, 4, 5)))),
-        r"\[nn\.BatchNorm1d\] x has 2 or 3 axes, got x\.shape=\(2, 3, 4, 5\)",
-    ),
-    (lambda: nn.BatchNorm2d(3)(ndl.Tensor(np.ones((2, 3)))), r"\[nn\.BatchNorm2d\] x has 4 axes"),
-    (lambda: nn.BatchNorm2d(3)(ndl.Tensor(np.ones((2, 4, 5, 5)))), r"\[batch_norm\] weight has"),
-    (lambda: nn.BatchNorm1d(3)(ndl.Tensor(np.ones((0, 3)))), r"training needs elements"),
-    (lambda: nn.LayerNorm1d(3)(ndl.Tensor(np.ones((2, 4)))), r"\[layer_norm\] weight has one"),
-    (lambda: nn.GroupNorm(1, 3)(ndl.Tensor(np.ones(3))), r"\[nn\.GroupNorm\] x is \(N, dim"),
-    (lambda: nn.MaxPool(2)(ndl.Tensor(np.ones((4, 4)))), r"\[nn\.MaxPool\] images have 4 axes"),
-    (lambda: nn.AvgPool(9)(ndl.Tensor(np.ones((1, 1, 4, 4)))), r"\[avg_pool\]"),
-    (
-        lambda: nn.MSELoss()(ndl.Tensor(np.ones(3)), ndl.Tensor(np.ones((3, 1)))),
-        r"\[nn\.MSELoss\] x and y have one shape, and elements, got x\.shape=\(3,\)",
-    ),
-    (lambda: nn.MSELoss()(ndl.Tensor(np.ones(0)), ndl.Tensor(np.ones(0))), r"and elements"),
-]
-
-
-@pytest.mark.parametrize(("call", "text"), ERRORS)
-def test_layer_errors(call: Callable[[], Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        call()
-
-
-@pytest.mark.parametrize("label", [4, -1])
-def test_labels_out_of_range(label: int) -> None:
-    with pytest.raises(IndexError, match=r"labels lie in \[0, classes\)"):
-        nn.SoftmaxLoss()(ndl.Tensor(np.ones((1, 4))), [label])
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda: nn.Conv(3, 4, (3, 3)), r"\[nn\.Conv\] kernel_size is an int, got type=tuple"),  # type: ignore[arg-type]
-        (lambda: nn.Linear(3, 2.0), r"\[nn\.Linear\] out_features is an int"),  # type: ignore[arg-type]
-        (lambda: nn.Dropout("half"), r"\[nn\.Dropout\] p is a number, got type=str"),  # type: ignore[arg-type]
-        (
-            lambda: nn.MSELoss()(ndl.Tensor([1.0]), np.ones(1)),
-            r"\[nn\.MSELoss\] x and y are Tensors, got type=ndarray",
-        ),
-        (
-            lambda: nn.BatchNorm1d(3, dtype="float64")(ndl.Tensor(np.ones((2, 3)))),
-            r"operands must have one dtype",
-        ),
-    ],
-)
-def test_layer_type_errors(call: Callable[[], Any], text: str) -> None:
-    with pytest.raises(TypeError, match=text):
-        call()

@@ -40,6 +40,24 @@ def test_train_and_eval_reach_every_module() -> None:
     assert all(m.training for m in (model, *model._children()))
 
 
+def test_a_reference_back_is_no_part() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    names, parameters = list(model.state_dict()), model.parameters()
+    for child in model.modules:
+        child.parent = model  # type: ignore[attr-defined]
+    assert list(model.state_dict()) == names
+    assert [id(p) for p in model.parameters()] == [id(p) for p in parameters]
+    assert model._children() == list(model.modules)
+    assert not model.eval().modules[1].training
+
+
+def test_a_tensor_put_into_a_buffers_place_is_a_buffer() -> None:
+    layer = nn.BatchNorm1d(2)
+    layer.running_mean = layer.running_mean * 0.5 + 1.0
+    np.testing.assert_array_equal(layer.state_dict()["running_mean"], [1.0, 1.0])
+    assert len(layer.parameters()) == 2
+
+
 def test_linear(device: nd.BackendDevice) -> None:
     np.random.seed(5)
     layer = nn.Linear(3, 4, device=device, dtype="float64")

@@ -191,11 +191,20 @@ def test_training_goes_on_from_a_file(name: str, device: nd.BackendDevice, tmp_p
         ({"m.0": np.ones((2, 3), "float32")}, ValueError, r"'m\.0' keeps its shape"),
         ({"m.0": np.ones((3, 2))}, TypeError, r"'m\.0' keeps its dtype"),
         ({"lr": np.array(-1.0)}, ValueError, r"lr must be finite and at least 0"),
+        ({"lr": np.ones(2)}, ValueError, r"'lr' is one number, got shape=\(2,\)"),
+        ({"lr": "fast"}, TypeError, r"'lr' is a number, got dtype=<U4"),
+        ({"m.0": np.array(3)}, ValueError, r"'m\.0' keeps its shape"),
+        ({"t.0": np.ones(3, "float32")}, ValueError, r"'t\.0' is one number"),
+        ({"t.0": np.array(1.0)}, TypeError, r"'t\.0' is an int, got dtype=float64"),
+        ({"t.0": np.array(0)}, ValueError, r"'t\.0' is at least 1, got t\.0=0"),
+        ({"m.0": np.ones((3, 2), "float32")}, ValueError, r"got missing=\['t\.0', 'v\.0'\]"),
+        ({"m.0": [[1.0], [2.0, 3.0]]}, ValueError, r"'m\.0' is an array, got"),
+        ({"t.0": [[1.0], [2.0, 3.0]]}, ValueError, r"'t\.0' is an array, got"),
+        ({3: np.ones(1)}, ValueError, r"got name=3"),
+        ([1.0], TypeError, r"state is a mapping of names, got type=list"),
     ],
 )
-def test_states_that_do_not_fit_an_optimizer(
-    state: dict[str, Any], error: type[Exception], text: str
-) -> None:
+def test_states_that_do_not_fit_an_optimizer(state: Any, error: type[Exception], text: str) -> None:
     layer = nn.Linear(3, 2)
     optimizer = optim.Adam(layer.parameters())
     steps(layer.parameters(), optimizer, range(1))

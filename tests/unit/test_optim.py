@@ -182,3 +182,66 @@ def test_schedules() -> None:
     np.testing.assert_allclose(rates, [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25, 0])
     with pytest.raises(ValueError, match=r"\[WarmupLR\] total"):
         optim.WarmupLR(optimizer, 4, 3)
+
+
+SCHEDULES: dict[str, Callable[[Any], optim.Schedule]] = {
+    "step": lambda o: optim.StepLR(o, 2, 0.1),
+    "cosine": lambda o: optim.CosineLR(o, 10, final=0.1),
+    "warmup": lambda o: optim.WarmupLR(o, 4, 8),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_go_on_from_a_state(name: str) -> None:
+    make, p = SCHEDULES[name], ndl.Tensor([1.0])
+    first, second = optim.SGD([p], lr=0.5), optim.SGD([p], lr=0.3)
+    schedule, again = make(first), make(second)
+    for _ in range(3):
+        schedule.step()
+    again.load_state_dict(schedule.state_dict())
+    for _ in range(4):
+        assert second.lr == first.lr
+        schedule.step()
+        again.step()
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "text"),
+    [
+        ({"t": 1}, ValueError, r"names t and base_lr, got names=\['t'\]"),
+        ({"t": 1, "base_lr": 0.1, "lr": 1}, ValueError, "names t and base_lr"),
+        ({"t": -1, "base_lr": 0.1}, ValueError, "'t' is at least 0"),
+        ({"t": 1.5, "base_lr": 0.1}, TypeError, "'t' is an int"),
+        ({"t": [1], "base_lr": 0.1}, ValueError, "'t' is one number"),
+        ({"t": 1, "base_lr": float("nan")}, ValueError, "base_lr must be finite"),
+        (3, TypeError, "state is a mapping"),
+    ],
+)
+def test_states_that_do_not_fit_a_schedule(state: Any, error: type[Exception], text: str) -> None:
+    optimizer = optim.SGD([ndl.Tensor([1.0])], lr=0.5)
+    schedule = optim.StepLR(optimizer, 2)
+    with pytest.raises(error, match=r"\[load_state_dict\] .*" + text):
+        schedule.load_state_dict(state)
+    assert (schedule.t, schedule.base_lr, optimizer.lr) == (0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda o: optim.StepLR(o, 2.7), r"\[StepLR\] step_size is an int, got type=float"),
+        (lambda o: optim.CosineLR(o, 2.5), r"\[CosineLR\] total is an int"),
+        (lambda o: optim.WarmupLR(o, 1.5), r"\[WarmupLR\] warmup is an int"),
+        (lambda o: optim.WarmupLR(o, 1, 2.5), r"\[WarmupLR\] total is an int"),
+        (lambda o: optim.StepLR(3, 1), r"\[StepLR\] it schedules an Optimizer, got type=int"),
+    ],
+)
+def test_schedule_type_errors(make: Callable[[Any], Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        make(optim.SGD([ndl.Tensor([1.0])]))
+
+
+def test_a_parameter_given_twice_is_stepped_once() -> None:
+    w = ndl.Tensor([1.0])
+    w.grad = ndl.Tensor([1.0])
+    optim.SGD([w, w], lr=0.25).step()
+    assert w.numpy() == 0.75
