@@ -39,7 +39,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         plain = isinstance(value, Tensor) and not isinstance(value, Parameter | Buffer)
-        if plain and isinstance(vars(self).get(name), Buffer):
+        if plain and isinstance(vars(self).get(name), Buffer) and not value.requires_grad:
             value = Buffer(value)  # running statistics that user code computes stay in the state
         super().__setattr__(name, value)
 
