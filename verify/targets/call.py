@@ -146,9 +146,13 @@ class Call:
         """What run gives; Broken when memory of the device or Tensors stay alive behind it."""
         before = alive(self.device)
         results = run()
-        if alive(self.device) != before:
-            gc.collect()
-        bytes_, values = (now - then for now, then in zip(alive(self.device), before, strict=True))
+        if alive(self.device) == before:
+            return results
+        gc.collect()  # of cycles, and of what was garbage before: only a second run tells
+        before = alive(self.device)
+        run()
+        gc.collect()
+        bytes_, values = (n - b for n, b in zip(alive(self.device), before, strict=True))
         if bytes_ > 0 or values > 0:
             raise Broken(f"{bytes_} bytes and {values} Tensors stay alive after the call")
         return results
