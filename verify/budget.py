@@ -56,12 +56,16 @@ class Format:
         return math.ldexp(1.0, self.p)
 
 
+_EXPONENT = np.int64(0x7FF << 52)
+
+
 def ulp(fmt: Format, y: Any) -> Array:
-    """Spacing of the format's numbers at |y|."""
-    magnitude = np.abs(np.asarray(y, np.float64))
-    _, exponent = np.frexp(np.where(np.isfinite(magnitude), magnitude, 1.0))
-    smallest = fmt.emin - fmt.p + 1
-    return np.ldexp(1.0, np.where(magnitude == 0, smallest, np.maximum(exponent - fmt.p, smallest)))
+    """Spacing of the format's numbers at |y|; that at 1 where y is infinite or NaN."""
+    magnitude = np.asarray(y, np.float64)
+    # the exponent's bits alone are the power of two below |y|, 0 for float64's subnormals
+    binade = (magnitude.view(np.int64) & _EXPONENT).view(np.float64)
+    spacing = math.ldexp(1.0, 1 - fmt.p)
+    return np.where(binade < np.inf, np.maximum(binade * spacing, fmt.eta), spacing)
 
 
 def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
@@ -240,52 +244,84 @@ class Comparison:
     checked: int = 0
 
 
+class Held:
+    """The oracle's value and bound, ready to hold results against.
+
+    NaN where NaN, infinities equal, elsewhere within the error bound. The oracle's own rounding is
+    charged on top of the bound. A value too large for the format may become infinite; where the
+    bound itself is infinite (an intermediate left the range) nothing is claimed, nothing counted.
+    """
+
+    def __init__(self, fmt: Format, want: Array, error: Array, signed_zero: bool = False) -> None:
+        self.fmt, self.want = fmt, want
+        bound = error * (1.0 + 2.0 ** (fmt.p - ORACLE_P))
+        self.bound: Array = np.where(np.isnan(bound), np.inf, bound)
+        self.finite = np.isfinite(want)
+        self.claimed = np.isfinite(self.bound) | ~self.finite
+        self.signed_zero = signed_zero and bool(np.any((want == 0) & (self.bound == 0)))
+
+    def allows(self, got: npt.NDArray[Any]) -> bool:
+        """Whether the result would pass; most wrong ones show in their first elements."""
+        if got.shape != self.want.shape:
+            return False
+        flat = got.reshape(-1).astype(np.float64)
+        parts = (slice(0, 32), slice(32, None)) if flat.size > 64 else (slice(None),)
+        with np.errstate(all="ignore"):
+            for part in parts:
+                bound, claimed = (a.reshape(-1)[part] for a in (self.bound, self.claimed))
+                distance = self._distance(flat[part], part)
+                if np.any(claimed & ((distance > bound) | (distance == np.inf))):
+                    return False
+        return True
+
+    def compare(self, got: npt.NDArray[Any]) -> Comparison:
+        """The worst element, and what it uses of its budget."""
+        if got.shape != self.want.shape:
+            return Comparison(False, math.inf, None)
+        if not self.want.size:
+            return Comparison(True, None, None)
+        got = got.astype(np.float64)
+        want, bound, claimed = self.want, self.bound, self.claimed
+        usable = claimed & self.finite
+        with np.errstate(all="ignore"):
+            distance = self._distance(got.reshape(-1), slice(None)).reshape(want.shape)
+            off = (bound == 0) | (distance == np.inf)
+            ratio = np.where(distance == 0, 0.0, np.where(off, np.inf, distance / bound))
+            ratio = np.where(claimed, ratio, 0.0)
+            ulps = np.where(usable & np.isfinite(distance), distance / ulp(self.fmt, want), 0.0)
+        worst = int(np.argmax(ratio))
+        exact = not np.any(bound[usable])
+        rho = float(ratio.flat[worst])
+        return Comparison(
+            ok=rho <= 1.0,
+            rho=None if exact and rho == 0.0 else rho,
+            ulp=float(np.max(ulps)),
+            index=tuple(int(i) for i in np.unravel_index(worst, want.shape)),
+            got=float(got.flat[worst]),
+            want=float(want.flat[worst]),
+            bound=float(bound.flat[worst]),
+            checked=int(np.count_nonzero(claimed)),
+        )
+
+    def _distance(self, got: Array, part: slice) -> Array:
+        """How far the elements are off; infinitely, where no bound applies."""
+        want, finite = (a.reshape(-1)[part] for a in (self.want, self.finite))
+        distance = np.abs(got - want)
+        if not np.all(np.isfinite(distance)):
+            same = np.where(np.isnan(want), np.isnan(got), got == want)
+            distance = np.where(same, 0.0, np.where(finite & ~np.isnan(got), distance, np.inf))
+            overflow = np.isinf(got) & (np.sign(got) == np.sign(want)) & finite
+            reach = np.abs(want) + self.bound.reshape(-1)[part]
+            beyond = reach > self.fmt.largest * (1 + self.fmt.u / 2)
+            distance = np.where(overflow & beyond, 0.0, distance)
+        if self.signed_zero:
+            flipped = (want == 0) & (got == 0) & (np.signbit(want) != np.signbit(got))
+            distance = np.where(flipped & (self.bound.reshape(-1)[part] == 0), np.inf, distance)
+        return distance
+
+
 def compare(
     fmt: Format, got: npt.NDArray[Any], want: Array, error: Array, signed_zero: bool = False
 ) -> Comparison:
-    """Holds got against want: NaN where NaN, infinities equal, elsewhere within the error bound.
-
-    The oracle's own rounding is charged on top of the bound. A value too large for the format may
-    become infinite; where the bound itself is infinite (an intermediate left the range) nothing is
-    claimed, and nothing counted.
-    """
-    if got.shape != want.shape:
-        return Comparison(False, math.inf, None)
-    if not want.size:
-        return Comparison(True, None, None)
-    got = got.astype(np.float64)
-    bound = error * (1.0 + 2.0 ** (fmt.p - ORACLE_P))
-    bound = np.where(np.isnan(bound), np.inf, bound)
-    finite = np.isfinite(want)
-    with np.errstate(all="ignore"):
-        distance = np.where(finite, np.abs(got - want), 0.0)
-        same = np.where(np.isnan(want), np.isnan(got), got == want)
-        distance = np.where(finite | same, distance, np.inf)
-        distance = np.where(finite & np.isnan(got), np.inf, distance)
-        overflow = np.isinf(got) & (np.sign(got) == np.sign(want)) & finite
-        distance = np.where(
-            overflow & (np.abs(want) + bound > fmt.largest * (1 + fmt.u / 2)), 0.0, distance
-        )
-        if signed_zero:
-            flipped = (want == 0) & (got == 0) & (np.signbit(want) != np.signbit(got))
-            distance = np.where(flipped & (bound == 0), np.inf, distance)
-        ratio = np.where(distance == 0, 0.0, np.where(bound == 0, np.inf, distance / bound))
-    claimed = np.isfinite(bound) | ~finite
-    ratio = np.where(claimed, ratio, 0.0)
-    worst = int(np.argmax(ratio))
-    index = tuple(int(i) for i in np.unravel_index(worst, want.shape))
-    usable = claimed & finite & np.isfinite(distance)
-    with np.errstate(all="ignore"):
-        ulps = float(np.max(np.where(usable, distance / ulp(fmt, want), 0.0)))
-    exact = not np.any(bound[claimed & finite])
-    rho = float(ratio.flat[worst])
-    return Comparison(
-        ok=rho <= 1.0,
-        rho=None if exact and rho == 0.0 else rho,
-        ulp=ulps,
-        index=index,
-        got=float(got.flat[worst]),
-        want=float(want.flat[worst]),
-        bound=float(bound.flat[worst]),
-        checked=int(np.count_nonzero(claimed)),
-    )
+    """Holds one result against value and bound."""
+    return Held(fmt, want, error, signed_zero).compare(got)

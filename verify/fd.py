@@ -32,8 +32,8 @@ NOISE_SAFETY = 8.0
 LEVELS = 6
 RATIO = 4.0
 FIRST_STEP = 2.0**-2
-_COORDINATES = 24  # up to here every coordinate is a direction of its own
-_PROJECTIONS = 3
+_PROJECTIONS = 3  # up to as many coordinates each is a direction of its own
+_AT_KINKS = 12  # coordinates, at a point on kinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +211,11 @@ class Prober:
     def _directions(self, rng: np.random.Generator) -> list[Array]:
         if self.size == 0:
             return []
-        if self.size <= _COORDINATES:
-            return list(np.eye(self.size))
-        if self.at_kink:  # only along a coordinate do one-sided slopes bound the right ones
-            chosen = rng.choice(self.size, _COORDINATES, replace=False)
-            return list(np.eye(self.size)[chosen])
+        # only along a coordinate do one-sided slopes bound the right ones
+        coordinates = _AT_KINKS if self.at_kink else _PROJECTIONS
+        if self.at_kink or self.size <= coordinates:
+            chosen = rng.choice(self.size, min(coordinates, self.size), replace=False)
+            return [np.eye(1, self.size, int(i))[0] for i in chosen]
         return [self._random(rng) for _ in range(_PROJECTIONS)]
 
     def line(self, direction: Array) -> Line:
@@ -249,9 +249,7 @@ class Prober:
             kink = one_sided(self.terms(direction), self.epsilon, step)
             if kink is not None:
                 return Probe(direction, kink)
-        # along some directions roundings cancel: each has a noise of its own
-        epsilon = max(self.epsilon, noise(line))
-        return Probe(direction, directional(line, epsilon, allowed))
+        return Probe(direction, directional(line, self.epsilon, allowed))
 
     def accuse(self, gradient: Array) -> Outcome:
         """As judge; a probe that says no looks again first, and stays what it is then."""
@@ -276,7 +274,7 @@ class Prober:
         elements, or along a direction that keeps their mean.
         """
         line, h = self.line(probe.direction), probe.slope.step
-        there = max(noise(lambda t: line(t - h)), noise(lambda t: line(t + h)))
+        there = max(noise(lambda t, at=at: line(t + at)) for at in (-h, 0.0, h))  # type: ignore[misc]
         there = max(there, *(p.slope.noise for p in self.probes))
         if there <= probe.slope.noise:
             return probe

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import hashlib
 import math
 import shlex
@@ -86,7 +87,7 @@ class Refusal:
     says: str = ""  # a regular expression that its text contains
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One question; `id` holds all of it.
 
@@ -104,7 +105,7 @@ class Case:
     region: str = "interior"
     seed: int = 0
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """The readable string that replays the case."""
         shapes = ",".join("x".join(map(str, s)) if s else "0d" for s in self.shapes)
@@ -157,7 +158,8 @@ class Case:
         The device is left out, so that every device sees the same numbers and attribution compares
         like with like.
         """
-        same_everywhere = "/".join(p for i, p in enumerate(self.id.split("/")) if i != 2)
+        op, judge, _, rest = self.id.split("/", 3)
+        same_everywhere = f"{op}/{judge}/{rest}"
         digest = hashlib.blake2b(f"{same_everywhere}#{stream}".encode(), digest_size=16)
         return int.from_bytes(digest.digest(), "little")
 

@@ -39,11 +39,12 @@ def _compare_all(
     fmt = question.fmt
     if len(got) != len(want):
         return wrong(f"it gave {len(got)} results, should give {len(want)}")
+    held = [budget.Held(fmt, w.value, w.error, signed_zero) for w in want]
     comparisons = []
-    for name, g, w in zip(names, got, want, strict=True):
-        if g.shape != w.value.shape:
-            return wrong(f"{name} has shape {g.shape}, should have {w.value.shape}")
-        comparisons.append(budget.compare(fmt, g, w.value, w.error, signed_zero))
+    for name, g, h in zip(names, got, held, strict=True):
+        if g.shape != h.want.shape:
+            return wrong(f"{name} has shape {g.shape}, should have {h.want.shape}")
+        comparisons.append(h.compare(g))
     part = max(range(len(want)), key=lambda i: -1.0 if (r := comparisons[i].rho) is None else r)
     worst = comparisons[part]
     ok = all(c.ok for c in comparisons)
@@ -59,10 +60,7 @@ def _compare_all(
         impostors=passing_impostors(
             question,
             [w.value for w in want],
-            lambda fakes: all(
-                budget.compare(fmt, f, w.value, w.error, signed_zero).ok
-                for f, w in zip(fakes, want, strict=True)
-            ),
+            lambda fakes: all(h.allows(f) for f, h in zip(fakes, held, strict=True)),
         ),
         checked=sum(c.checked for c in comparisons),
         part=part,
