@@ -75,9 +75,12 @@ def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
     intermediate values lie elsewhere in their binades: half a ULP relative to them is up to u,
     whatever it is relative to these.
     """
+    magnitude = np.abs(y) + e
     # half of float64's smallest subnormal is none: there a whole one is allowed
-    half = np.maximum(0.5 * ulp(fmt, np.abs(y) + e), math.ulp(0.0))
-    return np.maximum(half, fmt.u * (np.abs(y) + e)) if fmt.any_formula else half
+    least = max(0.5 * fmt.eta, math.ulp(0.0))
+    if fmt.any_formula:  # at least half a ULP, which is at most u relative to a normal number
+        return np.maximum(fmt.u * magnitude, least)
+    return np.maximum(0.5 * ulp(fmt, magnitude), least)
 
 
 _SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
@@ -115,30 +118,30 @@ def _integral(fmt: Format, *arrays: Array) -> Any:
 def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
     """a + b and a - b; exact for integers, and where one operand is 0."""
     e = ea + eb
-    exact = (e == 0) & (
-        (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer)) | (a == 0) | (b == 0)
-    )
-    return np.where(exact, 0.0, e + rounding(fmt, y, e))
+    bound = e + rounding(fmt, y, e)
+    if not np.any(e == 0):
+        return bound
+    exact = (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer)) | (a == 0) | (b == 0)
+    return np.where((e == 0) & exact, 0.0, bound)
 
 
 def _power_of_two(a: Array) -> Any:
-    mantissa, _ = np.frexp(np.abs(a))
-    return (mantissa == 0.5) | (a == 0)
+    mantissa, _ = np.frexp(a)
+    return (np.abs(mantissa) == 0.5) | (a == 0)
 
 
 def multiply(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
     """a * b; exact for integers, and by 0 or a power of two where the result is no subnormal."""
     e = np.abs(a) * eb + np.abs(b) * ea + ea * eb
+    bound = e + rounding(fmt, y, e)
+    precise = (ea == 0) & (eb == 0)
+    if not np.any(precise):
+        return bound
     normal = (np.abs(y) >= math.ldexp(1.0, fmt.emin)) | (a == 0) | (b == 0)
-    exact = (
-        (ea == 0)
-        & (eb == 0)
-        & (
-            (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
-            | ((_power_of_two(a) | _power_of_two(b)) & normal)
-        )
+    exact = (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer)) | (
+        (_power_of_two(a) | _power_of_two(b)) & normal
     )
-    return np.where(exact, 0.0, e + rounding(fmt, y, e))
+    return np.where(precise & exact, 0.0, bound)
 
 
 def divide(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:

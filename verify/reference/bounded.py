@@ -163,8 +163,11 @@ def pair(x: Any) -> tuple[Array, Array]:
         value = x.to(torch.float64).numpy() if isinstance(x, torch.Tensor) else np.float64(x)
         return np.asarray(value), np.zeros(())
     value, error = x.elem.numpy(), x.err.numpy()
-    beyond = (np.abs(value) > x.context.fmt.largest) & np.isfinite(value)
-    return value, np.where(beyond, np.inf, error) if beyond.any() else error
+    magnitude = np.abs(value)
+    largest = x.context.fmt.largest
+    if not magnitude.size or magnitude.max() <= largest:  # NaN goes on
+        return value, error
+    return value, np.where((magnitude > largest) & np.isfinite(value), np.inf, error)
 
 
 Rule = Callable[..., Any]

@@ -183,7 +183,7 @@ ROWS = (
             sample((2, 3, 32, 32), _RESNET9, training=False),
         ),
         regions=(),
-        layouts=("compact", "reversed"),
+        layouts=("compact",),
         call=_call,
         signed_zero=False,
     ),

@@ -2,7 +2,8 @@
 
 smoke: five cases that differ in sample, layout and region. default: every sample once, then layouts
 and regions spread over the samples, so that each (region, layout of its turn) and (layout, three
-samples) is met once. deep: the full product, some thousand cases an op.
+samples) is met once; what is built of ops, whose rows ask for more, meets each layout and region
+once. deep: the full product, some thousand cases an op.
 """
 
 from __future__ import annotations
@@ -95,16 +96,18 @@ def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
     unasked = {"compact", "aliased"} if differences else {"compact"}
     if judge == "second" and row.kinks:
         unasked |= {"broadcast"}  # equal elements lie on kinks
+    built = "." in row.name
+    spread = 1 if built or judge == "second" else _SPREAD
     for i, layout in enumerate(row.layouts):
-        if layout in unasked:
+        if layout in unasked or (built and differences):
             continue
         fitting = [s for s in free if _fits(row, s, layout)]
-        spread = 1 if judge == "second" else _SPREAD
         for j in range(spread if fitting else 0):
             yield _pick(fitting, turn + _SPREAD * i + j), layout, "interior"
     for i, region in enumerate(regions if free else ()):
-        yield _pick(free, turn + i), "compact", region
-        if judge != "fd":
+        if differences or not built:
+            yield _pick(free, turn + i), "compact", region
+        if not differences:
             chosen = _pick(free, turn + i + len(free) // 2)
             layouts = [name for name in row.layouts if _fits(row, chosen, name)]
             yield chosen, layouts[(turn + i) % len(layouts)], region
