@@ -152,7 +152,7 @@ def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
         up = {id(v): np.nextafter(v, np.asarray(np.inf, v.dtype)) for v in question.values}
     moved = question.expected(values=[up[id(v)] for v in question.values])[finding.part]
     change = abs(float(moved.value[worst.index]) - worst.want)
-    return change >= abs(worst.got - worst.want) > 0
+    return change + worst.bound >= abs(worst.got - worst.want) > 0
 
 
 def shrink(case: Case, row: Row, finding: Finding) -> tuple[Case, Finding]:

@@ -214,7 +214,7 @@ class Prober:
         # only along a coordinate do one-sided slopes bound the right ones
         coordinates = _AT_KINKS if self.at_kink else _PROJECTIONS
         if self.at_kink or self.size <= coordinates:
-            chosen = rng.choice(self.size, min(coordinates, self.size), replace=False)
+            chosen = np.sort(rng.permutation(self.size)[:coordinates])
             return [np.eye(1, self.size, int(i))[0] for i in chosen]
         return [self._random(rng) for _ in range(_PROJECTIONS)]
 

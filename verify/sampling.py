@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
 
 from verify.spec import LAYOUTS, Case, Domain, Row, Shape, UsageError
 
@@ -49,9 +50,19 @@ class Problem:
     arguments: dict[str, Any]  # the op's keyword arguments
 
 
+class _Seed(ISeedSequence):
+    """A hash as the seed: numpy's own sequence would hash it again, slowly."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> npt.NDArray[Any]:
+        return np.frombuffer(self.digest, dtype)[:n_words]
+
+
 def generator(case: Case, stream: str) -> np.random.Generator:
     """The named random stream of a case: the same alone, in any order, on any worker and device."""
-    return np.random.Generator(np.random.PCG64(case.entropy(stream)))
+    return np.random.Generator(np.random.PCG64(_Seed(case.entropy(stream))))
 
 
 def problem(case: Case, row: Row) -> Problem:

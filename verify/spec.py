@@ -152,16 +152,14 @@ class Case:
         """The shell command that runs this case alone."""
         return f"needle-verify --replay {shlex.quote(self.id)}"
 
-    def entropy(self, stream: str) -> int:
-        """A 128-bit seed for one named random stream of this case: a stable hash of the id.
+    def entropy(self, stream: str) -> bytes:
+        """The 256-bit seed of one named random stream of this case: a stable hash of the id.
 
         The device is left out, so that every device sees the same numbers and attribution compares
         like with like.
         """
         op, judge, _, rest = self.id.split("/", 3)
-        same_everywhere = f"{op}/{judge}/{rest}"
-        digest = hashlib.blake2b(f"{same_everywhere}#{stream}".encode(), digest_size=16)
-        return int.from_bytes(digest.digest(), "little")
+        return hashlib.blake2b(f"{op}/{judge}/{rest}#{stream}".encode(), digest_size=32).digest()
 
 
 def _parse_shapes(text: str) -> tuple[Shape, ...]:

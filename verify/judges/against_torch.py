@@ -61,6 +61,7 @@ def _compare_all(
             question,
             [w.value for w in want],
             lambda fakes: all(h.allows(f) for f, h in zip(fakes, held, strict=True)),
+            held,
         ),
         checked=sum(c.checked for c in comparisons),
         part=part,
