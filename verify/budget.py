@@ -276,7 +276,8 @@ class Held:
         with np.errstate(all="ignore"):
             distance = self._distance(rows.astype(np.float64), part)
             off = (distance > bound) | (distance == np.inf)
-        return ~np.any(claimed & off, axis=1)
+        passed: npt.NDArray[np.bool_] = ~np.any(claimed & off, axis=1)
+        return passed
 
     def compare(self, got: npt.NDArray[Any]) -> Comparison:
         """The worst element, and what it uses of its budget."""

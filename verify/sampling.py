@@ -62,7 +62,8 @@ class _Seed(ISeedSequence):
 
 def generator(case: Case, stream: str) -> np.random.Generator:
     """The named random stream of a case: the same alone, in any order, on any worker and device."""
-    return np.random.Generator(np.random.PCG64(_Seed(case.entropy(stream))))
+    seed: Any = _Seed(case.entropy(stream))
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def problem(case: Case, row: Row) -> Problem:

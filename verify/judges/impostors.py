@@ -23,7 +23,7 @@ def _impostor(name: str, like: Array, source: Any, dtype: str) -> Any:
     if name == "constant":
         if like.size == 1:
             return None  # the right number itself
-        fake = np.full(like.shape, like.flat[0] if like.size else 0.0)
+        fake: Any = np.full(like.shape, like.flat[0] if like.size else 0.0)
     elif name == "nan":
         return np.full(like.shape, np.nan, dtype)
     elif name == "stale":
