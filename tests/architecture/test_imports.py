@@ -39,7 +39,7 @@ NEEDLE = {
 }
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
-    {"verify.spec", "verify.accuracy", "verify.output"},
+    {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
     {"verify.sampling", "verify.budget", "verify.fd"},
     {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
