@@ -232,12 +232,18 @@ class Command:
 
         return Runner(
             cases,
-            Settings(self.parts.case_function, threads, isa),
+            Settings(self.parts.case_function, threads, isa, failures=self.failures()),
             jobs=self.options.jobs,
             timeout=self.options.timeout,
             engine=Pool if self.cluster is None else self.cluster.engine,
             seconds=seconds,
         )
+
+    def failures(self) -> str:
+        """The folder for counterexamples, beside the results; none on other machines."""
+        path = self.options.resume or self.options.json
+        folder = Path(f"{path}.failures" if path else ".needle-verify")
+        return "" if self.cluster or self.options.replay else str(folder)
 
     def arriving(self, runner: Runner) -> Generator[Verdict | None, None, None]:
         """The runner's verdicts; a worker that cannot start is a UsageError."""
@@ -307,12 +313,15 @@ class Command:
                 if verdict.attribution == MALFORMED:
                     raise UsageError(verdict.message)
                 say(table.full(verdict, self.colour))
+                if old.digest and verdict.digest:
+                    same = "the same as" if verdict.digest == old.digest else "other than"
+                    say(f"  bits        {same} recorded")
                 if verdict.status is not Status.PASS:
                     code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
         return code
 
     def saved(self, path: Path) -> list[Verdict]:
-        """The failure that verify.check saved in a file, if it is such a file."""
+        """The failure in a file of one, if it is such a file."""
         if path.suffix != ".json" or b"needle_verify_saved" not in path.read_bytes()[:100]:
             return []
         from verify import saved
@@ -322,7 +331,8 @@ class Command:
             return []
         os.environ[saved.VARIABLE] = str(path.resolve())
         self.parts = replace(self.parts, case_function="verify.saved:run_case")
-        return [Verdict(data["case"], Status.FAIL, environment=data["environment"])]
+        digest = str(data.get("digest", ""))
+        return [Verdict(data["case"], Status.FAIL, environment=data["environment"], digest=digest)]
 
     def recorded(self, path: Path) -> list[Verdict]:
         """The wrong verdicts of a results file, or the only verdict of a saved failure."""

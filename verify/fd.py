@@ -206,7 +206,8 @@ class Prober:
         self.scale = math.sqrt(sum(float(np.sum(r.astype(np.float64) ** 2)) for r in rounded))
         floor = U * self.scale
         self.epsilon = floor if math.isfinite(floor) else 0.0
-        self.centre = float(sum((np.sum(r) for r in rounded), np.longdouble(0)))
+        with np.errstate(all="ignore"):
+            self.centre = float(sum((np.sum(r) for r in rounded), np.longdouble(0)))
         if self.size:
             self.epsilon = max(self.epsilon, noise(self.line(self._random(rng))))
         self.probes = [self.probe(v) for v in self._directions(rng)]

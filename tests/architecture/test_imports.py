@@ -40,9 +40,10 @@ NEEDLE = {
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
-    {"verify.sampling", "verify.budget", "verify.fd"},
+    {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample"},
     {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
+    {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},
     {"verify.plan", "verify.worker", "verify.request"},
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -64,10 +65,19 @@ def _compare_all(
                 for f, w in zip(fakes, want, strict=True)
             ),
         ),
+        digest=digest(got),
         checked=sum(c.checked for c in comparisons),
         part=part,
         comparison=worst,
     )
+
+
+def digest(arrays: Sequence[Any]) -> str:
+    """A hash of the bits of all arrays."""
+    found = hashlib.blake2b(digest_size=8)
+    for a in arrays:
+        found.update(a.tobytes())
+    return found.hexdigest()
 
 
 def _equation(name: str, c: Comparison, got: Any) -> str:

@@ -23,7 +23,7 @@ def judge_fd(question: Question) -> Finding:
     point = question.values
     target = call(question.target)
     outputs = call(target.evaluate, point)
-    cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
+    cotangents = [question.cotangent(i, y.shape) for i, y in enumerate(outputs)]
     gradients = call(target.vjp, cotangents)
     weights = [laid.value for laid in cotangents]
     for i in range(len(outputs) - question.row.without_gradient, len(outputs)):
@@ -50,10 +50,7 @@ def judge_second(question: Question) -> Finding:
         )
         return gradients
 
-    directions = [
-        sampling.cotangent(question.case, len(seeds) + i, v.shape).value
-        for i, v in enumerate(inputs)
-    ]
+    directions = [question.cotangent(len(seeds) + i, v.shape).value for i, v in enumerate(inputs)]
     gradients = call(target.second, question.laid_cotangents, directions)
     names = [f"d2{name[1:]}" for name in question.gradient_names]
     names += ["dg"] if len(seeds) == 1 else [f"dg{i}" for i in range(len(seeds))]
