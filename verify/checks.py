@@ -1,20 +1,60 @@
 """A case in, a verdict out; a failure is explained.
 
 `run_case` never raises for a wrong op. What the op did wrong is told by a failure text: the shrunk
-counterexample, an equation at the worst element, the budget's terms, who is wrong, and the line
-that replays it.
+counterexample, an equation at the worst element, the budget's terms, who is wrong, and the lines
+that replay it. A broken op fails thousands of times: a worker explains the first failures of a
+group (op, judge, device, dtype) in full and shrinks the first of each op and judge; the others keep
+their equation, their budget and the line that explains them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from verify import budget, reference, registry, sampling, targets
+from verify import budget, counterexample, reference, registry, targets
+from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
+from verify.shrinking import SECONDS, Shrunk, shrink
 from verify.spec import Case, Row, Status, UsageError, Verdict
+
+IN_FULL = 2  # failures of a group that a worker explains in full
+
+
+@dataclass
+class _Explaining:
+    """How failures are explained in this process: all of them, unless it is a worker."""
+
+    limit: float = math.inf
+    seconds: float = 0.5  # that shrinking one may take
+    folder: Path | None = None  # where counterexamples are saved
+    tell: Callable[[Verdict], None] = lambda verdict: None  # is told what stands so far
+    done: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def first(self, key: tuple[str, ...], limit: float) -> bool:
+        """Whether this is one of the first `limit` with that key."""
+        self.done[key] += 1
+        return self.done[key] <= limit
+
+
+_explaining = _Explaining()
+
+
+def in_worker(tell: Callable[[Verdict], None], folder: str) -> None:
+    """Called once in a worker, before its first case.
+
+    tell: is given a failure before it is explained, and again when who is wrong is known: should
+    another device or a smaller input end the process, that verdict stands. folder: for
+    counterexamples; empty: none are saved.
+    """
+    global _explaining
+    _explaining = _Explaining(IN_FULL, SECONDS, Path(folder) if folder else None, tell)
 
 
 def warm_up(threads: int = 1) -> dict[str, str]:
@@ -55,6 +95,7 @@ def judge(case: Case, row: Row) -> Verdict:
         impostors=finding.impostors,
         vacuous_reason=row.constant_result,
         checked=finding.checked,
+        digest=finding.digest,
     )
     if finding.status is Status.FAIL:
         explain(case, row, finding, verdict)
@@ -81,18 +122,61 @@ def require_askable(case: Case, row: Row) -> None:
 
 def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:
     """Fills in attribution, terms, a smaller counterexample and the failure text."""
+    group = (case.op, case.judge, case.device, case.dtype)
+    replay = f"replay: {case.replay_line()}"
+    if not _explaining.first(group, _explaining.limit):
+        lines = [finding.worst, _budget(verdict), "the line below explains it in full", replay]
+        verdict.message = "\n".join(filter(None, lines))
+        return
+    lines = [finding.worst]
+    verdict.message = "\n".join([*lines, replay])
+    _explaining.tell(verdict)
     verdict.attribution = attribute(case, row, finding)
     verdict.budget |= _terms(case, row, finding)
-    small, small_finding = shrink(case, row, finding)
-    lines = []
-    if small is not case:
-        lines += [f"smallest counterexample: {small.id}", f"  {small_finding.worst}"]
-    lines.append(finding.worst)
-    if verdict.budget:
-        lines.append("budget: " + ", ".join(f"{k} {v:.3g}" for k, v in verdict.budget.items()))
-    lines.append(f"attribution: {verdict.attribution}")
-    lines.append(f"replay: {small.replay_line()}")
-    verdict.message = "\n".join(lines)
+    lines += [_budget(verdict), f"attribution: {verdict.attribution}", replay]
+    verdict.message = "\n".join(filter(None, lines))
+    _explaining.tell(verdict)
+    if not _explaining.first((case.op, case.judge), math.inf if _explaining.folder is None else 1):
+        return
+    small = shrink(case, row, finding, _explaining.seconds)
+    if small.finding is not finding:
+        first = [f"smallest counterexample: {small.case.id}", *small.shown(), small.finding.worst]
+        lines = ["\n  ".join(first), *lines]
+        if line := _kept(case, small):
+            lines.append(f"replay: {line}")
+        elif small.row is row:
+            lines.append(f"replay: {small.case.replay_line()}")
+    elif line := _kept(case, small):
+        lines.append(f"replay: {line}")
+    verdict.message = "\n".join(filter(None, lines))
+
+
+def _budget(verdict: Verdict) -> str:
+    terms = ", ".join(f"{k} {v:.3g}" for k, v in verdict.budget.items())
+    return f"budget: {terms}" if terms else ""
+
+
+def _kept(case: Case, small: Shrunk) -> str:
+    """Saves a counterexample where a folder is known; the line that replays it."""
+    if _explaining.folder is None:
+        return ""
+    question = Question(small.case, small.row)
+    name = "-".join((case.op, case.judge, case.device, case.dtype))
+    unique = hashlib.blake2b(case.id.encode(), digest_size=4).hexdigest()
+    verdict = Verdict(
+        small.case.id,
+        Status.FAIL,
+        worst=small.finding.worst,
+        environment=targets.environment(),
+        digest=small.finding.digest,
+    )
+    path = _explaining.folder / f"{name}-{unique}.json"
+    try:
+        return counterexample.write(
+            path, verdict, question.values, small.row.cotangents, {"original": case.id}
+        )
+    except OSError as error:  # a full disk: the id's own line remains
+        return f"[failures] cannot write, got file={path} ({error})"
 
 
 def _terms(case: Case, row: Row, finding: Finding) -> dict[str, float]:
@@ -109,74 +193,3 @@ def _terms(case: Case, row: Row, finding: Finding) -> dict[str, float]:
     }
     shares = {f"rounding of {name}": bounds[""] - bounds[name] for name in names}
     return {name: share for name, share in shares.items() if share > 0}
-
-
-def attribute(case: Case, row: Row, finding: Finding) -> str:
-    """Who is wrong, with every other usable device asked the same question."""
-    wrong, right = [case.device], []
-    for name in targets.DEVICES:
-        if name == case.device or targets.device_status(name) is not None:
-            continue
-        other = examine(replace(case, device=name), row)
-        if other.status is Status.FAIL:
-            wrong.append(name)
-        elif other.status is Status.PASS:
-            right.append(name)
-    if right:
-        return f"this device is wrong: {', '.join(wrong)} failed, {', '.join(right)} passed"
-    if case.judge == "fd" or finding.comparison is None:
-        beside = (
-            f"{', '.join(wrong)} alike (the formula)"
-            if len(wrong) > 1
-            else "no other device to compare with"
-        )
-        return f"wrong: {beside}"
-    if _ill_conditioned(case, row, finding):
-        return "the input is ill-conditioned: changing it by one ULP changes the result as much"
-    worst = finding.comparison
-    values = Question(case, row).values
-    if reference.oracle_is_worse(row, values, worst.index, worst.got, worst.want, case.judge):
-        return "torch is less accurate: 50 digits agree with the device"
-    if len(wrong) > 1:
-        return f"several devices are wrong alike (the formula): {', '.join(wrong)}"
-    return f"{case.device} is wrong; there was no other device to compare with"
-
-
-def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
-    """Whether moving the inputs by one ULP of the dtype explains the error."""
-    worst = finding.comparison
-    if worst is None or not math.isfinite(worst.got) or not math.isfinite(worst.want):
-        return False
-    question = Question(case, row)
-    with np.errstate(over="ignore"):
-        up = {id(v): np.nextafter(v, np.asarray(np.inf, v.dtype)) for v in question.values}
-    moved = question.expected(values=[up[id(v)] for v in question.values])[finding.part]
-    change = abs(float(moved.value[worst.index]) - worst.want)
-    return change + worst.bound >= abs(worst.got - worst.want) > 0
-
-
-def shrink(case: Case, row: Row, finding: Finding) -> tuple[Case, Finding]:
-    """The smallest of the row's samples that fails too, compact and interior if it does."""
-    best, best_finding = case, finding
-    if case.judge == "errors":
-        return best, best_finding
-    smaller = sorted(
-        (s for s in row.samples if sampling.size(s.shapes) < sampling.size(case.shapes)),
-        key=lambda s: sampling.size(s.shapes),
-    )
-    candidates = [
-        replace(case, shapes=s.shapes, kwargs=s.kwargs, layout=layout, region=region)
-        for s in smaller
-        if s.region == "interior"
-        for layout, region in dict.fromkeys(
-            [("compact", "interior"), (case.layout, "interior"), (case.layout, case.region)]
-        )
-    ]
-    simpler = [replace(case, layout="compact", region="interior"), replace(case, layout="compact")]
-    for candidate in [*candidates[:40], *simpler]:
-        if candidate == case:
-            continue
-        found = examine(candidate, row)
-        if found.status is Status.FAIL:
-            return candidate, found
-    return best, best_finding

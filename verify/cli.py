@@ -38,7 +38,8 @@ what is judged:
 
 exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
-  3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run)
+  3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run,
+    a skip that is stale or has expired)
 """
 
 
@@ -114,6 +115,9 @@ def parser() -> _Parser:
         help=f"{', '.join(BUDGETS)}, or seconds: as many cases as fit, every group first",
     )
     how = p.add_argument_group("how to run")
+    how.add_argument(
+        "--skips", metavar="FILE", help="known failures (TOML): each with a reason, until a day"
+    )
     how.add_argument("--list", action="store_true", help="print the ids of the plan and stop")
     how.add_argument(
         "--replay", metavar="ID|FILE", help="one case, or the failures of a results file"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from verify.plan import Plan, Registry
     from verify.results import Results
     from verify.runner import Runner
+    from verify.skips import Skips
     from verify.summary import Summary
 
 
@@ -101,10 +102,12 @@ class Command:
             sampling.read_test_images()  # a folder without them is told before anything runs
         if not self.options.quiet:
             say(table.announce(plan))
+        skips = self.skips(earlier)
         began = time.monotonic()
-        results, path = self.execute(plan, earlier)
+        results, path = self.execute(plan, earlier, skips)
         boxed = map(group_of, plan.cases) if self.time_is_up else None
-        summary = summarize(results.verdicts, len(plan.cases), boxed)
+        rotten = skips.rotten(plan, results.verdicts, self.registry)
+        summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
         self.write_reports(results, summary)
         if summary.not_run and path is not None:
@@ -123,6 +126,21 @@ class Command:
                 f"[resume] the run goes on in its own file, got json={self.options.json}"
             )
         return read(Path(self.options.resume))
+
+    def skips(self, earlier: Results | None) -> Skips:
+        """The known failures of --skips, or those that the resumed run was started with."""
+        from verify import skips
+
+        before = None if earlier is None else earlier.header.get("skips", [])
+        if self.options.skips is None:
+            return skips.Skips.from_json(before or [])
+        found = skips.read(Path(self.options.skips), self.registry)
+        if before is not None and found.to_json() != before:
+            raise UsageError(
+                "[resume] the run was started with other skips: leave them out, "
+                f"got skips={self.options.skips}"
+            )
+        return found
 
     def usable(self, device: str, otherwise: str) -> bool:
         """Whether a device works here; says why it is not on stderr."""
@@ -157,7 +175,9 @@ class Command:
         tell("nothing is selected: no case fits these options; --list shows a plan (exit 3)")
         return Exit.WEAK
 
-    def execute(self, plan: Plan, earlier: Results | None) -> tuple[Results, Path | None]:
+    def execute(
+        self, plan: Plan, earlier: Results | None, skips: Skips
+    ) -> tuple[Results, Path | None]:
         """Header and verdicts there are in the end, old ones included; the file that keeps them."""
         from verify.progress import Watch
         from verify.results import Results, Writer, provenance, unfinished
@@ -171,6 +191,7 @@ class Command:
         else:
             left, verdicts = list(plan.cases), []
             header = provenance(plan, ["needle-verify", *self.arguments])
+            header |= {"skips": skips.to_json()} if skips.entries else {}
             writer = Writer(path, header)
         runner = self.runner(left, seconds=plan.selection.seconds)
         kept = True
@@ -182,6 +203,7 @@ class Command:
                 contextlib.closing(self.arriving(runner)) as arriving,
             ):
                 for verdict in arriving:
+                    verdict = verdict and skips.applied(verdict)
                     watch.show(verdict)
                     if verdict is not None:
                         writer.write(verdict)
@@ -210,12 +232,18 @@ class Command:
 
         return Runner(
             cases,
-            Settings(self.parts.case_function, threads, isa),
+            Settings(self.parts.case_function, threads, isa, failures=self.failures()),
             jobs=self.options.jobs,
             timeout=self.options.timeout,
             engine=Pool if self.cluster is None else self.cluster.engine,
             seconds=seconds,
         )
+
+    def failures(self) -> str:
+        """The folder for counterexamples, beside the results; none on other machines."""
+        path = self.options.resume or self.options.json
+        folder = Path(f"{path}.failures" if path else ".needle-verify")
+        return "" if self.cluster or self.options.replay else str(folder)
 
     def arriving(self, runner: Runner) -> Generator[Verdict | None, None, None]:
         """The runner's verdicts; a worker that cannot start is a UsageError."""
@@ -285,12 +313,15 @@ class Command:
                 if verdict.attribution == MALFORMED:
                     raise UsageError(verdict.message)
                 say(table.full(verdict, self.colour))
+                if old.digest and verdict.digest:
+                    same = "the same as" if verdict.digest == old.digest else "other than"
+                    say(f"  bits        {same} recorded")
                 if verdict.status is not Status.PASS:
                     code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
         return code
 
     def saved(self, path: Path) -> list[Verdict]:
-        """The failure that verify.check saved in a file, if it is such a file."""
+        """The failure in a file of one, if it is such a file."""
         if path.suffix != ".json" or b"needle_verify_saved" not in path.read_bytes()[:100]:
             return []
         from verify import saved
@@ -300,7 +331,8 @@ class Command:
             return []
         os.environ[saved.VARIABLE] = str(path.resolve())
         self.parts = replace(self.parts, case_function="verify.saved:run_case")
-        return [Verdict(data["case"], Status.FAIL, environment=data["environment"])]
+        digest = str(data.get("digest", ""))
+        return [Verdict(data["case"], Status.FAIL, environment=data["environment"], digest=digest)]
 
     def recorded(self, path: Path) -> list[Verdict]:
         """The wrong verdicts of a results file, or the only verdict of a saved failure."""

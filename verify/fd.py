@@ -15,20 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from verify import regularity
+from verify.regularity import FINEST, KINK, NOISE, NOISE_SAFETY, OUTSIDE, SMOOTH, Line, Near, noise
+
 Array: TypeAlias = npt.NDArray[np.float64]
-Line: TypeAlias = Callable[[float], np.longdouble]  # a scalar function of the step t
 Terms: TypeAlias = Callable[[float], npt.NDArray[np.longdouble]]  # what a line is the sum of
 
 U = 2.0**-53
 SAFETY = 10.0  # on the disagreement: it is an estimate of the truncation error, not a bound
-# on the measured standard deviation of the noise: 7 points make it uncertain by a factor 2
-NOISE_SAFETY = 8.0
 LEVELS = 6
 RATIO = 4.0
 FIRST_STEP = 2.0**-2
@@ -44,13 +44,35 @@ class Slope:
     tolerance: float
     noise: float
     step: float
+    finest: float = math.nan  # the smallest step tried
     low: float = math.nan  # one-sided slopes that differ: a kink
     high: float = math.nan
+    kind: str = SMOOTH  # one of regularity.KINDS
+    bends: tuple[float, ...] = ()  # one for each step of the ladder, see regularity
+    reach: float = 0.0  # the larger of the slopes to both sides, of the largest step
 
     @property
     def kink(self) -> bool:
         """Whether the slopes from the left and from the right differ."""
-        return not math.isnan(self.low)
+        return self.kind == KINK
+
+    def suspicious(self, scale: float, near: Near) -> bool:
+        """Whether it tells little, differs from that of the smallest steps, or its bend stays."""
+        settled = len(self.bends) < 2 or self.bends[-1] <= 0.6 * self.bends[-2]
+        smooth = settled or self.bends[-1] <= 4.0 * NOISE_SAFETY * self.noise / self.finest
+        telling = self.tolerance <= regularity.TELLING * scale
+        return not (smooth and telling and self.agrees(near))
+
+    def agrees(self, near: Near) -> bool:
+        """Whether the slope of the smallest steps, as far as it is known, is the same to 1 %."""
+        known = NOISE_SAFETY * near.noise / (3.0 * near.spacing)
+        known += self.tolerance + regularity.TELLING * abs(self.value)
+        return not abs(near.slope - self.value) > known
+
+    def bent(self) -> Slope:
+        """As a kink too small for one-sided slopes to tell: half its bend to either side."""
+        half = 0.5 * self.bends[-1]
+        return replace(self, low=self.value - half, high=self.value + half, kind=KINK)
 
     def distance(self, slope: float) -> float:
         """How far a claimed slope is from what is possible."""
@@ -59,50 +81,32 @@ class Slope:
         return abs(slope - self.value)
 
 
-def noise(line: Line, spacing: float = 2.0**-36) -> float:
-    """Standard deviation of the computational noise of `line` near 0; 0 where it shows none."""
-    for _ in range(4):
-        values = np.array([line((k - 3) * spacing) for k in range(7)], np.longdouble)
-        if not np.all(np.isfinite(values)):
-            return 0.0
-        if 2 * np.count_nonzero(np.diff(values) == 0) >= 6:
-            spacing *= 64.0  # mostly equal: below the resolution of the function
-            continue
-        level = _noise_level(values)
-        if level is not None:
-            return level
-        spacing /= 16.0  # still a trend
-    return 0.0
+def directional(
+    line: Line, centre: float, epsilon: float, largest_step: float = FIRST_STEP
+) -> Slope:
+    """The derivative of `line` at 0, from a ladder of steps no larger than largest_step.
 
-
-def _noise_level(values: npt.NDArray[np.longdouble]) -> float | None:
-    """The level where the difference table stabilises, or None."""
-    sigmas, signs = [], []
-    table = values
-    gamma = 1.0
-    for j in range(1, 7):
-        table = np.diff(table)
-        gamma *= 0.5 * j / (2 * j - 1)  # (j!)**2 / (2j)!
-        sigmas.append(math.sqrt(gamma * float(np.mean(table**2))))
-        signs.append(bool(np.any(table < 0) and np.any(table > 0)))
-    for j in range(4):
-        low, high = min(sigmas[j : j + 3]), max(sigmas[j : j + 3])
-        if high <= 4.0 * low and signs[j]:
-            return sigmas[j]
-    return None
-
-
-def directional(line: Line, epsilon: float, largest_step: float = FIRST_STEP) -> Slope:
-    """The derivative of `line` at 0, from a ladder of steps no larger than largest_step."""
+    Steps that lead out of the domain are no part of the ladder. centre: line(0).
+    """
     h = FIRST_STEP
-    while h > largest_step and h > 2.0**-40:
+    while h > largest_step and h > FINEST:
         h /= 2.0
-    first = h
+    first = finest = h
     best: Slope | None = None
+    reach = 0.0
+    bends: list[float] = []
     rows: list[list[tuple[float, float]]] = []  # (estimate, noise of its stencil) by step and order
     with np.errstate(all="ignore"):
-        for _ in range(LEVELS):
-            central = float((line(h) - line(-h)) / (2.0 * h))
+        while len(rows) < LEVELS and h > FINEST:
+            up, down = line(h), line(-h)
+            central = float((up - down) / (2.0 * h))
+            if not rows and not math.isfinite(central):
+                h /= RATIO
+                continue
+            finest = h
+            if not rows:
+                reach = float(max(abs(up - centre), abs(down - centre))) / h
+            bends.append(abs(float((up - centre) + (down - centre))) / h)
             row = [(central, epsilon / h)]
             if rows:
                 for k, (coarse, _) in enumerate(rows[-1]):
@@ -125,7 +129,9 @@ def directional(line: Line, epsilon: float, largest_step: float = FIRST_STEP) ->
             if best is not None and NOISE_SAFETY * epsilon / h > best.tolerance:
                 break
             h /= RATIO
-    return best or Slope(math.nan, math.inf, epsilon, first)
+    if best is None:
+        return Slope(math.nan, math.inf, epsilon, first)
+    return replace(best, bends=tuple(bends), finest=finest, reach=reach)
 
 
 def one_sided(terms: Terms, epsilon: float, step: float) -> Slope | None:
@@ -146,7 +152,7 @@ def one_sided(terms: Terms, epsilon: float, step: float) -> Slope | None:
     tolerance = NOISE_SAFETY * 4.0 * epsilon / step + 1e-6 * max(abs(low), abs(high))
     if high - low <= 2.0 * tolerance:
         return None
-    return Slope(0.5 * (low + high), tolerance, epsilon, step, low, high)
+    return Slope(0.5 * (low + high), tolerance, epsilon, step, step, low=low, high=high, kind=KINK)
 
 
 # --- gradients
@@ -197,8 +203,11 @@ class Prober:
             for w, y in zip(self.weights, function(self.point), strict=True)
         ]
         # every result is rounded once at least: noise that a table of 7 values may miss
-        floor = U * math.sqrt(sum(float(np.sum(r.astype(np.float64) ** 2)) for r in rounded))
+        self.scale = math.sqrt(sum(float(np.sum(r.astype(np.float64) ** 2)) for r in rounded))
+        floor = U * self.scale
         self.epsilon = floor if math.isfinite(floor) else 0.0
+        with np.errstate(all="ignore"):
+            self.centre = float(sum((np.sum(r) for r in rounded), np.longdouble(0)))
         if self.size:
             self.epsilon = max(self.epsilon, noise(self.line(self._random(rng))))
         self.probes = [self.probe(v) for v in self._directions(rng)]
@@ -239,24 +248,56 @@ class Prober:
         return values
 
     def probe(self, direction: Array) -> Probe:
-        """The slope along a direction, classified as smooth or kink."""
-        line = self.line(direction)
-        allowed = self.margin / (4.0 * float(np.max(np.abs(direction))))
+        """The slope along a direction, and what the function is like there."""
+        allowed = self._allowed(direction)
         if self.at_kink:
-            step = 2.0**-16
-            while step > allowed and step > 2.0**-26:
-                step /= 2.0
-            kink = one_sided(self.terms(direction), self.epsilon, step)
+            kink = self._kink(direction, allowed)
             if kink is not None:
                 return Probe(direction, kink)
-        return Probe(direction, directional(line, self.epsilon, allowed))
+        return self._probe(direction, self.epsilon)
+
+    def _allowed(self, direction: Array) -> float:
+        return self.margin / (4.0 * float(np.max(np.abs(direction))))
+
+    def _kink(self, direction: Array, allowed: float) -> Slope | None:
+        step = 2.0**-16
+        while step > allowed and step > 2.0**-26:
+            step /= 2.0
+        return one_sided(self.terms(direction), self.epsilon, step)
+
+    def _probe(self, direction: Array, epsilon: float) -> Probe:
+        line, allowed = self.line(direction), self._allowed(direction)
+        with np.errstate(all="ignore"):
+            near = regularity.near(line, U * self.scale)
+            # along some directions roundings cancel: each has a noise of its own
+            slope = directional(line, self.centre, max(epsilon, near.noise), allowed)
+            # a slope of 0 is told by what rounding would make of it
+            scale = max(abs(slope.value), slope.reach, 2.0**-13 * self.scale)
+            if not slope.suspicious(scale, near):
+                return Probe(direction, slope)
+            kind = regularity.classify(line, self.centre, U * self.scale, allowed)
+        if kind == OUTSIDE:
+            slope = replace(slope, value=math.nan, tolerance=math.inf, kind=OUTSIDE)
+        elif kind == KINK:
+            slope = self._kink(direction, allowed) or slope.bent()
+        elif not slope.agrees(near):  # a staircase
+            wide = slope.tolerance + abs(near.slope - slope.value)
+            slope = replace(slope, tolerance=wide, kind=NOISE)
+        elif slope.tolerance > regularity.TELLING * scale:
+            slope = replace(slope, kind=NOISE)
+        return Probe(direction, slope)
 
     def accuse(self, gradient: Array) -> Outcome:
         """As judge; a probe that says no looks again first, and stays what it is then."""
         for i, probe in enumerate(self.probes):
-            if not probe.slope.kink and not self._against(gradient, probe).ok:
+            if probe.slope.kind not in (KINK, OUTSIDE) and not self._against(gradient, probe).ok:
                 self.probes[i] = self._look_again(probe)
         return self.judge(gradient)
+
+    def classes(self) -> dict[str, int]:
+        """How many probes are of each class, where there are any."""
+        kinds = [probe.slope.kind for probe in self.probes]
+        return {kind: kinds.count(kind) for kind in regularity.KINDS if kind in kinds}
 
     def judge(self, gradient: Array) -> Outcome:
         """Holds the concatenated gradient against every probe."""
@@ -274,12 +315,11 @@ class Prober:
         elements, or along a direction that keeps their mean.
         """
         line, h = self.line(probe.direction), probe.slope.step
-        there = max(noise(lambda t, at=at: line(t + at)) for at in (-h, 0.0, h))  # type: ignore[misc]
+        there = max(noise(lambda t: line(t - h)), noise(lambda t: line(t + h)))
         there = max(there, *(p.slope.noise for p in self.probes))
         if there <= probe.slope.noise:
             return probe
-        allowed = self.margin / (4.0 * float(np.max(np.abs(probe.direction))))
-        return Probe(probe.direction, directional(line, there, allowed))
+        return self._probe(probe.direction, there)
 
     def _against(self, gradient: Array, probe: Probe) -> Outcome:
         with np.errstate(all="ignore"):

@@ -32,6 +32,7 @@ def report(results: Results, summary: Summary) -> str:
         "planned": summary.planned,
         "not run": summary.not_run,
         "commit": results.header.get("commit"),
+        "stale and expired skips": "; ".join(summary.rotten) or "none",
     }.items():
         ET.SubElement(properties, "property", name=name, value=str(value))
     counts = {"failure": 0, "error": 0, "skipped": 0}
@@ -68,7 +69,8 @@ def _add(suite: ET.Element, verdict: Verdict, weak: dict[Group, tuple[str, ...]]
     text = _NOT_XML.sub("?", verdict.message or verdict.worst)
     if status is Status.WEAK:
         text = f"{', '.join(names)} would have passed all cases of this group"
-    short = verdict.worst or (text.splitlines() or [""])[0]
+    first = (text.splitlines() or [""])[0]
+    short = first if status is Status.SKIP else verdict.worst or first
     short = text if status is Status.WEAK else _NOT_XML.sub("?", short)
     said = ET.SubElement(element, kind, message=short, type=str(status))
     replay = case.replay_line()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from verify.results import Results
 from verify.spec import Case, Status
 from verify.summary import WRONG, Line, Summary
@@ -27,9 +25,6 @@ def report(results: Results, summary: Summary) -> str:
     if wrong := failures(results.verdicts, plain, every=False):
         parts += ["## Failures", f"```text\n{wrong}\n```"]
     parts += ["## By op", _table(summary.lines)]
-    skipped = Counter(v.message for v in results.verdicts if v.status is Status.SKIP)
-    if skipped:
-        parts += ["## Skipped", "\n".join(f"- {n:,}: {why}" for why, n in skipped.items())]
     return "\n\n".join(parts) + "\n"
 
 

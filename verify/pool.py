@@ -48,6 +48,7 @@ class _Process:
         theirs.close()  # the worker's death closes the last copy: that is how it is noticed
         self.ready = False
         self.tasks: deque[_Task] = deque()
+        self.so_far: Verdict | None = None  # of the running case, while it is being explained
         self.since = time.monotonic()  # when the warm-up or the running case began
 
     def overdue(self, limit: float) -> bool:
@@ -172,8 +173,10 @@ class Pool:
             except (EOFError, OSError):
                 self._died(process)
                 continue
-            if isinstance(answer, Verdict):
-                task = process.tasks.popleft()
+            if isinstance(answer, worker.SoFar):
+                process.so_far, process.since = answer.verdict, time.monotonic()
+            elif isinstance(answer, Verdict):
+                task, process.so_far = process.tasks.popleft(), None
                 process.since = time.monotonic()
                 task.future.set_result(answer)
             elif isinstance(answer, SetupError):
@@ -193,7 +196,7 @@ class Pool:
         elif process.tasks and code != worker.RETIRED:
             stack = worker.last_stack(self._settings.crash_dir, process.process.pid or 0)
             message = "\n".join([f"the worker died: {how(code)}", *stack])
-            self._charge(process.tasks.popleft(), Status.CRASH, message, 0.0)
+            self._charge(process, Status.CRASH, message, 0.0)
         self._queue.extendleft(reversed(process.tasks))
 
     def _late(self, process: _Process) -> None:
@@ -203,10 +206,16 @@ class Pool:
             self._failure = f"it is not ready after {WARM_UP_SECONDS:g} s"
             return
         message = f"no answer within {self._timeout:g} s; the worker was killed and replaced"
-        self._charge(process.tasks.popleft(), Status.TIMEOUT, message, self._timeout)
+        self._charge(process, Status.TIMEOUT, message, self._timeout)
         self._queue.extendleft(reversed(process.tasks))
 
-    def _charge(self, task: _Task, status: Status, message: str, seconds: float) -> None:
+    def _charge(self, process: _Process, status: Status, message: str, seconds: float) -> None:
+        """The running case's end; one that died while it was explained keeps its verdict."""
+        task = process.tasks.popleft()
+        if process.so_far is not None:
+            said = f"{process.so_far.message}\nexplaining it ended here: {message}"
+            task.future.set_result(replace(process.so_far, message=said))
+            return
         environment = dict(self.environment)
         task.future.set_result(
             Verdict(task.case_id, status, message=message, seconds=seconds, environment=environment)

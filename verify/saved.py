@@ -1,53 +1,40 @@
-"""A failure of verify.check in a file: what a case id cannot hold, and how to run it again.
+"""A saved failure run again: `needle-verify --replay FILE`, in a worker, as it ran then.
 
-The functions are kept by their importable names; values that were given lie beside the file as
-.npz. `needle-verify --replay FILE` runs the case in a worker, with the instruction set of then.
+verify/counterexample.py has the format. Of a function given to verify.check the file also holds
+what the judges must know of it; functions are kept by their importable names.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import shlex
 import sys
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from verify import checks, counterexample, registry
 from verify.request import Request, judge
 from verify.spec import Case, Domain, UsageError, Verdict
 
-FORMAT = 1
 VARIABLE = "NEEDLE_VERIFY_SAVED"  # tells a worker the file of its case
-_KEYS = {"case", "environment", "functions", "lost", "paths", "via", "name", "given", "domains"}
-_KEYS |= {"regions", "differentiable", "signed_zero"}
+_KEYS = {"lost", "paths", "via", "name", "domains", "regions", "differentiable", "signed_zero"}
 _FUNCTIONS = ("function", "reference", "gradient", "kinks")
 
 
 def write(path: Path, request: Request, verdict: Verdict) -> str:
     """Save a failure; the line that replays it, or why there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {str(i): a for i, a in enumerate(request.given) if a is not None}
-    if arrays:
-        np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
     functions = {name: getattr(request, name) for name in _FUNCTIONS}
     names = {name: name_of(f) if f is not None else None for name, f in functions.items()}
     lost = [name for name, f in functions.items() if f is not None and names[name] is None]
     lost += ["domains"] if any(_special(d) for d in request.domains) else []
-    data = {
-        "needle_verify_saved": FORMAT,
-        "case": verdict.id,
-        "environment": verdict.environment,
+    more = {
         "functions": names,
         "lost": lost,
         "paths": sorted({str(Path.cwd()), *_roots(names)}),
         "via": request.via,
         "name": request.name.removeprefix("user."),
-        "given": sorted(arrays, key=int),
         "domains": [
             {k: str(getattr(d, k)) for k in ("low", "high", "spread")} | {"special": d.special}
             for d in request.domains
@@ -55,29 +42,22 @@ def write(path: Path, request: Request, verdict: Verdict) -> str:
         "regions": list(request.regions),
         "differentiable": request.differentiable,
         "signed_zero": request.signed_zero,
-        "worst": verdict.worst,
     }
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    line = counterexample.write(path, verdict, request.given, more=more)
     if lost:
         return (
             f"call verify.check again: {', '.join(lost)} cannot be imported by name (from a "
             f"notebook, or local); {path} holds the case and its inputs"
         )
-    return f"needle-verify --replay {shlex.quote(str(path))}"
+    return line
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """What `write` saved; None for another file. Raises: UsageError if it cannot be replayed."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, dict) or "needle_verify_saved" not in data:
-        return None
-    if data["needle_verify_saved"] != FORMAT:
-        raise UsageError(f"[replay] saved by another version of verify, got file={path}")
-    if missing := _KEYS - data.keys():
-        raise UsageError(f"[replay] the file lacks {', '.join(sorted(missing))}, got file={path}")
+    """What was saved; None for another file. Raises: UsageError if it cannot be replayed."""
+    data = counterexample.read(path)
+    if data is None or "functions" not in data:
+        return data
+    counterexample.require(path, data, _KEYS)
     if data["lost"]:
         raise UsageError(
             f"[replay] {', '.join(data['lost'])} cannot be imported by name: call verify.check "
@@ -92,28 +72,24 @@ def run_case(case: Case) -> Verdict:
     data = read(path)
     if data is None:
         raise UsageError(f"[replay] no saved failure, got file={path}")
-    return judge(_request(path, data, case), case)
+    inputs, cotangents = counterexample.arrays(path, data, len(case.shapes))
+    if "functions" in data:
+        return judge(_request(path, data, case, inputs), case)
+    row = registry.rows().get(case.op)
+    if row is None:
+        raise UsageError(f"[replay] the registry has no {case.op} any more, got file={path}")
+    return checks.judge(case, replace(row, given=tuple(inputs), cotangents=tuple(cotangents)))
 
 
 def warm_up(threads: int = 1) -> dict[str, str]:
     """As that of verify.checks."""
-    from verify import checks
-
     return checks.warm_up(threads)
 
 
-def _request(path: Path, data: Mapping[str, Any], case: Case) -> Request:
+def _request(path: Path, data: Mapping[str, Any], case: Case, given: Sequence[Any]) -> Request:
     sys.path[:0] = [p for p in data["paths"] if p not in sys.path]
     functions = {name: _function(text, path) for name, text in data["functions"].items()}
-    inputs: list[Any] = list(case.shapes)
-    if data["given"]:
-        values = path.with_suffix(".npz")
-        try:
-            with np.load(values, allow_pickle=False) as arrays:
-                for i in data["given"]:
-                    inputs[int(i)] = arrays[i]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UsageError(f"[replay] no inputs, got file={values} ({error})") from error
+    inputs = [s if g is None else g for s, g in zip(case.shapes, given, strict=True)]
     return Request(
         **functions,
         inputs=inputs,

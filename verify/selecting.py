@@ -23,7 +23,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
     if not options.timeout > 0:
         raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-    for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor"):
+    for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor", "skips"):
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
     for name in ("junit", "markdown"):  # written at the end, but told now

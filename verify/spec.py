@@ -202,6 +202,7 @@ class Verdict:
     checked: int = 0  # elements compared
     seconds: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)  # isa, threads: what replay restores
+    digest: str = ""  # of the bits of the results or gradients that were judged
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -271,5 +272,6 @@ class Row:
     errors: Sequence[Refusal] = ()
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
+    cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them
     # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name
     target: Callable[..., Any] | None = None

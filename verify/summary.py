@@ -48,6 +48,8 @@ class Line:
     def add(self, verdict: Verdict, status: Status) -> None:
         """Count a verdict under `status` and keep the extremes."""
         self.counts[status] += 1
+        if status is Status.SKIP:
+            return
         larger = _key(verdict.rho) > _key(self.rho)
         was_wrong = self.worst is not None and self.worst.status in WRONG
         is_wrong = verdict.status in WRONG
@@ -70,6 +72,8 @@ class Summary:
     vacuous: int  # single cases, in strong groups, that some impostor would have passed
     # Groups that a time-boxed run did not reach; None: no time was set, or it was interrupted.
     unreached: list[Group] | None = None
+    skipped: Counter[str] = field(default_factory=Counter)  # reasons, with their cases
+    rotten: Sequence[str] = ()  # skips that are stale or have expired
 
     @property
     def not_run(self) -> int:
@@ -83,7 +87,7 @@ class Summary:
             return Exit.WRONG
         left = self.not_run if self.unreached is None else self.unreached
         missing = self.counts[Status.UNIMPLEMENTED] or left or not self.planned
-        if self.weak or missing:
+        if self.weak or missing or self.rotten:
             return Exit.WEAK
         return Exit.GOOD
 
@@ -94,7 +98,10 @@ def group_of(case: Case) -> Group:
 
 
 def summarize(
-    verdicts: Iterable[Verdict], planned: int, boxed: Iterable[Group] | None = None
+    verdicts: Iterable[Verdict],
+    planned: int,
+    boxed: Iterable[Group] | None = None,
+    rotten: Sequence[str] = (),
 ) -> Summary:
     """The summary of a plan of `planned` cases from the verdicts there are.
 
@@ -106,12 +113,15 @@ def summarize(
     weak = {group: found for group, members in groups.items() if (found := impostors(members))}
     lines: dict[tuple[str, str, str], Line] = {}
     counts: Counter[Status] = Counter()
+    skipped: Counter[str] = Counter()
     for group, members in groups.items():
         key = (group.op, group.device, group.dtype)
         line = lines.setdefault(key, Line(*key))
         for verdict in members:
             believed = verdict.status is not Status.PASS or group not in weak
             status = verdict.status if believed else Status.WEAK
+            if status is Status.SKIP:
+                skipped[(verdict.message.splitlines() or [""])[0]] += 1
             counts[status] += 1
             line.add(verdict, status)
     return Summary(
@@ -126,6 +136,8 @@ def summarize(
             for v in members
         ),
         None if boxed is None else [g for g in dict.fromkeys(boxed) if g not in groups],
+        skipped,
+        rotten,
     )
 
 

@@ -69,8 +69,8 @@ def _status(line: Line) -> tuple[str, str]:
         (Status.TIMEOUT, "red"),
         (Status.WEAK, "yellow"),
         (Status.UNIMPLEMENTED, "yellow"),
-        (Status.PASS, "green"),
         (Status.SKIP, "dim"),
+        (Status.PASS, "green"),
     ):
         if count := line.counts[status]:
             name = {Status.UNIMPLEMENTED: "MISSING"}.get(status, str(status))
@@ -119,6 +119,8 @@ def totals(summary: Summary, seconds: float, colour: Paint) -> str:
             f"{colour('WEAK', 'yellow')} the time was too short for {len(summary.unreached):,} "
             f"groups, which have no case: {_some('/'.join(g) for g in summary.unreached)}"
         )
+    lines += [f"{colour('SKIP', 'dim')} {n:,}: {why}" for why, n in summary.skipped.items()]
+    lines += [f"{colour('SKIP', 'yellow')} {line}" for line in summary.rotten]
     counts = [f"{summary.counts[s]:,} {s}" for s in Status if summary.counts[s] or s is Status.PASS]
     if summary.not_run:
         why = "" if summary.unreached is None else " (time is up)"

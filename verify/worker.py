@@ -3,7 +3,8 @@
 The case function is named as "module:function" and takes a Case to a Verdict. Its module may define
 `warm_up(threads: int) -> dict[str, str]`: called once per process, after the thread counts of the
 numeric libraries are pinned in the environment. What it returns (instruction set, ...) is recorded
-in every verdict, for replay to restore.
+in every verdict, for replay to restore. And `in_worker(tell, folder)`: what it tells stands if the
+process ends before its verdict comes, and the folder is for files that explain failures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -39,13 +40,21 @@ class Settings:
     threads: int = 1
     isa: str = ""  # instruction set to restore, as verdicts record it; empty: the library chooses
     crash_dir: str = ""  # where a dying worker leaves its Python stack
+    failures: str = ""  # folder for files that explain failures; empty: none
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """A verdict that stands unless a better one comes."""
+
+    verdict: Verdict
 
 
 def serve(pipe: Connection, settings: Settings) -> None:
     """A worker's life: say the environment or SetupError, then a verdict for each id received."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops its workers
     try:
-        run_case, environment = _start(settings)
+        run_case, environment = _start(settings, pipe)
     except BaseException as error:
         with contextlib.suppress(OSError):
             pipe.send(SetupError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
@@ -67,7 +76,9 @@ def _answer_all(
             os._exit(RETIRED)
 
 
-def _start(settings: Settings) -> tuple[Callable[[Case], Verdict], dict[str, str]]:
+def _start(
+    settings: Settings, pipe: Connection
+) -> tuple[Callable[[Case], Verdict], dict[str, str]]:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)))
     if settings.isa:
         # Recorded as "x86-64-v3", asked for as "v3".
@@ -83,7 +94,13 @@ def _start(settings: Settings) -> tuple[Callable[[Case], Verdict], dict[str, str
         environment |= module.warm_up(settings.threads)
     gc.collect()
     gc.freeze()  # torch's objects live on: without them a collection takes no time
+    if hasattr(module, "in_worker"):
+        module.in_worker(lambda verdict: _tell(pipe, verdict, environment), settings.failures)
     return run_case, environment
+
+
+def _tell(pipe: Connection, verdict: Verdict, environment: dict[str, str]) -> None:
+    pipe.send(SoFar(replace(verdict, environment=environment | verdict.environment)))
 
 
 def answer(

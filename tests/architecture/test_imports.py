@@ -39,13 +39,21 @@ NEEDLE = {
 }
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
-    {"verify.spec", "verify.accuracy", "verify.output"},
-    {"verify.sampling", "verify.budget", "verify.fd"},
+    {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
+    {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample"},
     {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
+    {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},
     {"verify.plan", "verify.worker", "verify.request"},
-    {"verify.pool", "verify.results", "verify.summary", "verify.selecting", "verify.saved"},
+    {
+        "verify.pool",
+        "verify.results",
+        "verify.summary",
+        "verify.skips",
+        "verify.selecting",
+        "verify.saved",
+    },
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {"verify.junit", "verify.markdown", "verify.api"},
     {"verify.command", "verify.pytest_plugin"},

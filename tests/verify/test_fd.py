@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verify import fd
+from verify import fd, regularity
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -151,3 +151,102 @@ def test_an_empty_input_has_no_probes() -> None:
     p = fd.Prober(lambda v: [v[0]], [np.zeros((0, 3))], [np.zeros((0, 3))], rng())
     assert p.probes == []
     assert p.judge(np.zeros(0)).ok
+
+
+# --- what a function is like at a point
+
+
+def hashed(x: np.ndarray, size: float) -> np.ndarray:
+    """Noise that depends on every bit of x."""
+    bits = np.asarray(x, np.float64).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return size * ((bits >> np.uint64(40)).astype(np.float64) / 2.0**24 - 0.5)
+
+
+CLASSES: dict[str, tuple[Callable[..., Any], float, str]] = {
+    "abs away from its kink": (np.abs, 1.0, regularity.SMOOTH),
+    "steep": (lambda x: np.exp(30 * x), 0.5, regularity.SMOOTH),
+    "a wave shorter than the steps": (lambda x: np.sin(40 * x), 0.3, regularity.SMOOTH),
+    "linear": (lambda x: 3 * x, 1.0, regularity.SMOOTH),
+    "constant": (np.ones_like, 1.0, regularity.SMOOTH),
+    "zero": (np.zeros_like, 1.0, regularity.SMOOTH),
+    "|x|**1.5": (lambda x: np.abs(x) ** 1.5, 0.0, regularity.SMOOTH),
+    "log close to 0": (np.log, 2.0**-20, regularity.SMOOTH),
+    "sqrt close to 0": (np.sqrt, 2.0**-20, regularity.SMOOTH),
+    "a little noise": (lambda x: np.exp(x) + hashed(x, 1e-10), 0.3, regularity.SMOOTH),
+    "abs": (np.abs, 0.0, regularity.KINK),
+    "relu": (lambda x: np.maximum(x, 0), 0.0, regularity.KINK),
+    "relu on a slope": (lambda x: np.maximum(x, 0) + np.exp(3 * x), 0.0, regularity.KINK),
+    "a tiny kink": (lambda x: x + 1e-6 * np.abs(x), 0.0, regularity.KINK),
+    "cube root": (np.cbrt, 0.0, regularity.OUTSIDE),
+    "cusp": (lambda x: np.sqrt(np.abs(x)), 0.0, regularity.OUTSIDE),
+    "step": (lambda x: (x > 0) * 1.0, 0.0, regularity.OUTSIDE),
+    "step on a slope": (lambda x: (x >= 0) + np.sin(x), 0.0, regularity.OUTSIDE),
+    "sign": (np.sign, 0.0, regularity.OUTSIDE),
+    "sqrt at 0": (np.sqrt, 0.0, regularity.OUTSIDE),
+    "power at 0": (lambda x: x**0.5, 0.0, regularity.OUTSIDE),
+    "log at 0": (np.log, 0.0, regularity.OUTSIDE),
+    "infinite": (lambda x: x + np.inf, 1.0, regularity.OUTSIDE),
+    "a stair": (lambda x: np.floor(x * 1024) / 1024, 0.5, regularity.OUTSIDE),
+    "rounding": (lambda x: np.round(x * 1e3) / 1e3, 0.3217, regularity.NOISE),
+    "rounding in steps of the stencil": (
+        lambda x: np.floor(x * 1024) / 1024,
+        0.5 + 2.0**-11,
+        regularity.NOISE,
+    ),
+    "much noise": (lambda x: np.exp(x) + hashed(x, 1e-3), 0.3, regularity.NOISE),
+}
+
+
+def one_point(f: Callable[..., Any], x: float) -> fd.Prober:
+    with np.errstate(all="ignore"):
+        return fd.Prober(lambda v: [f(v[0])], [grid(np.array([x]))], [np.ones(1)], rng())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_is_told_by_itself(name: str) -> None:
+    f, x, kind = CLASSES[name]
+    p = one_point(f, x)
+    assert p.classes() == {kind: 1}
+    with np.errstate(all="ignore"):
+        several = fd.Prober(
+            lambda v: [f(v[0]), v[1] * v[1]],
+            [grid(np.array([x])), np.array([1.5, -2.0])],
+            [np.ones(1), np.ones(2)],
+            rng(),
+        )
+    assert several.probes[0].slope.kind == kind, "among others"
+
+
+@pytest.mark.parametrize("name", [n for n, c in CLASSES.items() if c[2] == regularity.OUTSIDE])
+@pytest.mark.parametrize("claimed", [0.0, 1.0, np.inf, np.nan])
+def test_no_gradient_is_right_where_there_is_no_slope(name: str, claimed: float) -> None:
+    f, x, _ = CLASSES[name]
+    with np.errstate(all="ignore"):
+        assert not one_point(f, x).judge(np.array([claimed])).ok
+
+
+def test_an_unannounced_kink_is_judged_as_one() -> None:
+    for f, x, low, high in ((np.abs, 0.0, -1, 1), (lambda x: np.maximum(x, 0), 0.0, 0, 1)):
+        p = one_point(f, x)
+        for claimed in (low, 0.5 * (low + high), high):
+            assert p.judge(np.array([claimed])).ok
+        for claimed in (low - 0.01, high + 0.01):
+            assert not p.judge(np.array([claimed])).ok
+
+
+@pytest.mark.parametrize("name", ["rounding", "much noise", "rounding in steps of the stencil"])
+def test_noise_tells_no_zero_from_the_truth(name: str) -> None:
+    """Which makes its group weak, if nothing else does."""
+    f, x, _ = CLASSES[name]
+    p = one_point(f, x)
+    assert p.judge(np.array([p.probes[0].slope.value])).ok
+    assert name == "much noise" or p.judge(np.zeros(1)).ok
+
+
+def test_what_is_smooth_tells_one_percent() -> None:
+    for name, (f, x, kind) in CLASSES.items():
+        p = one_point(f, x)
+        value = p.probes[0].slope.value
+        if kind == regularity.SMOOTH and abs(value) > 0.1:
+            assert p.judge(np.array([value])).ok, name
+            assert not p.judge(np.array([1.01 * value])).ok, name

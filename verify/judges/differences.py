@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from verify import fd, sampling
+from verify import fd, regularity, sampling
 from verify.budget import Array
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
@@ -23,7 +23,7 @@ def judge_fd(question: Question) -> Finding:
     point = question.values
     target = call(question.target)
     outputs = call(target.evaluate, point)
-    cotangents = [sampling.cotangent(question.case, i, y.shape) for i, y in enumerate(outputs)]
+    cotangents = [question.cotangent(i, y.shape) for i, y in enumerate(outputs)]
     gradients = call(target.vjp, cotangents)
     weights = [laid.value for laid in cotangents]
     for i in range(len(outputs) - question.row.without_gradient, len(outputs)):
@@ -50,10 +50,7 @@ def judge_second(question: Question) -> Finding:
         )
         return gradients
 
-    directions = [
-        sampling.cotangent(question.case, len(seeds) + i, v.shape).value
-        for i, v in enumerate(inputs)
-    ]
+    directions = [question.cotangent(len(seeds) + i, v.shape).value for i, v in enumerate(inputs)]
     gradients = call(target.second, question.laid_cotangents, directions)
     names = [f"d2{name[1:]}" for name in question.gradient_names]
     names += ["dg"] if len(seeds) == 1 else [f"dg{i}" for i in range(len(seeds))]
@@ -98,7 +95,7 @@ def _held(
         impostors=passing_impostors(
             question, gradients, lambda fakes: prober.judge(fd.concatenate(fakes)).ok
         ),
-        checked=sum(math.isfinite(p.slope.tolerance) for p in prober.probes),
+        checked=sum(p.slope.kind in regularity.EVIDENCE for p in prober.probes),
     )
     if not outcome.ok:
         outcome = prober.localise(gradient, outcome)
@@ -109,6 +106,7 @@ def _held(
             "rounding of the gradient": outcome.floor,
             "noise": slope.noise,
             "step": slope.step,
+            **{f"probes: {kind}": float(n) for kind, n in prober.classes().items()},
         }
         finding.worst = _slope_equation(prober, outcome, names)
     return finding
@@ -126,5 +124,7 @@ def _slope_equation(prober: fd.Prober, outcome: fd.Outcome, names: Sequence[str]
     should = f"{number(slope.value)} by finite differences"
     if slope.kink:
         should = f"in [{number(slope.low)}, {number(slope.high)}] (a kink)"
+    elif slope.kind == regularity.OUTSIDE:
+        should += " (outside the domain: not finite beside the point, a jump, or infinitely steep)"
     text = f"{name} = {number(outcome.claimed)}, should be {should}"
     return text + (f"; error {times(outcome.rho)} x budget" if math.isfinite(outcome.rho) else "")

@@ -13,7 +13,7 @@ from verify import budget, reference, sampling, targets
 from verify.budget import Comparison
 from verify.reference import Expected
 from verify.sampling import Laid
-from verify.spec import Case, Row, Status, UsageError
+from verify.spec import Case, Row, Shape, Status, UsageError
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Finding:
     terms: dict[str, float] = field(default_factory=dict)
     message: str = ""
     impostors: tuple[str, ...] = ()
+    digest: str = ""
     checked: int = 0
     part: int = 0  # the result or gradient with the worst element
     comparison: Comparison | None = None
@@ -55,7 +56,15 @@ class Question:
     def laid_cotangents(self) -> list[Laid]:
         """One for each result, with its layout on the device."""
         shapes = reference.output_shapes(self.row, self.values, self.arguments)
-        return [sampling.cotangent(self.case, i, shape) for i, shape in enumerate(shapes)]
+        return [self.cotangent(i, shape) for i, shape in enumerate(shapes)]
+
+    def cotangent(self, i: int, shape: Shape) -> Laid:
+        """That of result i: drawn, or the one that a saved failure holds."""
+        given = self.row.cotangents[i] if i < len(self.row.cotangents) else None
+        if given is None or given.shape != shape:
+            return sampling.cotangent(self.case, i, shape)
+        rng = sampling.generator(self.case, f"cotangent{i}")
+        return sampling.lay_out(np.asarray(given, self.case.dtype), self.case.layout, rng)
 
     @property
     def cotangents(self) -> list[Any]:

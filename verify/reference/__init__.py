@@ -17,6 +17,7 @@ import torch
 from verify.budget import ORACLE_P, Array, Format, with_oracle
 from verify.reference import functions, rules, sums  # noqa: F401  (they register themselves)
 from verify.reference.bounded import Bounded, Context
+from verify.reference.exact import sides_with_device as sides_with_device
 from verify.spec import Row
 
 _COMPOSITE: set[str] = set()  # rows whose last result took several operations: a first guess
@@ -142,18 +143,3 @@ def output_shapes(
     with torch.no_grad():
         tensors = [torch.from_numpy(np.array(a, np.float64)) for a in arrays]
         return [tuple(y.shape) for y in _outputs(row, tensors, arguments)]
-
-
-def oracle_is_worse(
-    row: Row, arrays: Sequence[Any], index: tuple[int, ...], got: float, want: float, judge: str
-) -> bool:
-    """Whether 50 digits side with the device: exp, log and tanh, where mpmath is installed."""
-    if judge != "forward" or row.name not in ("exp", "log", "tanh"):
-        return False
-    try:
-        import mpmath  # type: ignore[import-untyped]
-    except ImportError:
-        return False
-    with mpmath.workdps(50):
-        true = getattr(mpmath, row.name)(mpmath.mpf(float(arrays[0][index])))
-        return bool(abs(true - mpmath.mpf(want)) > abs(true - mpmath.mpf(got)))
