@@ -6,6 +6,7 @@ The functions are kept by their importable names; values that were given lie bes
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
@@ -13,25 +14,28 @@ import shlex
 import sys
 import zipfile
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from verify.request import Request, judge
-from verify.spec import Case, Domain, UsageError, Verdict
+from verify.sampling import MIXTURES
+from verify.spec import Case, Domain, Refusal, UsageError, Verdict
 
-FORMAT = 1
+FORMAT = 2
 VARIABLE = "NEEDLE_VERIFY_SAVED"  # tells a worker the file of its case
 _KEYS = {"case", "environment", "functions", "lost", "paths", "via", "name", "given", "domains"}
-_KEYS |= {"regions", "differentiable", "signed_zero"}
+_KEYS |= {"regions", "differentiable", "signed_zero", "linear", "view", "refusals"}
 _FUNCTIONS = ("function", "reference", "gradient", "kinks")
 
 
 def write(path: Path, request: Request, verdict: Verdict) -> str:
     """Save a failure; the line that replays it, or why there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {str(i): a for i, a in enumerate(request.given) if a is not None}
+    refused = Case.parse(verdict.id).judge == "errors"  # whose inputs are drawn
+    arrays = {str(i): a for i, a in enumerate(request.given) if a is not None and not refused}
     if arrays:
         np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
     functions = {name: getattr(request, name) for name in _FUNCTIONS}
@@ -54,6 +58,9 @@ def write(path: Path, request: Request, verdict: Verdict) -> str:
         ],
         "regions": list(request.regions),
         "differentiable": request.differentiable,
+        "linear": request.linear,
+        "view": request.view,
+        "refusals": [r if isinstance(r, str) else repr(astuple(r)) for r in request.refusals],
         "signed_zero": request.signed_zero,
         "worst": verdict.worst,
     }
@@ -126,6 +133,9 @@ def _request(path: Path, data: Mapping[str, Any], case: Case) -> Request:
         ],
         regions=data["regions"],
         differentiable=data["differentiable"],
+        linear=data["linear"],
+        view=data["view"],
+        refusals=[r if r in MIXTURES else Refusal(*ast.literal_eval(r)) for r in data["refusals"]],
         signed_zero=data["signed_zero"],
     )
 

@@ -40,7 +40,7 @@ NEEDLE = {
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output"},
-    {"verify.sampling", "verify.budget", "verify.fd"},
+    {"verify.sampling", "verify.budget", "verify.fd", "verify.same"},
     {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
     {"verify.checks"},

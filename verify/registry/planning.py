@@ -36,9 +36,12 @@ def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
     return Sample(tuple(shapes), tuple(kwargs.items()), region)
 
 
-def refuses(*shapes: Shape, raises: str = "ValueError", says: str = "", **kwargs: Any) -> Refusal:
+def refuses(
+    *shapes: Shape, raises: str | type[Exception] = "ValueError", says: str = "", **kwargs: Any
+) -> Refusal:
     """A row's error case, written as the call that must fail."""
-    return Refusal(tuple(shapes), tuple(kwargs.items()), raises, says)
+    kind = raises if isinstance(raises, str) else raises.__name__
+    return Refusal(tuple(shapes), tuple(kwargs.items()), kind, says)
 
 
 def plan_cases(
