@@ -64,6 +64,19 @@ def plan_cases(
     ]
 
 
+def why_none(row: Row, dtype: str, judge: str) -> str:
+    """Why a row has no case for a judge in a dtype; empty: it has."""
+    if plan_cases(row, "cpu", dtype, judge, 0, "smoke"):
+        return ""
+    if judge in FD_LARGEST and dtype != "float64":
+        return "differences need float64"
+    if judge == "errors":
+        return "nothing to refuse"
+    if judge != "forward" and not row.differentiable:
+        return "no gradient"
+    return "inputs too large for differences" if judge in FD_LARGEST else "it does not apply"
+
+
 def _smoke(cases: Sequence[Choice]) -> list[Choice]:
     """The most telling case, then the most telling of other samples, layouts and regions."""
 
