@@ -1,8 +1,8 @@
 """From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
-smoke: five cases that differ in sample, layout and region. default: every sample once, then layouts
-and regions spread over the samples, so that each (region, layout of its turn) and (layout, three
-samples) is met once. deep: the full product, some thousand cases an op.
+smoke: five cases that differ in sample, layout and region. default: every sample once, every region
+and every layout; every layout with every region, half of these pairs in each dtype; every layout
+with a sample too small to vary. deep: the full product, some thousand cases an op.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from verify.sampling import MIXTURES, data_folder, first_alike, size
-from verify.spec import Case, Refusal, Row, Sample, Shape
+from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
@@ -54,7 +54,7 @@ def plan_cases(
     if judge == "errors":
         planned = _refused(row)
     elif judge == "forward" or row.differentiable:
-        planned = _planned(row, judge, deep=budget == "deep")
+        planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:
         return []
     chosen = list(dict.fromkeys(planned))
@@ -93,7 +93,7 @@ def _smoke(cases: Sequence[Choice]) -> list[Choice]:
     return list(dict.fromkeys(chosen))
 
 
-def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
+def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     """(sample, layout, region)."""
     differences = judge in ("fd", "second")
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
@@ -111,26 +111,42 @@ def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
     unasked = {"compact", "aliased"} if differences else {"compact"}
     if judge == "second" and row.kinks:
         unasked |= {"broadcast"}  # equal elements lie on kinks
-    for i, layout in enumerate(row.layouts):
-        if layout in unasked:
-            continue
-        fitting = [s for s in free if _fits(row, s, layout)]
-        spread = 1 if judge == "second" else _SPREAD
-        for j in range(spread if fitting else 0):
-            yield _pick(fitting, turn + _SPREAD * i + j), layout, "interior"
+    fitting = {name: [s for s in free if _fits(row, s, name)] for name in row.layouts}
+    layouts = [name for name in row.layouts if fitting[name] and name not in unasked]
+    # where pairs with regions follow, they bring further samples
+    spread = 1 if judge == "second" else _SPREAD - (0 if differences else min(2, len(regions) // 2))
+    for i, layout in enumerate(layouts):
+        for j in range(spread):
+            yield _pick(fitting[layout], turn + _SPREAD * i + j), layout, "interior"
     for i, region in enumerate(regions if free else ()):
         yield _pick(free, turn + i), "compact", region
-        if judge != "fd":
-            chosen = _pick(free, turn + i + len(free) // 2)
-            layouts = [name for name in row.layouts if _fits(row, chosen, name)]
-            yield chosen, layouts[(turn + i) % len(layouts)], region
+    if not differences:
+        small = [s for s in samples if s.region == "interior" and not _varied(s)]
+        half = turn + DTYPES.index(dtype)
+        yield from _pairs({name: fitting[name] for name in layouts}, regions, small, half)
     if deep:
-        asked = ["compact", *(name for name in row.layouts if name not in unasked)]
-        for s, layout in itertools.product(free, asked):
+        for s, layout in itertools.product(free, ["compact", *layouts]):
             if _fits(row, s, layout):
                 whole = not differences or layout == "compact"
                 yield from ((s, layout, region) for region in ("interior", *regions) if whole)
                 yield s, layout, "interior"
+
+
+def _pairs(
+    fitting: Mapping[str, Sequence[Sample]],
+    regions: Sequence[str],
+    small: Sequence[Sample],
+    half: int,
+) -> Iterator[Choice]:
+    """Each layout with each region, and with a sample too small to vary: as a chessboard, of which
+    one dtype meets the black squares and the other the white ones.
+    """
+    for i, layout in enumerate(fitting):
+        if small and layout != "aliased" and (half + i) % 2 == 0:
+            yield _pick(small, (half + i) // 2), layout, "interior"
+        for j, region in enumerate(regions):
+            if (half + i + j) % 2 == 0:
+                yield _pick(fitting[layout], half + i + j // 2), layout, region
 
 
 def _refused(row: Row) -> Iterator[Choice]:
