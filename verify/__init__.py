@@ -10,6 +10,7 @@ from verify.spec import Case, Domain, Exit, Sample, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
     from verify.api import Report, check
+    from verify.registry.planning import refuses
 
 __all__ = [
     "Case",
@@ -21,6 +22,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "check",
+    "refuses",
 ]
 
 
@@ -29,4 +31,8 @@ def __getattr__(name: str) -> Any:
         from verify import api
 
         return getattr(api, name)
+    if name == "refuses":
+        from verify.registry.planning import refuses
+
+        return refuses
     raise AttributeError(f"module 'verify' has no attribute {name!r}")

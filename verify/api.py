@@ -8,9 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verify import saved, table, targets
+from verify import saved, subjects, table, targets
 from verify.request import CHECKS, Request, judge
-from verify.spec import BUDGETS, DTYPES, Case, Domain, Exit, UsageError, Verdict
+from verify.same import SHARES
+from verify.spec import (
+    BUDGETS,
+    DTYPES,
+    LAYOUTS,
+    Case,
+    Domain,
+    Exit,
+    Refusal,
+    Status,
+    UsageError,
+    Verdict,
+)
 from verify.summary import WRONG, Summary, summarize
 
 FOLDER = Path(".needle-verify")  # failures are saved here, in the current folder
@@ -69,8 +81,12 @@ def check(
     domains: Sequence[Domain] | Domain = (),
     kinks: Callable[..., Any] | None = None,
     regions: Sequence[str] = ("tiny", "huge", "integer"),
+    layouts: Sequence[str] = LAYOUTS,
     differentiable: bool = True,
     gradient: Callable[..., Any] | None = None,
+    linear: bool = False,
+    view: bool = False,
+    refusals: Sequence[Refusal | str] = (),
     signed_zero: bool = False,
     via: str = "",
     name: str = "",
@@ -79,14 +95,18 @@ def check(
     save: str | Path | None = FOLDER,
     raise_on_failure: bool = False,
 ) -> Report:
-    """Judge a function against a torch reference and finite differences, forward and gradients.
+    """Judge a function by the judges of every op: forward, gradients, second order, refusals.
 
-    function: a needle.Op, Module or function of Tensors; a torch.autograd.Function, module or
-    function of tensors; or a function of numpy arrays, whose `gradient(cotangent, *inputs)` may be
-    given. A plain callable is tried with each; `via` ("needle", "numpy", "torch") decides it.
+    function: a needle.Op (or its class, made with `arguments`), Module or function of Tensors; a
+    torch.autograd.Function, module or function of tensors; or a function of numpy arrays, whose
+    `gradient(cotangent, *inputs)` may be given. A plain callable is tried with each; `via`
+    ("needle", "numpy", "torch") decides it.
     reference: (*torch tensors, **arguments) -> tensors; None: finite differences alone judge.
     inputs: shapes (tuples of ints), whose values are drawn by region, or values.
-    domains, kinks, regions, differentiable, signed_zero: as in a row of the registry.
+    domains, kinks, regions, layouts, differentiable, linear, signed_zero: as in a registry's row.
+    view: results may share memory with the inputs.
+    refusals: `verify.refuses(*shapes, raises=..., says=..., **arguments)`, calls that must fail;
+    of needle's functions also "dtypes" and "devices", inputs of two of them.
     save: the folder for the inputs of a failure; None: nowhere.
 
     It runs in this process: what crashes ends it.
@@ -101,6 +121,7 @@ def check(
     _require("check", judges, CHECKS)
     _require("budget", (budget,), BUDGETS)
     _require("device", (device,), tuple(targets.DEVICES))
+    _require("layout", layouts, LAYOUTS)
     domains = (domains,) if isinstance(domains, Domain) else tuple(domains)
     with targets.borrowed():
         request = Request(
@@ -114,7 +135,11 @@ def check(
             domains=domains or (Domain(),),
             kinks=kinks,
             regions=regions,
+            layouts=layouts,
             differentiable=differentiable,
+            linear=linear,
+            view=view,
+            refusals=refusals,
             signed_zero=signed_zero,
         )
         if request.via != "needle":
@@ -130,9 +155,10 @@ def check(
             for case in request.cases(device, precision, check, seed, budget)
         ]
         notes = list(_notes(request, cases, judges))
-        if not cases:
+        verdicts = _asked([judge(request, case) for case in cases], notes)
+        if not verdicts:
             raise UsageError(f"[check] nothing is left to judge: {'; '.join(notes)}")
-        report = Report(request.name, [judge(request, case) for case in cases], notes)
+        report = Report(request.name, verdicts, notes)
     _save(None if save is None else Path(save), request, report)
     if raise_on_failure:
         report.assert_ok()
@@ -143,13 +169,32 @@ def _notes(request: Request, cases: Sequence[Case], wanted: Sequence[str]) -> It
     """What is not judged and why; which kind of function it was taken for."""
     yield f"called with {_INPUTS[request.via]}"
     if request.reference is None:
-        yield "no reference: nothing but finite differences judges it, and only its gradient"
+        yield "no reference: nothing but finite differences judges it, and only its gradients"
     if not request.differentiable:
         without = "no gradient was given" if request.via == "numpy" else "it is not differentiable"
         yield f"{without}: only its results are judged"
     judged = {case.judge for case in cases}
-    if request.differentiable and "fd" in set(wanted) - judged:
-        yield "finite differences need float64: they were not asked"
+    unasked = set(wanted) - judged if request.differentiable else set()
+    if "second" in unasked and request.via == "numpy":
+        yield f"second order is not judged: {subjects.NO_SECOND}"
+        unasked -= {"second"}
+    if unasked & {"fd", "second"}:
+        yield "finite differences need float64 and small inputs: they were not asked"
+
+
+def _asked(verdicts: Sequence[Verdict], notes: list[str]) -> list[Verdict]:
+    """Without those of a second order that the function declares it has not; a note instead."""
+    asked = []
+    for verdict in verdicts:
+        second = Case.parse(verdict.id).judge == "second"
+        if second and verdict.status is Status.UNIMPLEMENTED:
+            note = f"second order is not judged: {verdict.message}"
+            notes += [note] if note not in notes else []
+        else:
+            asked.append(verdict)
+    if any(SHARES in v.message for v in asked):
+        notes.append("view=True says that results may share memory with the inputs")
+    return asked
 
 
 def _save(folder: Path | None, request: Request, report: Report) -> None:

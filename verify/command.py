@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.output import say, tell
-from verify.selecting import check_options, select
+from verify.selecting import REPORTS, check_options, select
 from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
@@ -274,13 +275,11 @@ class Command:
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
     def write_reports(self, results: Results, summary: Summary) -> None:
-        """The files that --junit and --markdown ask for, from the results."""
-        from verify import junit, markdown
-
-        for module in (junit, markdown):
-            path = getattr(self.options, module.__name__.rpartition(".")[2])
+        """The files that --junit, --markdown and --html ask for, from the results."""
+        for name in REPORTS:
+            path = getattr(self.options, name)
             if path is not None:
-                text = module.report(results, summary)
+                text = importlib.import_module(f"verify.{name}").report(results, summary)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
                 except OSError as error:

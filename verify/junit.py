@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as ET
 
+from verify.output import printable
 from verify.results import Results
 from verify.spec import Case, Status, Verdict
 from verify.summary import Group, Summary, group_of
@@ -17,7 +17,6 @@ _KINDS = {  # status -> element inside the test case
     Status.TIMEOUT: "error",
     Status.SKIP: "skipped",
 }
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def report(results: Results, summary: Summary) -> str:
@@ -66,12 +65,12 @@ def _add(suite: ET.Element, verdict: Verdict, weak: dict[Group, tuple[str, ...]]
     kind = _KINDS.get(status)
     if kind is None:
         return None
-    text = _NOT_XML.sub("?", verdict.message or verdict.worst)
+    text = printable(verdict.message or verdict.worst)
     if status is Status.WEAK:
         text = f"{', '.join(names)} would have passed all cases of this group"
     first = (text.splitlines() or [""])[0]
     short = first if status is Status.SKIP else verdict.worst or first
-    short = text if status is Status.WEAK else _NOT_XML.sub("?", short)
+    short = text if status is Status.WEAK else printable(short)
     said = ET.SubElement(element, kind, message=short, type=str(status))
     replay = case.replay_line()
     said.text = text if replay in text else f"{text}\nreplay: {replay}"

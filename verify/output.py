@@ -1,11 +1,14 @@
-"""Writing to the terminal when it may have gone away: a closed pipe, a full disk."""
+"""Writing to a terminal that may have gone away (a closed pipe, a full disk), and to reports."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import TextIO
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Output:
@@ -48,3 +51,8 @@ def _divert(stream: TextIO) -> None:
     """What is still to come, and what Python would flush at its end, goes nowhere."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def printable(text: str) -> str:
+    """Text for a report: what neither XML nor HTML may hold is a question mark."""
+    return _UNPRINTABLE.sub("?", text)

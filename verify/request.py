@@ -13,12 +13,24 @@ import numpy as np
 
 from verify import checks, sampling, subjects, targets
 from verify.registry.planning import plan_cases
-from verify.sampling import Array
-from verify.spec import LAYOUTS, Case, Domain, Missing, Row, Sample, Shape, UsageError, Verdict
+from verify.sampling import MIXTURES, Array
+from verify.spec import (
+    LAYOUTS,
+    Case,
+    Domain,
+    Missing,
+    Refusal,
+    Row,
+    Sample,
+    Shape,
+    UsageError,
+    Verdict,
+)
 from verify.targets import functions
 
 KINDS = ("needle", "numpy", "torch")
-CHECKS = ("forward", "vjp", "fd")
+CHECKS = ("forward", "vjp", "fd", "second", "errors")
+_NEED_A_REFERENCE = ("forward", "vjp")
 
 
 def _no_reference(*_: Any, **__: Any) -> tuple[Any, ...]:
@@ -39,7 +51,11 @@ class Request:
     domains: Sequence[Domain] = (Domain(),)
     kinks: Callable[..., Any] | None = None
     regions: Sequence[str] = ("tiny", "huge", "integer")
+    layouts: Sequence[str] = LAYOUTS
     differentiable: bool = True
+    linear: bool = False
+    view: bool = False
+    refusals: Sequence[Refusal | str] = ()  # or words of MIXTURES
     signed_zero: bool = False
 
     def __post_init__(self) -> None:
@@ -57,10 +73,13 @@ class Request:
         )
         self._check_arguments()
         self.via, self.call = self._as_function()
+        if getattr(self.function, "differentiable", True) is False:  # an Op says so
+            self.differentiable = False
         if self.via == "numpy":
             self.differentiable = self.differentiable and self.gradient is not None
         elif self.gradient is not None:
             raise UsageError(f"[check] {self.via} brings its own gradient, got gradient=...")
+        self._check_refusals()
 
     @property
     def drawn(self) -> bool:
@@ -78,7 +97,7 @@ class Request:
             unfit |= {"reversed", "mixed"}  # torch has no negative strides
         if any(g is not None for g in self.given):
             unfit |= {"broadcast", "mixed", "aliased"}  # these change values
-        layouts = tuple(name for name in LAYOUTS if name not in unfit)
+        wanted = {"compact", *self.layouts} - unfit
         return Row(
             name=self.name,
             family="user",
@@ -88,20 +107,25 @@ class Request:
             samples=(Sample(self.shapes, tuple(self.arguments.items())),),
             regions=tuple(self.regions) if self.drawn else (),
             domains=tuple(self.domains),
-            layouts=layouts,
+            layouts=tuple(name for name in LAYOUTS if name in wanted),
             differentiable=self.differentiable,
             kinks=self.kinks,
+            linear=self.linear,
+            view=self.view,
+            errors=tuple(r for r in self.refusals if isinstance(r, Refusal)),
             signed_zero=self.signed_zero,
             given=tuple(self.given),
-            view=True,  # whether results share memory with inputs is the user's to say
             target=self._target,
         )
 
     def cases(self, device: str, dtype: str, check: str, seed: int, budget: str) -> list[Case]:
         """The plan of one judge."""
-        if check != "fd" and self.reference is None:
+        if self.reference is None and check in _NEED_A_REFERENCE:
             return []
-        return plan_cases(self.row, device, dtype, check, seed, budget)
+        if check == "second" and self.via == "numpy":
+            return []
+        planned = plan_cases(self.row, device, dtype, check, seed, budget)
+        return [c for c in planned if c.region not in MIXTURES or c.region in self.refusals]
 
     def _target(self, row: Row, problem: Any, device: str, dtype: str) -> targets.Target:
         if self.via == "needle":
@@ -159,9 +183,12 @@ class Request:
         return self.domains[min(i, len(self.domains) - 1)]
 
     def _check_arguments(self) -> None:
-        case = Case(
-            self.name, "forward", "cpu", "float32", self.shapes, tuple(self.arguments.items())
-        )
+        self._require_literals(self.shapes, tuple(self.arguments.items()))
+
+    def _require_literals(
+        self, shapes: tuple[Shape, ...], arguments: tuple[tuple[str, Any], ...]
+    ) -> None:
+        case = Case(self.name, "forward", "cpu", "float32", shapes, arguments)
         try:
             fits = Case.parse(case.id) == case
         except UsageError:
@@ -169,8 +196,22 @@ class Request:
         if not fits:
             raise UsageError(
                 "[check] keyword arguments are literals without '/' (numbers, tuples, words); "
-                f"bind others with functools.partial, got arguments={dict(self.arguments)!r}"
+                f"bind others with functools.partial, got arguments={dict(arguments)!r}"
             )
+
+    def _check_refusals(self) -> None:
+        for refusal in self.refusals:
+            if isinstance(refusal, Refusal):
+                self._require_literals(refusal.shapes, refusal.kwargs)
+            elif refusal not in MIXTURES:
+                raise UsageError(
+                    f"[check] a refusal is verify.refuses(shapes..., raises=...) or one of "
+                    f"{', '.join(MIXTURES)}, got refusals={refusal!r}"
+                )
+            elif self.via != "needle" or len(self.shapes) < 2:
+                raise UsageError(
+                    f"[check] mixtures are of several Tensors of needle, got refusals={refusal!r}"
+                )
 
 
 def judge(request: Request, case: Case) -> Verdict:

@@ -71,7 +71,8 @@ def problem(case: Case, row: Row) -> Problem:
     inputs: list[Laid] = []
     for i, shape in enumerate(case.shapes):
         rng = generator(case, f"input{i}")
-        given = row.given[i] if row.given else None
+        # what a refusal names has shapes of its own
+        given = row.given[i] if row.given and case.judge != "errors" else None
         if given is None:
             value = values(rng, domain_of(row, i), case.region, shape, case.dtype, i)
         else:

@@ -6,25 +6,30 @@ what the judges must know of it; functions are kept by their importable names.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 from verify import checks, counterexample, registry
 from verify.request import Request, judge
-from verify.spec import Case, Domain, UsageError, Verdict
+from verify.sampling import MIXTURES
+from verify.spec import Case, Domain, Refusal, UsageError, Verdict
 
 VARIABLE = "NEEDLE_VERIFY_SAVED"  # tells a worker the file of its case
 _KEYS = {"lost", "paths", "via", "name", "domains", "regions", "differentiable", "signed_zero"}
+_KEYS |= {"linear", "view", "refusals"}
 _FUNCTIONS = ("function", "reference", "gradient", "kinks")
 
 
 def write(path: Path, request: Request, verdict: Verdict) -> str:
     """Save a failure; the line that replays it, or why there is none."""
+    refused = Case.parse(verdict.id).judge == "errors"  # whose inputs are drawn
+    given = [] if refused else request.given
     functions = {name: getattr(request, name) for name in _FUNCTIONS}
     names = {name: name_of(f) if f is not None else None for name, f in functions.items()}
     lost = [name for name, f in functions.items() if f is not None and names[name] is None]
@@ -41,9 +46,12 @@ def write(path: Path, request: Request, verdict: Verdict) -> str:
         ],
         "regions": list(request.regions),
         "differentiable": request.differentiable,
+        "linear": request.linear,
+        "view": request.view,
+        "refusals": [r if isinstance(r, str) else repr(astuple(r)) for r in request.refusals],
         "signed_zero": request.signed_zero,
     }
-    line = counterexample.write(path, verdict, request.given, more=more)
+    line = counterexample.write(path, verdict, given, more=more)
     if lost:
         return (
             f"call verify.check again: {', '.join(lost)} cannot be imported by name (from a "
@@ -102,6 +110,9 @@ def _request(path: Path, data: Mapping[str, Any], case: Case, given: Sequence[An
         ],
         regions=data["regions"],
         differentiable=data["differentiable"],
+        linear=data["linear"],
+        view=data["view"],
+        refusals=[r if r in MIXTURES else Refusal(*ast.literal_eval(r)) for r in data["refusals"]],
         signed_zero=data["signed_zero"],
     )
 

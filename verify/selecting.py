@@ -14,6 +14,7 @@ from verify.spec import UsageError
 
 # option -> where its names live; --op has all names
 KINDS = {"layer": "nn.", "model": "models.", "optimizer": "optim."}
+REPORTS = ("junit", "markdown", "html")  # options, and the modules of verify that write them
 _LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
 
 
@@ -23,10 +24,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
     if not options.timeout > 0:
         raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-    for name in ("json", "junit", "markdown", "resume", "replay", "data", "executor", "skips"):
+    for name in ("json", *REPORTS, "resume", "replay", "data", "executor", "skips"):
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
-    for name in ("junit", "markdown"):  # written at the end, but told now
+    for name in REPORTS:  # written at the end, but told now
         path = getattr(options, name)
         if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
             raise UsageError(f"[{name}] cannot write, got {name}={path}")

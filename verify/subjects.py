@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from verify.same import SHARES, require_same, require_unchanged
 from verify.sampling import Array, Laid, Problem, apply_views
 from verify.spec import Broken, Missing, Row
+
+NO_SECOND = "a function of numpy arrays brings no gradient of its gradient"
 
 
 class ArrayCall:
@@ -29,60 +32,79 @@ class ArrayCall:
     ) -> None:
         if device != "numpy":
             raise Missing(f"a function of numpy arrays runs in numpy, got device={device}")
-        self.problem, self.dtype = problem, dtype
+        self.row, self.problem, self.dtype = row, problem, dtype
         self.function, self.gradient = function, gradient
 
     def forward(self) -> list[Array]:
-        """The results."""
+        """The results; the same bits again, and in memory of their own."""
         bases, arrays = _place(self.problem.inputs)
-        results = self._listed(self._call(arrays), "result")
+        outputs = _listed(self._call(arrays))
         _unchanged("input", bases, self.problem.inputs)
+        if not self.row.view:
+            _require_fresh(outputs, bases)
+        results = self._checked(outputs, "result")
+        require_same(results, _copies(self._call(arrays)), "the same call again")
         return results
 
     def vjp(self, cotangents: Sequence[Laid], alone: int = 0) -> list[Array]:
-        """The cotangents of all results pulled back to every input."""
-        if self.gradient is None:
-            raise Missing("the function came without a gradient")
+        """The cotangents of all results pulled back to every input; the same bits again."""
         bases, arrays = _place(self.problem.inputs)
         seed_bases, seeds = _place(cotangents)
-        seed = seeds[0] if len(seeds) == 1 else tuple(seeds)
-        with np.errstate(all="ignore"):
-            grads = self.gradient(seed, *arrays, **self.problem.arguments)
-        results = self._listed(grads, "the gradient of input")
-        _unchanged("input", bases, self.problem.inputs)
-        _unchanged("cotangent", seed_bases, cotangents)
+        results = self._checked(_listed(self._pulled(arrays, seeds)), "the gradient of input")
         if len(results) != len(arrays):
             raise Broken(f"it gave {len(results)} gradients, should give {len(arrays)}")
+        _unchanged("input", bases, self.problem.inputs)
+        _unchanged("cotangent", seed_bases, cotangents)
+        require_same(results, _copies(self._pulled(arrays, seeds)), "the same gradient again")
         return results
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly."""
-        return self._listed(self._call([v.copy() for v in values]), "result")
+        return self._checked(_listed(self._call([v.copy() for v in values])), "result")
 
     def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
-        """Not asked of functions of a user's own."""
-        raise Missing("second order is not judged here")
+        """Raises: Missing."""
+        raise Missing(NO_SECOND)
 
     def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
-        """Not asked of functions of a user's own."""
-        raise Missing("second order is not judged here")
+        """Raises: Missing."""
+        raise Missing(NO_SECOND)
 
     def refusal(self, mixture: str) -> Exception | None:
-        """Not asked of functions of a user's own."""
-        raise Missing("bad input is not judged here")
+        """What it raises for these inputs."""
+        _, arrays = _place(self.problem.inputs)
+        try:
+            self._call(arrays)
+        except Exception as error:
+            return error
+        return None
 
     def _call(self, arrays: Sequence[Array]) -> Any:
         with np.errstate(all="ignore"):  # overflow is judged, not warned of
             return self.function(*arrays, **self.problem.arguments)
 
-    def _listed(self, outputs: Any, what: str) -> list[Array]:
-        results = [
-            np.asarray(y) for y in (outputs if isinstance(outputs, (tuple, list)) else [outputs])
-        ]
-        for i, y in enumerate(results):
+    def _pulled(self, arrays: Sequence[Array], seeds: Sequence[Array]) -> Any:
+        if self.gradient is None:
+            raise Missing("the function came without a gradient")
+        seed = seeds[0] if len(seeds) == 1 else tuple(seeds)
+        with np.errstate(all="ignore"):
+            return self.gradient(seed, *arrays, **self.problem.arguments)
+
+    def _checked(self, outputs: Sequence[Array], what: str) -> list[Array]:
+        """Copies, of the dtype asked for: a second call may write where the first one did."""
+        for i, y in enumerate(outputs):
             if y.dtype != self.dtype:
                 raise Broken(f"{what} {i} has dtype {y.dtype}, should have {self.dtype}")
-        return results
+        return [y.copy() for y in outputs]
+
+
+def _listed(outputs: Any) -> list[Array]:
+    several = isinstance(outputs, (tuple, list))
+    return [np.asarray(y) for y in (outputs if several else [outputs])]
+
+
+def _copies(outputs: Any) -> list[Array]:
+    return [y.copy() for y in _listed(outputs)]
 
 
 def _place(inputs: Sequence[Laid]) -> tuple[list[Array], list[Array]]:
@@ -92,9 +114,13 @@ def _place(inputs: Sequence[Laid]) -> tuple[list[Array], list[Array]]:
 
 
 def _unchanged(what: str, bases: Sequence[Array], inputs: Sequence[Laid]) -> None:
-    for i, (base, laid) in enumerate(zip(bases, inputs, strict=True)):
-        if base.tobytes() != laid.base.tobytes():
-            raise Broken(f"{what} {i} was changed by the call")
+    require_unchanged(what, bases, [laid.base for laid in inputs])
+
+
+def _require_fresh(outputs: Sequence[Array], bases: Sequence[Array]) -> None:
+    for i, y in enumerate(outputs):
+        if any(np.may_share_memory(y, base) for base in bases):  # bases are whole allocations
+            raise Broken(f"result {i} {SHARES}")
 
 
 def why_not(function: Callable[..., Any], arrays: Sequence[Array], **arguments: Any) -> str:

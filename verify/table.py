@@ -91,7 +91,7 @@ def _note(line: Line) -> str:
 def failures(verdicts: Sequence[Verdict], colour: Paint, every: bool) -> str:
     """The failure texts with replay lines; ten unless `every`, one per op before a second."""
     wrong = [v for v in verdicts if v.status in WRONG]
-    shown = wrong if every else _spread(wrong)[:_SHOWN]
+    shown = wrong if every else spread(wrong)[:_SHOWN]
     blocks = [failure(v, colour) for v in shown]
     if len(shown) < len(wrong):
         more = len(wrong) - len(shown)
@@ -181,7 +181,7 @@ def _some(names: Iterable[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def _spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """In an order in which every (op, device) is met once before any is met twice."""
     seen: dict[tuple[str, str], int] = {}
     ranked = []

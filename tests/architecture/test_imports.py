@@ -40,7 +40,7 @@ NEEDLE = {
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
-    {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample"},
+    {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
     {"verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
     {"verify.attribution", "verify.shrinking"},
@@ -55,7 +55,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.saved",
     },
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
-    {"verify.junit", "verify.markdown", "verify.api"},
+    {"verify.junit", "verify.markdown", "verify.html", "verify.api"},
     {"verify.command", "verify.pytest_plugin"},
     {"verify.completion"},
     {"verify.cli"},

@@ -34,10 +34,10 @@ def failed(report: verify.Report) -> set[str]:
 
 RIGHT: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     # function, options, judges
-    "op": ("Square", {}, {"forward", "vjp", "fd"}),
-    "function of Tensors": ("square", {}, {"forward", "vjp", "fd"}),
-    "autograd.Function": ("TorchSquare", {}, {"forward", "vjp", "fd"}),
-    "function of tensors": ("square", {"via": "torch"}, {"forward", "vjp", "fd"}),
+    "op": ("Square", {}, {"forward", "vjp", "fd", "second"}),
+    "function of Tensors": ("square", {}, {"forward", "vjp", "fd", "second"}),
+    "autograd.Function": ("TorchSquare", {}, {"forward", "vjp", "fd", "second"}),
+    "function of tensors": ("square", {"via": "torch"}, {"forward", "vjp", "fd", "second"}),
     "function of arrays": ("np_square", {"via": "numpy"}, {"forward"}),
     "with its gradient": ("np_square", {"gradient": "np_gradient"}, {"forward", "vjp", "fd"}),
 }
@@ -85,8 +85,11 @@ def test_planted_faults_fail(ops: ModuleType, kind: str, tmp_path: Path) -> None
 
 
 def test_layers_and_modules_and_several_inputs() -> None:
-    verify.check(ndl.nn.Flatten(), lambda x: x.reshape(x.shape[0], -1), (2, 3, 4)).assert_ok()
-    verify.check(torch.nn.Flatten(), lambda x: x.reshape(x.shape[0], -1), (2, 3, 4)).assert_ok()
+    for flatten in (ndl.nn.Flatten(), torch.nn.Flatten()):
+        report = verify.check(
+            flatten, lambda x: x.reshape(x.shape[0], -1), (2, 3, 4), view=True, linear=True
+        )
+        report.assert_ok()
     report = verify.check(ndl.ops.matmul, torch.matmul, (2, 3), (3, 4), device="numpy")
     report.assert_ok()
     assert all("/numpy/" in v.id for v in report.verdicts)
@@ -120,7 +123,7 @@ def test_keyword_arguments_kinks_and_domains() -> None:
 def test_without_a_reference_only_differences_judge_and_that_is_said(ops: ModuleType) -> None:
     report = verify.check(ops.Square(), None, (3, 4))
     report.assert_ok()
-    assert {Case.parse(v.id).judge for v in report.verdicts} == {"fd"}
+    assert {Case.parse(v.id).judge for v in report.verdicts} == {"fd", "second"}
     assert "no reference: nothing but finite differences" in str(report)
     assert failed(verify.check(ops.WrongGradient(), None, (3, 4), save=None)) == {"fd"}
 
@@ -198,6 +201,6 @@ def test_damaged_files_are_usage_errors(ops: ModuleType, tmp_path: Path, capsys:
     path.with_suffix(".npz").write_bytes(b"PK no zip")
     assert main(["--replay", str(path)]) == 2
     assert "no inputs" in capsys.readouterr().err
-    path.write_text('{"needle_verify_saved": 1}')
+    path.write_text('{"needle_verify_saved": 2}')
     assert main(["--replay", str(path)]) == 2
     assert "the file lacks case" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -122,3 +123,11 @@ def test_over_xdist(run: Run) -> None:
 def test_the_plugin_is_an_entry_point() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"needle-verify": "verify.pytest_plugin"}
+
+
+def test_what_the_skipped_tests_need_comes_with_the_test_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    names = {re.split(r"[<>=]", wanted)[0] for wanted in extras["test"]}
+    assert names >= {"pytest-xdist", "needle[dask]", "hypothesis", "junitparser"}
+    assert extras["dask"][0].startswith("distributed")

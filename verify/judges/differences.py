@@ -24,7 +24,8 @@ def judge_fd(question: Question) -> Finding:
     target = call(question.target)
     outputs = call(target.evaluate, point)
     cotangents = [question.cotangent(i, y.shape) for i, y in enumerate(outputs)]
-    gradients = call(target.vjp, cotangents)
+    alone = int(sampling.generator(question.case, "alone").integers(len(point)))
+    gradients = call(target.vjp, cotangents, alone)
     weights = [laid.value for laid in cotangents]
     for i in range(len(outputs) - question.row.without_gradient, len(outputs)):
         weights[i] = np.zeros_like(weights[i])
@@ -41,7 +42,10 @@ def judge_fd(question: Question) -> Finding:
 def judge_second(question: Question) -> Finding:
     """The gradient of the gradient, with respect to the inputs and to the cotangents."""
     target = call(question.target)
-    inputs, seeds = question.values, question.cotangents
+    inputs = question.values
+    shapes = [y.shape for y in call(target.evaluate, inputs)]  # a user's may have no reference
+    laid = [question.cotangent(i, shape) for i, shape in enumerate(shapes)]
+    seeds = [c.value for c in laid]
     point = [*inputs, *seeds]
 
     def first(values: Sequence[Array]) -> list[Array]:
@@ -51,7 +55,7 @@ def judge_second(question: Question) -> Finding:
         return gradients
 
     directions = [question.cotangent(len(seeds) + i, v.shape).value for i, v in enumerate(inputs)]
-    gradients = call(target.second, question.laid_cotangents, directions)
+    gradients = call(target.second, laid, directions)
     names = [f"d2{name[1:]}" for name in question.gradient_names]
     names += ["dg"] if len(seeds) == 1 else [f"dg{i}" for i in range(len(seeds))]
     if _distances(question).min(initial=math.inf) == 0:

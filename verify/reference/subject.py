@@ -10,11 +10,11 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from verify.budget import Array
 from verify.reference import _listed
+from verify.same import SHARES, require_same, require_unchanged
 from verify.sampling import Laid, Problem
 from verify.spec import Broken, Missing, Row
 
@@ -27,56 +27,83 @@ class TorchCall:
     ) -> None:
         if device != "torch":
             raise Missing(f"a function of torch tensors runs in torch, got device={device}")
-        self.problem, self.dtype = problem, dtype
+        self.row, self.problem, self.dtype = row, problem, dtype
         self.function = function
         if isinstance(function, torch.nn.Module):
             self.function = copy.deepcopy(function).to(getattr(torch, dtype))
 
     def forward(self) -> list[Array]:
-        """The results."""
+        """The results; the same bits again, and in memory of their own."""
         bases, tensors = _place(self.problem.inputs)
         with torch.no_grad():
-            results = self._results(self._outputs(tensors), "result")
-        _unchanged("input", bases, self.problem.inputs)
+            outputs = self._outputs(tensors)
+            _unchanged("input", bases, self.problem.inputs)
+            if not self.row.view:
+                _require_fresh(outputs, bases)
+            results = self._results(outputs, "result")
+            again = self._results(self._outputs(tensors), "result")
+        require_same(results, again, "the same call again")
         return results
 
     def vjp(self, cotangents: Sequence[Laid], alone: int = 0) -> list[Array]:
-        """The cotangents of all results pulled back to every input."""
+        """The cotangents of all results pulled back to every input; the same bits again.
+
+        That of input `alone` is the one where no other requires a gradient, which torch may compute
+        in another way: the bound judges it, and in other cases the one of all together.
+        """
         bases, tensors = _place(self.problem.inputs)
-        inputs = [t.detach().requires_grad_() for t in tensors]
         seed_bases, seeds = _place(cotangents)
-        outputs = [(y, s) for y, s in zip(self._outputs(inputs), seeds, strict=True)]
-        joined = [(y, s) for y, s in outputs if y.requires_grad]
-        if not joined:
-            raise Broken("no result depends on the inputs for autograd")
-        found = torch.autograd.grad(
-            [y for y, _ in joined], inputs, [s for _, s in joined], allow_unused=True
-        )
-        # None is torch's zero
-        grads = [
-            torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)
-        ]
-        results = self._results(grads, "the gradient of input")
+        results = self._pulled(tensors, seeds)
         _unchanged("input", bases, self.problem.inputs)
         _unchanged("cotangent", seed_bases, cotangents)
+        require_same(results, self._pulled(tensors, seeds), "the same gradient again")
+        if len(tensors) > 1:
+            results[alone] = self._pulled(tensors, seeds, alone)[alone]
         return results
+
+    def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
+        """The gradient of <directions, vjp> with respect to the inputs and the cotangents."""
+        _, tensors = _place(self.problem.inputs)
+        _, seeds = _place(cotangents)
+        leaves = [t.detach().requires_grad_() for t in (*tensors, *seeds)]
+        inputs, seeds = leaves[: len(tensors)], leaves[len(tensors) :]
+        first = _pull(self._outputs(inputs), inputs, seeds, create_graph=True)
+        weights = [torch.tensor(d) for d in directions]
+        _require_twice(first)
+        grads = _pull(first, leaves, weights, constant=True)
+        return self._results(grads, "the second gradient")
+
+    def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+        """The VJP at other values, laid out compactly."""
+        return self._pulled(
+            [torch.tensor(v) for v in values], [torch.tensor(c) for c in cotangents]
+        )
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly."""
         with torch.no_grad():
             return self._results(self._outputs([torch.tensor(v) for v in values]), "result")
 
-    def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
-        """Not asked of functions of a user's own."""
-        raise Missing("second order is not judged here")
-
-    def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
-        """Not asked of functions of a user's own."""
-        raise Missing("second order is not judged here")
-
     def refusal(self, mixture: str) -> Exception | None:
-        """Not asked of functions of a user's own."""
-        raise Missing("bad input is not judged here")
+        """What it raises for these inputs."""
+        _, tensors = _place(self.problem.inputs)
+        try:
+            with torch.no_grad():
+                self._outputs(tensors)
+        except Exception as error:
+            return error
+        return None
+
+    def _pulled(
+        self, tensors: Sequence[torch.Tensor], seeds: Sequence[torch.Tensor], alone: int = -1
+    ) -> list[Array]:
+        """The gradients of all inputs; only that of one, where no other requires one."""
+        wanted = [alone < 0 or i == alone for i in range(len(tensors))]
+        inputs = [t.detach().requires_grad_(w) for t, w in zip(tensors, wanted, strict=True)]
+        asked = [x for x, w in zip(inputs, wanted, strict=True) if w]
+        grads = iter(_pull(self._outputs(inputs), asked, seeds, constant=alone >= 0))
+        listed = [next(grads) if w else x for x, w in zip(inputs, wanted, strict=True)]
+        return self._results(listed, "the gradient of input")
 
     def _outputs(self, tensors: Sequence[torch.Tensor]) -> list[Any]:
         return _listed(self.function(*tensors, **self.problem.arguments))
@@ -103,10 +130,61 @@ def _place(inputs: Sequence[Laid]) -> tuple[list[torch.Tensor], list[torch.Tenso
     return bases, views
 
 
+def _pull(
+    outputs: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    seeds: Sequence[torch.Tensor],
+    create_graph: bool = False,
+    constant: bool = False,
+) -> list[torch.Tensor]:
+    """The seeds of all outputs pulled back; Broken where no output depends on the inputs.
+
+    constant: it need not, and the gradient is zero then.
+    """
+    if len(outputs) != len(seeds):
+        raise Broken(f"it gave {len(outputs)} results, should give {len(seeds)}")
+    joined = [(y, s) for y, s in zip(outputs, seeds, strict=True) if y.requires_grad]
+    if not joined and not constant:
+        raise Broken("no result depends on the inputs for autograd")
+    found: Sequence[torch.Tensor | None] = [None] * len(inputs)
+    if joined:
+        found = torch.autograd.grad(
+            [y for y, _ in joined],
+            inputs,
+            [s for _, s in joined],
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    # None is torch's zero
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+
+
+def _require_twice(first: Sequence[torch.Tensor]) -> None:
+    """Missing where a gradient's graph ends in an error that torch keeps for whoever goes there.
+
+    It has no way to the inputs, so that autograd.grad would give zeros instead of raising it.
+    """
+    nodes: list[Any] = [g.grad_fn for g in first]
+    seen = {None}
+    while nodes:
+        node = nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented"):
+            raise Missing("torch cannot derive its backward again (once_differentiable)")
+        nodes += [following for following, _ in node.next_functions]
+
+
+def _require_fresh(outputs: Sequence[torch.Tensor], bases: Sequence[torch.Tensor]) -> None:
+    taken = {base.untyped_storage().data_ptr() for base in bases if base.numel()}
+    for i, y in enumerate(outputs):
+        if y.numel() and y.untyped_storage().data_ptr() in taken:
+            raise Broken(f"result {i} {SHARES}")
+
+
 def _unchanged(what: str, bases: Sequence[torch.Tensor], inputs: Sequence[Laid]) -> None:
-    for i, (base, laid) in enumerate(zip(bases, inputs, strict=True)):
-        if base.numpy().tobytes() != np.ascontiguousarray(laid.base).tobytes():
-            raise Broken(f"{what} {i} was changed by the call")
+    require_unchanged(what, [base.numpy() for base in bases], [laid.base for laid in inputs])
 
 
 def as_function(subject: Any) -> Callable[..., Any] | None:

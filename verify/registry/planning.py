@@ -1,9 +1,9 @@
 """From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
-smoke: five cases that differ in sample, layout and region. default: every sample once, then layouts
-and regions spread over the samples, so that each (region, layout of its turn) and (layout, three
-samples) is met once; what is built of ops, whose rows ask for more, meets each layout and region
-once. deep: the full product, some thousand cases an op.
+smoke: five cases that differ in sample, layout and region. default: every sample once, every region
+and every layout; every layout with every region, half of these pairs in each dtype; every layout
+with a sample too small to vary. What is built of ops, whose rows ask for more, meets each region in
+one layout. deep: the full product, some thousand cases an op.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from verify.sampling import MIXTURES, data_folder, first_alike, size
-from verify.spec import Case, Refusal, Row, Sample, Shape
+from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
@@ -37,9 +37,12 @@ def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
     return Sample(tuple(shapes), tuple(kwargs.items()), region)
 
 
-def refuses(*shapes: Shape, raises: str = "ValueError", says: str = "", **kwargs: Any) -> Refusal:
+def refuses(
+    *shapes: Shape, raises: str | type[Exception] = "ValueError", says: str = "", **kwargs: Any
+) -> Refusal:
     """A row's error case, written as the call that must fail."""
-    return Refusal(tuple(shapes), tuple(kwargs.items()), raises, says)
+    kind = raises if isinstance(raises, str) else raises.__name__
+    return Refusal(tuple(shapes), tuple(kwargs.items()), kind, says)
 
 
 def plan_cases(
@@ -52,7 +55,7 @@ def plan_cases(
     if judge == "errors":
         planned = _refused(row)
     elif judge == "forward" or row.differentiable:
-        planned = _planned(row, judge, deep=budget == "deep")
+        planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:
         return []
     chosen = list(dict.fromkeys(planned))
@@ -60,6 +63,19 @@ def plan_cases(
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
         for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
     ]
+
+
+def why_none(row: Row, dtype: str, judge: str) -> str:
+    """Why a row has no case for a judge in a dtype; empty: it has."""
+    if plan_cases(row, "cpu", dtype, judge, 0, "smoke"):
+        return ""
+    if judge in FD_LARGEST and dtype != "float64":
+        return "differences need float64"
+    if judge == "errors":
+        return "nothing to refuse"
+    if judge != "forward" and not row.differentiable:
+        return "no gradient"
+    return "inputs too large for differences" if judge in FD_LARGEST else "it does not apply"
 
 
 def _smoke(cases: Sequence[Choice]) -> list[Choice]:
@@ -78,7 +94,7 @@ def _smoke(cases: Sequence[Choice]) -> list[Choice]:
     return list(dict.fromkeys(chosen))
 
 
-def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
+def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     """(sample, layout, region)."""
     differences = judge in ("fd", "second")
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
@@ -97,27 +113,48 @@ def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
     if judge == "second" and row.kinks:
         unasked |= {"broadcast"}  # equal elements lie on kinks
     built = "." in row.name
-    spread = 1 if built or judge == "second" else _SPREAD
-    for i, layout in enumerate(row.layouts):
-        if layout in unasked or (built and differences):
-            continue
-        fitting = [s for s in free if _fits(row, s, layout)]
-        for j in range(spread if fitting else 0):
-            yield _pick(fitting, turn + _SPREAD * i + j), layout, "interior"
-    for i, region in enumerate(regions if free else ()):
-        if differences or not built:
-            yield _pick(free, turn + i), "compact", region
-        if not differences:
-            chosen = _pick(free, turn + i + len(free) // 2)
-            layouts = [name for name in row.layouts if _fits(row, chosen, name)]
-            yield chosen, layouts[(turn + i) % len(layouts)], region
+    fitting = {name: [s for s in free if _fits(row, s, name)] for name in row.layouts}
+    layouts = [name for name in row.layouts if fitting[name] and name not in unasked]
+    # where pairs with regions follow, they bring further samples
+    spread = _SPREAD - (0 if differences else min(2, len(regions) // 2))
+    if built or judge == "second":
+        spread = 0 if built and differences else 1
+    for i, layout in enumerate(layouts):
+        for j in range(spread):
+            yield _pick(fitting[layout], turn + _SPREAD * i + j), layout, "interior"
+    for i, region in enumerate(regions if free and (differences or not built) else ()):
+        yield _pick(free, turn + i), "compact", region
+    if not differences:
+        small = [s for s in samples if s.region == "interior" and not _varied(s)]
+        asked = [name for name in row.layouts if fitting[name]] if built else layouts
+        every = max(len(asked), 1) if built else 2
+        chosen = {name: fitting[name] for name in asked}
+        yield from _pairs(chosen, regions, small, turn + DTYPES.index(dtype), every)
     if deep:
-        asked = ["compact", *(name for name in row.layouts if name not in unasked)]
-        for s, layout in itertools.product(free, asked):
+        for s, layout in itertools.product(free, ["compact", *layouts]):
             if _fits(row, s, layout):
                 whole = not differences or layout == "compact"
                 yield from ((s, layout, region) for region in ("interior", *regions) if whole)
                 yield s, layout, "interior"
+
+
+def _pairs(
+    fitting: Mapping[str, Sequence[Sample]],
+    regions: Sequence[str],
+    small: Sequence[Sample],
+    turn: int,
+    every: int,
+) -> Iterator[Choice]:
+    """Each layout with each region, and with a sample too small to vary: one of `every` pairs.
+
+    As on a chessboard of as many colours, of which the dtypes meet one each.
+    """
+    for i, layout in enumerate(fitting):
+        if small and layout != "aliased" and (turn + i) % every == 0:
+            yield _pick(small, (turn + i) // every), layout, "interior"
+        for j, region in enumerate(regions):
+            if (turn + i + j) % every == 0:
+                yield _pick(fitting[layout], turn + i + j // every), layout, region
 
 
 def _refused(row: Row) -> Iterator[Choice]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from verify.same import SHARES, require_same
 from verify.sampling import Array, Laid, Problem, gaps
 from verify.spec import Broken, Row
 from verify.targets.devices import alive, checked_device, face, other_circumstances, resolve
@@ -38,7 +39,7 @@ class Call:
         """The results; the same bits again under other circumstances, and nothing left behind."""
         results = self._clean(self._forward)
         with other_circumstances(self.device):
-            _require_same(results, self._forward(), "the same call again")
+            require_same(results, self._forward(), "the same call again, on other threads,")
         return results
 
     def vjp(self, cotangents: Sequence[Laid], alone: int = 0) -> list[Array]:
@@ -50,10 +51,16 @@ class Call:
         grads = self._clean(lambda: self._vjp(cotangents))
         with other_circumstances(self.device):
             if len(self._distinct(self.problem.inputs)) == 1:
-                _require_same(grads, self._vjp(cotangents), "the same gradient again")
+                require_same(
+                    grads, self._vjp(cotangents), "the same gradient again, on other threads,"
+                )
             else:
                 (again,) = self._vjp(cotangents, alone)
-                _require_same([grads[alone]], [again], f"the gradient of input {alone} alone")
+                require_same(
+                    [grads[alone]],
+                    [again],
+                    f"the gradient of input {alone} alone, on other threads,",
+                )
         return grads
 
     def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
@@ -197,9 +204,7 @@ class Call:
         for i, y in enumerate(outputs):
             data = y.realize_cached_data()
             if data.size and data._handle.ptr() in taken:
-                raise Broken(
-                    f"result {i} shares memory with an input: writing to one shows in both"
-                )
+                raise Broken(f"result {i} {SHARES}")
 
     def _check_inputs(self, bases: Sequence[Any]) -> None:
         for i, (base, laid) in enumerate(zip(bases, self.problem.inputs, strict=True)):
@@ -238,18 +243,6 @@ def _required(t: Any, what: str) -> Any:
     if t.grad is None:
         raise Broken(f"backward gave {what} no gradient")
     return t.grad
-
-
-def _require_same(first: Sequence[Array], again: Sequence[Array], what: str) -> None:
-    for i, (a, b) in enumerate(zip(first, again, strict=True)):
-        if a.tobytes() != b.tobytes():
-            where = np.argwhere(a.view(f"u{a.itemsize}") != b.view(f"u{b.itemsize}"))
-            place = f"[{','.join(map(str, where[0]))}]" if len(where) else ""
-            index = tuple(where[0]) if len(where) else ()
-            raise Broken(
-                f"{what}, on other threads, gave other bits: part {i}{place} = "
-                f"{b[index]:.9g}, was {a[index]:.9g}"
-            )
 
 
 def _make(array: Any, grad: bool) -> Any:

@@ -11,12 +11,15 @@ from verify.targets.devices import face
 
 
 def as_function(subject: Any) -> Callable[..., Any] | None:
-    """An Op, its class or a Module as a function of Tensors; None for what is none of needle's."""
+    """An Op, its class or a Module as a function of Tensors; None for what is none of needle's.
+
+    Keyword arguments of an Op are those that make it: its call takes Tensors alone.
+    """
     from needle.autograd import Op
     from needle.nn import Module
 
     if isinstance(subject, type) and issubclass(subject, Op):
-        subject = subject()
+        return lambda *tensors, **arguments: subject(**arguments)(*tensors)
     return subject if isinstance(subject, (Op, Module)) else None
 
 
