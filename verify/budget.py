@@ -56,12 +56,16 @@ class Format:
         return math.ldexp(1.0, self.p)
 
 
+_EXPONENT = np.int64(0x7FF << 52)
+
+
 def ulp(fmt: Format, y: Any) -> Array:
-    """Spacing of the format's numbers at |y|."""
-    magnitude = np.abs(np.asarray(y, np.float64))
-    _, exponent = np.frexp(np.where(np.isfinite(magnitude), magnitude, 1.0))
-    smallest = fmt.emin - fmt.p + 1
-    return np.ldexp(1.0, np.where(magnitude == 0, smallest, np.maximum(exponent - fmt.p, smallest)))
+    """Spacing of the format's numbers at |y|; at infinities and NaN, that at 1."""
+    power = (np.asarray(y, np.float64).view(np.int64) & _EXPONENT).view(np.float64)
+    finite = np.isfinite(power)
+    if not finite.all():
+        power = np.where(finite, power, 1.0)
+    return np.maximum(power, math.ldexp(1.0, fmt.emin)) * math.ldexp(1.0, 1 - fmt.p)
 
 
 def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
