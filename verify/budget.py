@@ -62,9 +62,8 @@ _EXPONENT = np.int64(0x7FF << 52)
 def ulp(fmt: Format, y: Any) -> Array:
     """Spacing of the format's numbers at |y|; at infinities and NaN, that at 1."""
     power = (np.asarray(y, np.float64).view(np.int64) & _EXPONENT).view(np.float64)
-    finite = np.isfinite(power)
-    if not finite.all():
-        power = np.where(finite, power, 1.0)
+    if np.max(power, initial=0.0) == math.inf:
+        power = np.where(power == math.inf, 1.0, power)
     return np.maximum(power, math.ldexp(1.0, fmt.emin)) * math.ldexp(1.0, 1 - fmt.p)
 
 

@@ -20,7 +20,7 @@ _EDGES = {  # exponents of the smallest subnormal, the smallest normal and the l
 
 
 def step_for(patterns: int) -> int:
-    """The distance of so many patterns, at most; odd, so that every bit varies."""
+    """The distance of about so many patterns; odd, so that every bit varies."""
     return max(EVERY // patterns, 1) | 1 if patterns < EVERY else 1
 
 

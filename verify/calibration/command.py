@@ -49,7 +49,10 @@ def options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dtype", action="append", metavar="NAMES", help=f"{', '.join(DTYPES)} (both)")
     p.add_argument("--isa", metavar="ISA", help=f"{', '.join(_ISAS)}, of the cpu device (the best)")
     p.add_argument(
-        "--patterns", default="all", metavar="N", help="float32 patterns, evenly spread (all)"
+        "--patterns",
+        default="all",
+        metavar="N",
+        help="about so many float32 patterns, evenly spread (all)",
     )
     p.add_argument(
         "--samples", type=int, default=Extent.samples, metavar="N", help="float64 arguments"

@@ -30,11 +30,8 @@ def errors(fmt: Format, got: npt.NDArray[Any], want: Array, low: Array | float =
             found -= low
         np.abs(found, out=found)
         found /= unit
-    odd = ~np.isfinite(found)
-    if odd.all():
-        found = _beyond(fmt, got, want)
-    elif odd.any():
-        found[odd] = _beyond(fmt, got[odd], want[odd])
+    if not found.max(initial=0.0) < math.inf:
+        found = np.where(np.isfinite(found), found, _beyond(fmt, got, want))
     if not want.all():
         flipped = (got == 0) & (want == 0) & (np.signbit(got) != np.signbit(want))
         found[flipped] = math.inf

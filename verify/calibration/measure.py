@@ -76,8 +76,9 @@ def _judge(case: Case, row: Row, fmt: Format, judged: list[Judged], verdict: Ver
     """Fill in rho, the worst result as an equation, and the status."""
     x, got, want, e = (np.concatenate([block[k] for block in judged]) for k in range(4))
     named, _ = split(case)
-    bound = reference.forward(row, [x], named, fmt)[0].error
-    held = compare(fmt, got, want, bound, row.signed_zero)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        bound = reference.forward(row, [x], named, fmt)[0].error
+        held = compare(fmt, got, want, bound, row.signed_zero)
     wrong = e == math.inf
     verdict.rho = math.inf if wrong.any() else held.rho
     i = int(np.argmax(wrong)) if wrong.any() else held.index[0]

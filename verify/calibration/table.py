@@ -199,6 +199,8 @@ def terminal(lines: Sequence[Line]) -> str:
     rows = [f"{'function':12} {'device':8} {'ISA':3} {'type':7} {'largest':>8} {'mean':>7} "
             f"{'99.9 %':>7} {'denormal':>8} {'const.':>6} status"]  # fmt: skip
     for line in lines:
+        if not line.done:
+            continue
         normal, small = line.measured.normal, line.measured.small
         mean = normal.total / normal.count if normal.count else 0.0
         rows.append(
