@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Measures the error of every unary op in ULP of the result: float32 over all 2^32 bit patterns,
-against float64; float64 over 20,000 arguments, against 50 digits. The constants of
+against float64; float64 over 20,000 arguments, some of them around the worst of the others, against
+50 digits. The constants of
 verify/accuracy.py, from which bounds follow, rest on its tables."""
 EPILOG = """\
 examples:

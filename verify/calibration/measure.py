@@ -8,7 +8,6 @@ result of every block, and every result of the small parts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,42 +33,43 @@ def warm_up(threads: int = 1) -> dict[str, str]:
 def run_case(case: Case) -> Verdict:
     """The errors of a part, and whether they are within their bounds."""
     row = registry.rows()[case.op]
-    fmt = format_of(case.dtype, case.device)
-    measured = Measured()
-    suspects: list[Judged] = []
-    for x, got, want, low in _blocks(case, row):
-        e = errors(fmt, got, want, low)
-        measured.add(fmt, x, got, want, e)
-        i = int(np.argmax(e))
-        one = slice(i, i + 1) if case.region == "patterns" else slice(None)
-        suspects.append((x[one].copy(), got[one].copy(), want[one].copy(), e[one].copy()))
-    verdict = Verdict(case.id, Status.PASS, ulp=measured.most, checked=measured.count)
-    verdict.budget = measured.to_terms()
-    _judge(case, row, fmt, suspects, verdict)
-    return verdict
-
-
-def _blocks(case: Case, row: Row) -> Iterator[tuple[Numbers, Numbers, Array, Array | float]]:
-    """Arguments, results and what they should be, as a sum of two."""
     named, place = split(case)
     ((count,),) = case.shapes
+    fmt = format_of(case.dtype, case.device)
+    measured = Measured()
+    judged: list[Judged] = []
     oracle = reference.unary(row, named)
     if case.device == "torch":
         subject = reference.unary(row, named, case.dtype)
     else:
         subject = targets.unary(row, named, case.device, case.dtype)
+
+    def look(x: Numbers) -> Array:
+        want = oracle(x)
+        low: Array | float = 0.0
+        if case.dtype == "float64":
+            usual = np.isfinite(x) & (x != 0)
+            low = np.zeros(x.size)
+            want[usual], low[usual] = exact.values(row.name, x[usual], named)
+        got = subject(x)
+        e = errors(fmt, got, want, low)
+        measured.add(fmt, x, got, want, e)
+        i = int(np.argmax(e))
+        kept = slice(i, i + 1) if case.region == "patterns" else slice(None)
+        judged.append((x[kept].copy(), got[kept].copy(), want[kept].copy(), e[kept].copy()))
+        return e
+
     if case.region == "patterns":
         for x in arguments.patterns(count=count, **place):
-            want = oracle(x)
-            yield x, subject(x), want, 0.0
-        return
-    special = case.region == "special"
-    x = arguments.special(case.dtype) if special else arguments.sampled(case, count)
-    want, low = oracle(x), np.zeros(x.size)
-    if case.dtype == "float64":
-        usual = np.isfinite(x) & (x != 0)
-        want[usual], low[usual] = exact.values(row.name, x[usual], named)
-    yield x, subject(x), want, low
+            look(x)
+    elif case.region == "special":
+        look(arguments.special(case.dtype))
+    else:
+        arguments.search(case, count, look)
+    verdict = Verdict(case.id, Status.PASS, ulp=measured.most, checked=measured.count)
+    verdict.budget = measured.to_terms()
+    _judge(case, row, fmt, judged, verdict)
+    return verdict
 
 
 def _judge(case: Case, row: Row, fmt: Format, judged: list[Judged], verdict: Verdict) -> None:
