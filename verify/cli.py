@@ -6,6 +6,7 @@ Imports are lazy: --help and usage errors answer at once, and only workers impor
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -27,6 +28,9 @@ examples:
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
+subcommands, each with a --help of its own:
+  calibrate   the error of every unary op over all float32 there are
+
 what is judged:
   forward  the result against torch in float64, under a bound derived for each element
   vjp      the gradient against torch in float64, for a random signed cotangent
@@ -43,11 +47,15 @@ exit codes:
 """
 
 
+# name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
+SUBCOMMANDS = {"calibrate": "verify.calibration.command"}
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse whose errors are UsageErrors, with near matches for options."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"[usage] {message}; needle-verify --help explains the options")
+        raise UsageError(f"[usage] {message}; {self.prog} --help explains the options")
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Where --help goes: a reader that went away, or a full disk, is no traceback."""
@@ -160,15 +168,33 @@ def _completion(shell: str, parts: Parts | None) -> int:
     return int(Exit.USAGE if Output.failed else Exit.GOOD)
 
 
+def _subcommand(arguments: Sequence[str], parts: Parts | None) -> int:
+    """Run the subcommand whose name comes first."""
+    name, *rest = arguments
+    module = importlib.import_module(SUBCOMMANDS[name])
+    p = _Parser(
+        prog=f"needle-verify {name}",
+        description=module.DESCRIPTION,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.options(p)
+    return int(module.run(p.parse(rest), rest, parts))
+
+
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     Output.prepare()
     try:
-        options = parser().parse(arguments)
-        if options.completion is not None:
-            return _completion(options.completion, parts)
-        code = Command(options, arguments, parts or Parts()).run()
+        if arguments and arguments[0] in SUBCOMMANDS:
+            code = _subcommand(arguments, parts)
+        else:
+            options = parser().parse(arguments)
+            if options.completion is not None:
+                return _completion(options.completion, parts)
+            code = Command(options, arguments, parts or Parts()).run()
     except UsageError as error:
         tell(str(error))
         code = Exit.USAGE

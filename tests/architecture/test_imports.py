@@ -57,6 +57,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {"verify.junit", "verify.markdown", "verify.html", "verify.api"},
     {"verify.command", "verify.pytest_plugin"},
+    {"verify.calibration"},
     {"verify.completion"},
     {"verify.cli"},
     {"verify.__main__"},

@@ -7,11 +7,12 @@ that produce it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from verify.budget import ORACLE_P, Array, Format, with_oracle
@@ -114,6 +115,22 @@ def vjp(
             allow_unused=True,
         )
         return [_expected(g, a) for g, a in zip(grads, arrays, strict=True)]
+
+
+def unary(
+    row: Row, arguments: dict[str, Any], dtype: str = "float64"
+) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """The reference of a row with one input as a function of arrays, computed in dtype."""
+    prepare()
+
+    def call(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        with torch.no_grad(), np.errstate(all="ignore"):  # signalling NaNs
+            result: npt.NDArray[Any] = row.reference(
+                torch, torch.from_numpy(x.astype(dtype)), **arguments
+            ).numpy()
+            return result
+
+    return call
 
 
 def operations(

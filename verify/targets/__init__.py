@@ -3,6 +3,7 @@
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.elementwise import unary
 from verify.targets.protocol import Target
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "device_status",
     "environment",
     "resolve",
+    "unary",
 ]
