@@ -13,7 +13,7 @@ from verify.judges.question import Question
 from verify.spec import IMPOSTORS
 
 
-def _impostor(name: str, like: Array, stale: Array, source: Any, dtype: str) -> Any:
+def impostor(name: str, like: Array, stale: Array, source: Any, dtype: str) -> Any:
     """An output that a judge must tell from a right one; None where it cannot be made."""
     if name == "zeros":
         fake = np.zeros(like.shape)
@@ -45,7 +45,7 @@ def passing_impostors(
     found = []
     for name in IMPOSTORS:
         fakes = [
-            _impostor(name, r, s, sources[min(i, len(sources) - 1)], question.case.dtype)
+            impostor(name, r, s, sources[min(i, len(sources) - 1)], question.case.dtype)
             for i, (r, s) in enumerate(zip(right, stale, strict=True))
         ]
         if all(f is not None for f in fakes) and passes(fakes):

@@ -4,6 +4,7 @@ from verify.spec import Broken, Missing
 from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
 from verify.targets.protocol import Target
+from verify.targets.training import Trainer
 
 __all__ = [
     "DEVICES",
@@ -11,6 +12,7 @@ __all__ = [
     "Call",
     "Missing",
     "Target",
+    "Trainer",
     "borrowed",
     "device_status",
     "environment",
