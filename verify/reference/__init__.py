@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from verify.budget import ORACLE_P, Array, Format, with_oracle
-from verify.reference import functions, rules, sums  # noqa: F401  (they register themselves)
+from verify.reference import functions, norms, rules, sums  # noqa: F401  (they register themselves)
 from verify.reference.bounded import Bounded, Context
 from verify.spec import Row
 

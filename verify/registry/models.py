@@ -114,23 +114,28 @@ class _Network:
         lift = "lift" if scale == "scale" else "branch lift"
         weight, bias = (self.take(kind, channels).reshape(shape) for kind in (scale, lift))
         if self.training:
-            axes = tuple(d for d in range(x.dim()) if d != 1)
-            n = x.numel() // channels
-            mean = x.sum(axes, keepdim=True) / n
-            x = x - mean
-            variance = (x * x).sum(axes, keepdim=True) / n
-            x = x * (variance + eps) ** -0.5
-            self.statistics += [s.reshape(channels) for s in (mean, variance)]
+            self.statistics += _statistics(x.detach())
+            x = self.t.nn.functional.batch_norm(x, None, None, training=True, eps=eps)
         else:
             x = x * (1 + eps) ** -0.5
         return x * weight + bias
 
     def conv(self, x: Any, cout: int, kernel: int, stride: int, scale: str = "scale") -> Any:
         """Convolution, batch norm, ReLU."""
-        weight = self.take("kernel", kernel, kernel, x.shape[1], cout).permute(3, 2, 0, 1)
+        kind = "last kernel" if 1 < x.shape[2] <= stride else "kernel"  # what is left is a pixel
+        weight = self.take(kind, kernel, kernel, x.shape[1], cout).permute(3, 2, 0, 1)
         bias, padding = self.take("bias", cout), kernel // 2
         y = self.t.nn.functional.conv2d(x, weight, bias, stride=stride, padding=padding)
         return self.t.relu(self.norm(y, scale))
+
+
+def _statistics(x: Any) -> list[Any]:
+    """Mean and variance of every channel."""
+    axes = tuple(d for d in range(x.dim()) if d != 1)
+    n = x.numel() // x.shape[1]
+    mean = x.sum(axes, keepdim=True) / n
+    variance = ((x - mean) * (x - mean)).sum(axes) / n
+    return [mean.reshape(x.shape[1]), variance]
 
 
 def mlp_resnet(

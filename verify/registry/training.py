@@ -34,6 +34,8 @@ def _of_network(rng: np.random.Generator, kind: str, shape: Shape) -> Array:
     base, scale = rule(kind, shape)
     if kind in ("lift", "branch lift", "shift"):
         base = base / 8.0
+    if kind == "last kernel":  # centres alone lead to a corner of the image, which is empty
+        base = np.roll(base, 1, (0, 1))
     shrunk = _BRANCH if kind.startswith("branch") else 1.0
     return np.asarray(shrunk * (base + scale * rng.standard_normal(shape)))
 
