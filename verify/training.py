@@ -75,5 +75,5 @@ class Training:
     # kind of parameter -> why its true gradient is zero: an optimizer that divides by the size of
     # gradients moves it along rounding errors
     zero: Mapping[str, str] = field(default_factory=dict)
-    steps: int = 3  # of the judge `step`
+    steps: int = 2  # of the judge `step`
     slow: bool = False  # whether only a deep run can wait for a trajectory

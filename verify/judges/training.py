@@ -5,13 +5,12 @@ every gradient, every parameter after the step, running statistics and what the 
 each lie within the bound of one step.
 
 trajectory: target and twin run freely from one start; how far rounding errors may take them apart
-is measured, see _tolerances.
+is measured, see _expected.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +20,12 @@ from verify.judges.against_torch import equation
 from verify.judges.impostors import impostor
 from verify.judges.question import Finding, Question, call, number, wrong
 from verify.reference import Expected
-from verify.reference import training as oracle
+from verify.reference.training import Bounds, Twin
 from verify.spec import IMPOSTORS, Status, UsageError
 from verify.training import Array, Setup, State, Step
 
 STEPS = 20  # of a trajectory
-RUNS, SAFETY = 4, 16.0  # see _tolerances
+EVERY, RUNS, SAFETY = 5, 4, 16.0  # see _expected
 _UPDATE = 8  # more roundings than the formula of any update has
 
 
@@ -55,13 +54,9 @@ class _Run:
         self.batches = batches.draw(
             case, steps, self.training.classes(arguments), self.training.words
         )
-        self.start, self.kinds = oracle.start(
-            self.training,
-            self.setup,
-            self.batches[0],
-            sampling.generator(case, "parameters"),
-            case.dtype,
-        )
+        self.twin = Twin(self.training, self.setup)
+        rng = sampling.generator(case, "parameters")
+        self.start, self.kinds = self.twin.start(self.batches[0], rng, case.dtype)
         self.trainer = call(targets.Trainer, self.setup, case.device, case.dtype)
         call(self.trainer.load, self.start.parameters)
 
@@ -76,16 +71,19 @@ def judge_step(question: Question) -> Finding:
     state, parts = run.start, []
     for count, batch in enumerate(run.batches, 1):
         got = call(run.trainer.step, batch)
-        want = oracle.bounded(run.training, run.setup, state, batch, count, question.fmt)
+        want = run.twin.bounded(state, batch, count, question.fmt)
         text = _mismatch(got, want) or _too_far(run, state, got, count)
         if text:
             return wrong(f"step {count}: {text}")
-        parts += _parts(run, state, got, want, f" of step {count}")
+        found = _parts(run, state, got, want, f" of step {count}")
+        if text := _misshapen(found):
+            return wrong(text)
+        parts += found
         state = got.state
     return _verdict(question, parts)
 
 
-def _mismatch(got: Step, want: oracle.Bounds) -> str:
+def _mismatch(got: Step, want: Bounds) -> str:
     """What keeps the two from being compared element by element."""
     if len(got.state.statistics) != len(want.statistics):
         return f"{len(got.state.statistics)} running statistics, should be {len(want.statistics)}"
@@ -108,7 +106,7 @@ def _too_far(run: _Run, before: State, got: Step, count: int) -> str:
     return ""
 
 
-def _parts(run: _Run, before: State, got: Step, want: oracle.Bounds, of: str) -> list[_Part]:
+def _parts(run: _Run, before: State, got: Step, want: Bounds, of: str) -> list[_Part]:
     parts = [_Part("loss", f"loss{of}", got.loss, want.loss)]
     for i, (g, e) in enumerate(zip(got.gradients, want.gradients, strict=True)):
         parts.append(_Part("gradient", f"dp{i}{of}", g, e))
@@ -134,87 +132,82 @@ def _statistic(i: int) -> str:
 def judge_trajectory(question: Question) -> Finding:
     """Losses, last parameters and running statistics of target and twin after the same start."""
     run = _Run(question, STEPS)
-    steps = [call(run.trainer.step, batch) for batch in run.batches]
-    twin = _twin(run)
-    if text := _mismatch(steps[-1], twin[-1]):
-        return wrong(text)
-    losses, parameters, statistics = _tolerances(run, twin)
-    last, want = steps[-1].state, twin[-1]
-    told = np.array([float(s.loss) for s in steps])
-    value = np.array([float(b.loss.value) for b in twin])
-    parts = [_Part("loss", "losses", told, Expected(value, losses))]
-    for i, (w, e) in enumerate(zip(want.parameters, parameters, strict=True)):
+    told = [call(run.trainer.step, batch) for batch in run.batches]
+    last = told[-1].state
+    losses, parameters, statistics = _expected(run)
+    parts = [_Part("loss", "losses", np.array([float(s.loss) for s in told]), losses)]
+    for i, e in enumerate(parameters):
         if not run.noisy(i):
-            expected = Expected(w.value, e)
             start = run.start.parameters[i]
-            parts.append(_Part("parameter", f"p{i}", last.parameters[i], expected, start))
-    for i, (w, e) in enumerate(zip(want.statistics, statistics, strict=True)):
-        expected = Expected(w.value, e)
+            parts.append(_Part("parameter", f"p{i}", last.parameters[i], e, start))
+    if len(last.statistics) != len(statistics):
+        return wrong(f"{len(last.statistics)} running statistics, should be {len(statistics)}")
+    for i, e in enumerate(statistics):
         start = run.start.statistics[i]
-        parts.append(_Part("statistic", _statistic(i), last.statistics[i], expected, start))
+        parts.append(_Part("statistic", _statistic(i), last.statistics[i], e, start))
     return _verdict(question, parts)
 
 
-def _twin(run: _Run) -> list[oracle.Bounds]:
-    """The twin's steps, each with bounds from its own state before it."""
-    state, steps = run.start, []
-    for count, batch in enumerate(run.batches, 1):
-        found = oracle.bounded(run.training, run.setup, state, batch, count, run.question.fmt)
-        steps.append(found)
-        state = State(
-            [p.value for p in found.parameters],
-            [s.value for s in found.statistics],
-            [{k: v.value for k, v in m.items()} for m in found.memory],
-        )
-    return steps
-
-
-def _tolerances(run: _Run, twin: list[oracle.Bounds]) -> tuple[Array, list[Array], list[Array]]:
-    """What rounding errors may grow to: of losses, last parameters and running statistics.
+def _expected(run: _Run) -> tuple[Expected, list[Expected], list[Expected]]:
+    """Losses, last parameters and running statistics of the twin, and what rounding may make of it.
 
     Measured: the twin runs again, RUNS times, and at every step each element of a gradient is moved
-    up or down by the bound of its error in that step, each parameter by the rounding of its update.
-    A correct target's errors are smaller than these bounds, and go their way through the same
-    network. What an error does is nearly linear in it, so a divergence is a sum of many random
-    terms, about normal. Were the target's errors as large as the bounds, one of its numbers would
-    diverge more than SAFETY times as far as in each of RUNS runs with a probability of
-    0.8**4 E[z**4] / SAFETY**4 = 2e-5 (z normal; P(|z| < x) < 0.8 x), and less here: the largest
-    divergence of a whole array serves its elements, that of the steps so far a loss. On top lies
-    what is rounded directly: the bound of the loss in its step, and the rounding of every step's
-    result.
+    up or down by the bound of its error in a step (of every EVERY-th step: bounds change slowly),
+    each parameter by the rounding of its update. A correct target's errors are smaller than these
+    bounds, and go their way through the same network. What an error does is nearly linear in it, so
+    a divergence is a sum of many random terms, about normal. Were the target's errors as large as
+    the bounds, one of its numbers would diverge more than SAFETY times as far as in each of RUNS
+    runs with a probability of 0.8**4 E[z**4] / SAFETY**4 = 2e-5 (z normal; P(|z| < x) < 0.8 x), and
+    less here: the largest divergence of a whole array serves its elements, that of the steps so far
+    a loss. On top lies what is rounded directly: the bound of the loss in a step, and the rounding
+    of every step's result.
     """
     fmt, rng = run.question.fmt, sampling.generator(run.question.case, "shaken")
-    spread = np.zeros(len(twin))
-    moved = [0.0] * len(run.start.parameters)
-    drifted = [0.0] * len(run.start.statistics)
+    state, twin, bounds = run.start, [], []
+    for count, batch in enumerate(run.batches, 1):
+        if count % EVERY == 1:
+            bounds.append(run.twin.bounded(state, batch, count, fmt))
+        twin.append(run.twin.plain(state, batch, count))
+        state = twin[-1].state
+    spread: Array = np.zeros(len(twin))
+    ends = []
     for _ in range(RUNS):
-        state = run.start
+        at = run.start
         for step, (batch, exact) in enumerate(zip(run.batches, twin, strict=True)):
-            found = oracle.shaken(run.training, run.setup, state, batch, step + 1, exact, rng)
+            moves = [g.error * _signs(rng, g.error) for g in bounds[step // EVERY].gradients]
+            found = run.twin.plain(at, batch, step + 1, moves)
             spread[step] = max(spread[step], _furthest(found.loss, exact.loss))
-            state = _rounded(found.state, state, fmt.u, rng)
-        for i, p in enumerate(state.parameters):
-            moved[i] = max(moved[i], _furthest(p, twin[-1].parameters[i]))
-        for i, s in enumerate(state.statistics):
-            drifted[i] = max(drifted[i], _furthest(s, twin[-1].statistics[i]))
-    losses = SAFETY * np.maximum.accumulate(spread) + [float(b.loss.error) for b in twin]
-    rounded = [
-        fmt.u * _summed(np.abs(b.parameters[i].value) for b in twin) for i in range(len(moved))
+            at = _rounded(found.state, at, fmt.u, rng)
+        ends.append(at)
+    losses: Array = np.array([float(s.loss) for s in twin])
+    loss_bound = max(float(b.loss.error) for b in bounds)
+    parameters = [
+        Expected(
+            p, SAFETY * max(_furthest(e.parameters[i], p) for e in ends) + STEPS * fmt.u * abs(p)
+        )
+        for i, p in enumerate(state.parameters)
     ]
-    direct = [_summed(b.statistics[i].error for b in twin) for i in range(len(drifted))]
+    statistics = [
+        Expected(
+            s,
+            SAFETY * max(_furthest(e.statistics[i], s) for e in ends)
+            + STEPS * np.max([b.statistics[i].error for b in bounds], axis=0),
+        )
+        for i, s in enumerate(state.statistics)
+    ]
     return (
-        losses,
-        [SAFETY * d + floor for d, floor in zip(moved, rounded, strict=True)],
-        [SAFETY * d + floor for d, floor in zip(drifted, direct, strict=True)],
+        Expected(losses, SAFETY * np.asarray(np.maximum.accumulate(spread)) + loss_bound),
+        parameters,
+        statistics,
     )
 
 
-def _summed(arrays: Iterable[Array]) -> Array:
-    return np.asarray(sum(arrays))
+def _signs(rng: np.random.Generator, like: Array) -> Array:
+    return rng.choice([-1.0, 1.0], like.shape)
 
 
-def _furthest(a: Array, b: Expected) -> float:
-    return float(np.max(np.abs(a - b.value), initial=0.0))
+def _furthest(a: Array, b: Array) -> float:
+    return float(np.max(np.abs(a - b), initial=0.0))
 
 
 def _rounded(state: State, before: State, u: float, rng: np.random.Generator) -> State:
@@ -222,21 +215,34 @@ def _rounded(state: State, before: State, u: float, rng: np.random.Generator) ->
     parameters = []
     for new, old in zip(state.parameters, before.parameters, strict=True):
         size = u * (np.abs(new) + _UPDATE * np.abs(new - old))
-        parameters.append(new + size * rng.choice([-1.0, 1.0], new.shape))
+        parameters.append(new + size * _signs(rng, new))
     return State(parameters, state.statistics, state.memory)
 
 
 # --- verdicts
 
 
+def _misshapen(parts: list[_Part]) -> str:
+    for p in parts:
+        if p.got.shape != p.want.value.shape:
+            return f"{p.name} has shape {p.got.shape}, should have {p.want.value.shape}"
+    return ""
+
+
 def _verdict(question: Question, parts: list[_Part]) -> Finding:
     fmt = question.fmt
+    if text := _misshapen(parts):
+        return wrong(text)
     compared = [budget.compare(fmt, p.got, p.want.value, p.want.error) for p in parts]
     at = max(range(len(parts)), key=lambda i: -1.0 if (r := compared[i].rho) is None else r)
     worst, part = compared[at], parts[at]
     ok = all(c.ok for c in compared)
     size, checked = sum(p.got.size for p in parts), sum(c.checked for c in compared)
-    terms = {"error": abs(worst.got - worst.want), "bound": worst.bound, "claimed": checked / size}
+    told = sum(
+        np.count_nonzero((p.want.value == 0) | (p.want.error < np.abs(p.want.value))) for p in parts
+    )
+    terms = {"error": abs(worst.got - worst.want), "bound": worst.bound}
+    terms |= {"share claimed": checked / size, "share told from 0": float(told / size)}
     return Finding(
         status=Status.PASS if ok else Status.FAIL,
         rho=worst.rho,

@@ -140,7 +140,8 @@ def _batch_norm(
             _sure((lanes if fmt is context.fmt else _lanes(fmt, x, eps)).ey), found[0]
         ),
     )
-    return y, *(torch.from_numpy(_sure(e)[:, 0]) for e in (lanes.emean, lanes.er))
+    mean_bound, inverse_bound = (torch.from_numpy(_sure(e)[:, 0]) for e in (lanes.emean, lanes.er))
+    return y, mean_bound, inverse_bound
 
 
 @rule("native_batch_norm_backward")

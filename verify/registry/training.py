@@ -112,6 +112,7 @@ def _optimizer(name: str, *settings: dict[str, Any]) -> Training:
         network=mlp_resnet,
         draw=_of_network,
         classes=lambda arguments: 3,
+        steps=3,
     )
 
 
@@ -163,7 +164,7 @@ TRAINING = {
         draw=_of_network,
         classes=lambda arguments: 10,
         zero=_BEFORE_NORM,
-        steps=2,
+        steps=1,
         slow=True,
     ),
     "models.LanguageModel": Training(
