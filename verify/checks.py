@@ -22,7 +22,7 @@ from verify import budget, counterexample, reference, registry, targets
 from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
 from verify.shrinking import SECONDS, Shrunk, shrink
-from verify.spec import Case, Row, Status, UsageError, Verdict
+from verify.spec import OWN_INPUTS, Case, Row, Status, UsageError, Verdict
 
 IN_FULL = 2  # failures of a group that a worker explains in full
 
@@ -75,7 +75,7 @@ def run_case(case: Case) -> Verdict:
 
 def judge(case: Case, row: Row) -> Verdict:
     """The verdict of a case of `row`. Raises UsageError for a case that cannot be asked."""
-    askable = case.judge != "errors"  # which asks for what the reference refuses
+    askable = case.judge not in OWN_INPUTS
     try:
         finding = examine(case, row)
     except Exception:

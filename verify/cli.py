@@ -36,6 +36,8 @@ what is judged:
   vjp      the gradient against torch in float64, for a random signed cotangent
   fd       the gradient against finite differences of the device's own float64 forward
   second   the gradient of the gradient against finite differences of the gradient
+  step     training steps, each from the target's state: loss, gradients, parameters after it
+  trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   rho is measured error / bound: up to 1 is right. Exact ops have none.

@@ -197,7 +197,8 @@ def check_case(case: Case, registry: Registry) -> None:
     require_known("device", case.device, DEVICES)
     require_known("dtype", case.dtype, DTYPES)
     require_known("layout", case.layout, LAYOUTS)
-    asked = registry.plan_cases(rows[case.op], case.device, case.dtype, case.judge, case.seed)
+    group = (rows[case.op], case.device, case.dtype, case.judge, case.seed)
+    asked = registry.plan_cases(*group) or registry.plan_cases(*group, "deep")
     if not asked and case.region != "mnist":  # whose plan depends on the data at hand
         raise UsageError(
             f"[check] {case.judge} does not apply to {case.op} in {case.dtype}, got id={case.id!r}"

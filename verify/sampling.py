@@ -6,11 +6,8 @@ kernel sees the strides and not a copy. Nothing here imports needle or torch.
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random.bit_generator import ISeedSequence
 
+from verify import idx
 from verify.spec import LAYOUTS, Case, Domain, Row, Shape, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -30,7 +28,7 @@ View: TypeAlias = tuple[str, Any]
 MIXTURES = ("dtypes", "devices")
 
 DATA_VARIABLE = "NEEDLE_DATA"
-IMAGES = "t10k-images-idx3-ubyte.gz"
+IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,50 +286,46 @@ def data_folder() -> Path | None:
     return Path(named) if named else None
 
 
-def read_images(path: Path) -> npt.NDArray[np.uint8]:
-    """The images of an idx file, (N, H, W) bytes.
-
-    Raises: UsageError that names the file and the place, when it is absent or malformed.
-    """
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise UsageError(f"[data] the folder holds no {path.name}, got path={path}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"[data] not a readable gzip file, got path={path} ({error})") from error
-    if len(data) < 16:
-        raise UsageError(f"[data] an idx header has 16 bytes, got {len(data)} in path={path}")
-    magic, count, rows, columns = struct.unpack(">4I", data[:16])
-    if magic != 0x803:
-        raise UsageError(
-            f"[data] images begin with 0x00000803 at byte 0, got 0x{magic:08x} in path={path}"
-        )
-    if len(data) != 16 + count * rows * columns:
-        raise UsageError(
-            f"[data] {count} images of {rows} x {columns} need "
-            f"{16 + count * rows * columns} bytes, got {len(data)} in path={path}"
-        )
-    return np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
-
-
 def read_test_images() -> npt.NDArray[np.uint8]:
-    """The images of the MNIST test set in the data folder. Raises: UsageError as read_images."""
+    """The images of the MNIST test set, (N, H, W) bytes. Raises: UsageError as idx.read does."""
+    return idx.read(_folder() / IMAGES, "images", 3)
+
+
+def read_test_labels() -> npt.NDArray[np.uint8]:
+    """Their labels. Raises: UsageError as idx.read does."""
+    return idx.read(_folder() / LABELS, "labels", 1)
+
+
+def _folder() -> Path:
     folder = data_folder()
     if folder is None:
         raise UsageError(
             f"[data] region mnist needs the MNIST test set: give --data DIR or set {DATA_VARIABLE}"
         )
-    return read_images(folder / IMAGES)
+    return folder
 
 
 def _mnist(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
-    """Random images of the test set in [0, 1], shaped (N, 28, 28, 1)."""
+    """Random images of the test set, as `fitted` gives them."""
     images = read_test_images()
-    wanted = (shape[0], *images.shape[1:], 1) if shape else ()
-    if shape != wanted:
-        raise UsageError(f"[data] region mnist has images of shape {wanted}, got shape={shape}")
-    chosen = rng.choice(len(images), shape[0], replace=shape[0] > len(images))
-    return (images[chosen].astype(np.float64) / 255.0).reshape(shape).astype(dtype)
+    chosen = rng.choice(len(images), shape[:1] or 1, replace=shape[:1] > images.shape[:1])
+    return fitted(images[chosen], shape).astype(dtype)
+
+
+def fitted(images: npt.NDArray[np.uint8], shape: Shape) -> Array:
+    """Images in [0, 1] as (N, H, W, 1), flat as (N, H W), or as (N, C, H + 4, W + 4).
+
+    The last has a margin of zeros and equal channels. Raises: UsageError for other shapes.
+    """
+    values = images / 255.0
+    n, height, width = images.shape
+    if shape == (n, height, width, 1) or shape == (n, height * width):
+        return values.reshape(shape)
+    if len(shape) == 4 and (shape[0], *shape[2:]) == (n, height + 4, width + 4):
+        padded = np.pad(values, ((0, 0), (2, 2), (2, 2)))
+        return np.repeat(padded[:, None], shape[1], axis=1)
+    wanted = [(n, height, width, 1), (n, height * width), (n, "C", height + 4, width + 4)]
+    raise UsageError(f"[case] region mnist has images of shape {wanted}, got shape={shape}")
 
 
 def size(shapes: Sequence[Shape]) -> int:

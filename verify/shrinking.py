@@ -18,14 +18,13 @@ import numpy as np
 from verify import reference, sampling
 from verify.judges import Finding, Question, examine
 from verify.sampling import Array
-from verify.spec import Case, Row, Status
+from verify.spec import OWN_INPUTS, Case, Row, Status
 
 CALLS = 60
 SECONDS = 5.0
 _SAMPLES = 20  # calls that may go to the row's other samples
 SMALL = 12  # elements that a failure's text shows
 _BITS = (1, 2, 4, 8, 12)  # significant bits that numbers are rounded to, the fewest that will do
-_NOT_SHRUNK = ("errors",)  # refusals are stated shape by shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Shrunk:
 def shrink(case: Case, row: Row, finding: Finding, seconds: float = SECONDS) -> Shrunk:
     """The smallest failure of a case's kind that few questions find."""
     search = _Search(Shrunk(case, row, finding), seconds)
-    if case.judge not in _NOT_SHRUNK:
+    if case.judge not in OWN_INPUTS:
         search.other_samples()
         search.slices()
         search.values()

@@ -42,7 +42,9 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd", "second", "errors")
+JUDGES = ("forward", "vjp", "fd", "second", "errors", "step", "trajectory")
+# Judges whose cases are none of the row's samples.
+OWN_INPUTS = ("errors", "step", "trajectory")
 DTYPES = ("float32", "float64")
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
@@ -270,6 +272,7 @@ class Row:
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
+    training: Any = None  # a verify.training.Training, where step and trajectory apply
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

@@ -40,8 +40,9 @@ NEEDLE = {
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
+    {"verify.idx", "verify.training"},
     {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
-    {"verify.reference", "verify.targets", "verify.subjects"},
+    {"verify.reference", "verify.targets", "verify.subjects", "verify.batches"},
     {"verify.registry", "verify.judges"},
     {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},

@@ -82,6 +82,10 @@ def applies(row: Row, judge: str, dtype: str) -> bool:
         return bool(row.errors) or any(len(s.shapes) > 1 for s in row.samples)
     if judge == "forward":
         return True
+    if judge == "step":
+        return row.training is not None
+    if judge == "trajectory":  # that of a ResNet9 takes a deep run
+        return row.training is not None and not row.training.slow and dtype == "float64"
     if judge == "vjp":
         return row.differentiable
     # a ResNet9 has too many parameters for differences
@@ -112,6 +116,11 @@ def test_plans(name: str) -> None:
                 assert ("aliased" in found) == possible
             if judge == "forward":
                 assert {c.region for c in cases} >= {"interior", *row.regions}
+
+
+def test_every_optimizer_and_model_is_trained() -> None:
+    for name, row in ROWS.items():
+        assert (row.training is not None) == name.startswith(("optim.", "models.")), name
 
 
 def test_every_op_that_has_axes_or_several_inputs_refuses_something() -> None:

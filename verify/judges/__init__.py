@@ -11,6 +11,7 @@ from verify.judges.against_torch import judge_forward, judge_vjp
 from verify.judges.differences import judge_fd, judge_second
 from verify.judges.question import Finding, Question, Raised, wrong
 from verify.judges.refusals import judge_errors
+from verify.judges.training import judge_step, judge_trajectory
 from verify.spec import Case, Row, Status, UsageError
 
 __all__ = ["Finding", "Question", "examine"]
@@ -21,6 +22,8 @@ _JUDGES: dict[str, Callable[[Question], Finding]] = {
     "fd": judge_fd,
     "second": judge_second,
     "errors": judge_errors,
+    "step": judge_step,
+    "trajectory": judge_trajectory,
 }
 
 

@@ -56,7 +56,7 @@ def _compare_all(
         status=Status.PASS if ok else Status.FAIL,
         rho=worst.rho,
         ulp=max((c.ulp for c in comparisons if c.ulp is not None), default=None),
-        worst="" if worst.rho is None and ok else _equation(names[part], worst, got[part]),
+        worst="" if worst.rho is None and ok else equation(names[part], worst, got[part]),
         terms={k: v for k, v in terms.items() if math.isfinite(v)},
         impostors=passing_impostors(
             question,
@@ -79,7 +79,7 @@ def digest(arrays: Sequence[Any]) -> str:
     return found.hexdigest()
 
 
-def _equation(name: str, c: Comparison, got: Any) -> str:
+def equation(name: str, c: Comparison, got: Any) -> str:
     """`dx[0,7,7,2] = 1.3120, should be 1.3447; error 5,100 x budget`."""
     index = f"[{','.join(map(str, c.index))}]" if c.index else ""
     given = number(c.got)

@@ -16,7 +16,7 @@ _HEAD = 64  # elements of a result that tell most impostors
 _STALE = np.random.Generator(np.random.PCG64(77)).standard_normal(4099)
 
 
-def _impostor(name: str, like: Array, source: Any, dtype: str) -> Any:
+def impostor(name: str, like: Array, source: Any, dtype: str) -> Any:
     """An output that a judge must tell from a right one; None where it cannot be made."""
     if name == "zeros":
         return np.zeros(like.shape, dtype)
@@ -51,7 +51,7 @@ def passing_impostors(
     found = []
     for name in _credible(right, beside, held, question.case.dtype) if held else IMPOSTORS:
         fakes = [
-            _impostor(name, r, beside[i] if beside else None, question.case.dtype)
+            impostor(name, r, beside[i] if beside else None, question.case.dtype)
             for i, r in enumerate(right)
         ]
         if all(f is not None for f in fakes) and passes(fakes):

@@ -32,9 +32,15 @@ def _where(context: Context, y: Any, mask: torch.Tensor, a: Any, b: Any) -> torc
     return torch.where(mask, torch.as_tensor(pair(a)[1]), torch.as_tensor(pair(b)[1]))
 
 
-@rule("relu", "abs", "neg")
+@rule("abs", "neg")
 def _contraction(context: Context, y: Any, a: Bounded) -> torch.Tensor:
     return a.err.clone()
+
+
+@rule("relu")
+def _relu(context: Context, y: Any, a: Bounded) -> torch.Tensor:
+    """Below -ea nothing comes through, whatever the error."""
+    return torch.minimum(a.err, torch.clamp(a.elem + a.err, min=0.0))
 
 
 @rule("maximum", "minimum")
@@ -91,7 +97,12 @@ def _fold(context: Context, y: Any, a: Bounded, *geometry: Any) -> torch.Tensor:
 
 @rule("threshold_backward")
 def _masked(context: Context, y: Any, grad: Bounded, a: Bounded, threshold: float) -> torch.Tensor:
-    return torch.where(a.elem <= threshold, 0.0, grad.err)
+    """Where the error of `a`, a relu's input or result, leaves open on which side it lies, all of
+    the gradient may come or stay away.
+    """
+    either = ((a.elem - threshold).abs() <= a.err) & (a.err > 0)
+    sure = torch.where(a.elem <= threshold, 0.0, grad.err)
+    return torch.where(either, grad.elem.abs() + grad.err, sure)
 
 
 @rule("tanh_backward")

@@ -32,6 +32,7 @@ from verify.registry import (
 )
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
+from verify.registry.training import TRAINING
 from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
@@ -74,5 +75,6 @@ def rows() -> dict[str, Row]:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            table[row.name] = replace(row, errors=REFUSALS.get(row.name, row.errors))
+            errors, training = REFUSALS.get(row.name, row.errors), TRAINING.get(row.name)
+            table[row.name] = replace(row, errors=errors, training=training)
     return table

@@ -16,7 +16,7 @@ Words = tuple[tuple[int, ...], ...]
 _HEADS, _INNER = 8, 8 * 32
 
 
-def _shapes(
+def parameter_shapes(
     vocabulary: int, embedding: int, hidden: int, layers: int, seq_model: str, seq_len: int
 ) -> list[Shape]:
     """Those of the parameters, in their order."""
@@ -28,6 +28,20 @@ def _shapes(
     for inputs in (embedding, *[hidden] * (layers - 1)):
         shapes += [(inputs, width), (hidden, width), (width,), (width,)]
     return [*shapes, (hidden, vocabulary), (1, vocabulary)]
+
+
+def scores(
+    t: Any, words: Any, state: Sequence[Any], parameters: Sequence[Any], layers: int, kind: str
+) -> tuple[Any, Any]:
+    """models.LanguageModel: scores of the next words, and the state after the last step."""
+    embedding, *parts, kernel, bias = parameters
+    x = t.stack([t.stack([embedding[int(i)] for i in row], 0) for row in words], 0)
+    ends: Any = ()
+    if kind == "transformer":
+        y = transformer(t, x, iter(parts), layers, _HEADS)
+    else:
+        y, ends = (lstm if kind == "lstm" else rnn)(t, x, *state, *parts)
+    return t.matmul(t.cat(y.unbind(0), 0), kernel) + bias, ends
 
 
 def _reference(
@@ -42,16 +56,12 @@ def _reference(
     seq_model: str = "rnn",
     seq_len: int = 4,
 ) -> Any:
-    shapes = _shapes(output_size, embedding_size, hidden_size, num_layers, seq_model, seq_len)
+    shapes = parameter_shapes(
+        output_size, embedding_size, hidden_size, num_layers, seq_model, seq_len
+    )
     relu = hidden_size if seq_model == "transformer" else 0
-    embedding, *parts, kernel, bias = slices(vector, shapes, t.tensor, relu)
-    x = t.stack([t.stack([embedding[i] for i in row], 0) for row in words], 0)
-    ends: Any = ()
-    if seq_model == "transformer":
-        y = transformer(t, x, iter(parts), num_layers, _HEADS)
-    else:
-        y, ends = (lstm if seq_model == "lstm" else rnn)(t, x, *state, *parts)
-    return t.matmul(t.cat(y.unbind(0), 0), kernel) + bias, ends
+    parameters = slices(vector, shapes, t.tensor, relu)
+    return scores(t, words, state, parameters, num_layers, seq_model)
 
 
 def _call(
@@ -85,7 +95,7 @@ def _model(
     sizes = (output_size, embedding_size, hidden_size, num_layers, seq_model, steps)
     states = {"rnn": 1, "lstm": 2, "transformer": 0}[seq_model] if start else 0
     return sample(
-        (size(_shapes(*sizes)),),
+        (size(parameter_shapes(*sizes)),),
         *[(num_layers, batch, hidden_size)] * states,
         words=_text(steps, batch, output_size),
         embedding_size=embedding_size,

@@ -9,7 +9,7 @@ what is open still depends on every weight before it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,13 @@ from verify.spec import Row, Shape
 _SEED = 1
 
 
-def _rule(kind: str, shape: Shape) -> tuple[Array, float]:
+def rule(kind: str, shape: Shape) -> tuple[Array, float]:
     """A parameter of this kind is base + scale * slice; every scale is a power of two."""
-    if kind == "scale":
+    if kind in ("scale", "branch"):
         return np.ones(shape), 0.25
     if kind == "bias":
         return np.zeros(shape), 0.25
-    if kind == "lift":
+    if kind in ("lift", "branch lift", "shift"):
         return np.where(np.arange(math.prod(shape)) % 3 == 2, -8.0, 8.0).reshape(shape), 0.25
     *window, fan_in, fan_out = shape
     base = np.zeros(shape)
@@ -64,7 +64,7 @@ def _call(
         made.eval()
     begin = 0
     for p in made.parameters():
-        base, scale = _rule(_kind(p), p.shape)
+        base, scale = rule(_kind(p), p.shape)
         part = theta[begin : begin + base.size].reshape(base.shape)
         value = part * scale + type(x)(base, **where, requires_grad=False)
         # the parameter becomes a node of theta's graph in the place of a leaf
@@ -79,75 +79,106 @@ def _call(
 # --- the reference's side
 
 
+Take = Callable[..., Any]  # (kind, *shape) -> the next parameter, in the order of the model
+
+
+def _packed(t: Any, theta: Any) -> Take:
+    """Parameters that are slices of one vector."""
+    begin = 0
+
+    def take(kind: str, *shape: int) -> Any:
+        nonlocal begin
+        base, scale = rule(kind, shape)
+        part = theta[begin : begin + base.size].reshape(shape)
+        begin += base.size
+        return part * scale + t.tensor(base)
+
+    return take
+
+
 class _Network:
-    """Layers whose parameters come from theta, in the order of the model."""
+    """Layers, and the statistics that batch norms found: mean, variance, mean, ..."""
 
-    def __init__(self, t: Any, theta: Any, training: bool) -> None:
-        self.t, self.theta, self.training = t, theta, training
-        self.begin = 0
+    def __init__(self, t: Any, take: Take, training: bool) -> None:
+        self.t, self.take, self.training = t, take, training
+        self.statistics: list[Any] = []
 
-    def take(self, kind: str, *shape: int) -> Any:
-        base, scale = _rule(kind, shape)
-        part = self.theta[self.begin : self.begin + base.size].reshape(shape)
-        self.begin += base.size
-        return part * scale + self.t.tensor(base)
-
-    def linear(self, x: Any, fan_out: int) -> Any:
+    def linear(self, x: Any, fan_out: int, bias: str = "lift") -> Any:
         weight = self.take("kernel", x.shape[1], fan_out)
-        return self.t.matmul(x, weight) + self.take("lift", 1, fan_out)
+        return self.t.matmul(x, weight) + self.take(bias, 1, fan_out)
 
-    def norm(self, x: Any) -> Any:
+    def norm(self, x: Any, scale: str = "scale") -> Any:
         """Batch norm; in evaluation with the running statistics that it starts with, 0 and 1."""
         channels, eps = x.shape[1], 1e-5
         shape = (1, channels, *[1] * (x.dim() - 2))
-        weight, bias = (self.take(kind, channels).reshape(shape) for kind in ("scale", "lift"))
+        lift = "lift" if scale == "scale" else "branch lift"
+        weight, bias = (self.take(kind, channels).reshape(shape) for kind in (scale, lift))
         if self.training:
-            axes = tuple(d for d in range(x.dim()) if d != 1)
-            n = x.numel() // channels
-            x = x - x.sum(axes, keepdim=True) / n
-            variance = (x * x).sum(axes, keepdim=True) / n
-            x = x * (variance + eps) ** -0.5
+            self.statistics += _statistics(x.detach())
+            x = self.t.nn.functional.batch_norm(x, None, None, training=True, eps=eps)
         else:
             x = x * (1 + eps) ** -0.5
         return x * weight + bias
 
-    def conv(self, x: Any, cout: int, kernel: int, stride: int) -> Any:
+    def conv(self, x: Any, cout: int, kernel: int, stride: int, scale: str = "scale") -> Any:
         """Convolution, batch norm, ReLU."""
-        weight = self.take("kernel", kernel, kernel, x.shape[1], cout).permute(3, 2, 0, 1)
+        kind = "last kernel" if 1 < x.shape[2] <= stride else "kernel"  # what is left is a pixel
+        weight = self.take(kind, kernel, kernel, x.shape[1], cout).permute(3, 2, 0, 1)
         bias, padding = self.take("bias", cout), kernel // 2
         y = self.t.nn.functional.conv2d(x, weight, bias, stride=stride, padding=padding)
-        return self.t.relu(self.norm(y))
+        return self.t.relu(self.norm(y, scale))
 
 
-def _mlp_resnet(
+def _statistics(x: Any) -> list[Any]:
+    """Mean and variance of every channel."""
+    axes = tuple(d for d in range(x.dim()) if d != 1)
+    n = x.numel() // x.shape[1]
+    mean = x.sum(axes, keepdim=True) / n
+    variance = ((x - mean) * (x - mean)).sum(axes) / n
+    return [mean.reshape(x.shape[1]), variance]
+
+
+def mlp_resnet(
     t: Any,
+    take: Take,
     x: Any,
-    theta: Any,
     training: bool = True,
     dim: int = 0,
     hidden_dim: int = 100,
     num_blocks: int = 3,
     num_classes: int = 10,
     drop_prob: float = 0.1,
-) -> Any:
-    net = _Network(t, theta, training)
-    np.random.seed(_SEED)
+) -> tuple[Any, list[Any]]:
+    """models.MLPResNet: scores, and what its batch norms found."""
+    net = _Network(t, take, training)
     y = t.relu(net.linear(x, hidden_dim))
     for _ in range(num_blocks):
-        inside = t.relu(net.norm(net.linear(y, hidden_dim // 2)))
+        inside = t.relu(net.norm(net.linear(y, hidden_dim // 2, "shift")))
         if training:
             inside = dropped(t, inside, drop_prob)
-        y = t.relu(net.norm(net.linear(inside, hidden_dim)) + y)
-    return net.linear(y, num_classes)
+        y = t.relu(net.norm(net.linear(inside, hidden_dim, "shift"), "branch") + y)
+    return net.linear(y, num_classes), net.statistics
 
 
-def _resnet9(t: Any, x: Any, theta: Any, training: bool = True) -> Any:
-    net = _Network(t, theta, training)
+def resnet9(t: Any, take: Take, x: Any, training: bool = True) -> tuple[Any, list[Any]]:
+    """models.ResNet9: scores, and what its batch norms found."""
+    net = _Network(t, take, training)
     y = net.conv(net.conv(x, 16, 7, 4), 32, 3, 2)
-    y = net.conv(net.conv(y, 32, 3, 1), 32, 3, 1) + y
+    y = net.conv(net.conv(y, 32, 3, 1, "branch"), 32, 3, 1, "branch") + y
     y = net.conv(net.conv(y, 64, 3, 2), 128, 3, 2)
-    y = net.conv(net.conv(y, 128, 3, 1), 128, 3, 1) + y
-    return net.linear(t.relu(net.linear(y.reshape(y.shape[0], 128), 128)), 10)
+    y = net.conv(net.conv(y, 128, 3, 1, "branch"), 128, 3, 1, "branch") + y
+    scores = net.linear(t.relu(net.linear(y.reshape(y.shape[0], 128), 128)), 10)
+    return scores, net.statistics
+
+
+def _of_vector(network: Callable[..., tuple[Any, list[Any]]]) -> Callable[..., Any]:
+    """A network's scores, from one vector of parameters."""
+
+    def reference(t: Any, x: Any, theta: Any, **arguments: Any) -> Any:
+        np.random.seed(_SEED)
+        return network(t, _packed(t, theta), x, **arguments)[0]
+
+    return reference
 
 
 _SMALL: dict[str, Any] = {
@@ -163,7 +194,7 @@ ROWS = (
     Row(
         name="models.MLPResNet",
         family="model",
-        reference=_mlp_resnet,
+        reference=_of_vector(mlp_resnet),
         layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
             sample((6, 5), (275,), **_SMALL),
@@ -177,7 +208,7 @@ ROWS = (
     Row(
         name="models.ResNet9",
         family="model",
-        reference=_resnet9,
+        reference=_of_vector(resnet9),
         samples=(
             sample((8, 3, 32, 32), _RESNET9),
             sample((2, 3, 32, 32), _RESNET9, training=False),

@@ -7,7 +7,7 @@ what an optimizer derives from them in Python's floats is then the same in every
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from verify.registry.planning import sample
@@ -25,86 +25,103 @@ def _call(found: Any, tensors: Sequence[Any], where: Any, count: int = 1, **argu
     return parameters
 
 
+# An update: (parameter, gradient, what is remembered of the parameter by name, number of this step
+# from 1, **hyper-parameters) -> the parameter after the step, and what is remembered then.
+Memory = dict[str, Any]
+
+
 def _each(update: Any) -> Any:
-    """A reference for any number of parameters from (t, p, gradients, **arguments) -> p."""
+    """A reference for any number of parameters from an update."""
+
+    def stepped(p: Any, gradients: Sequence[Any], arguments: dict[str, Any]) -> Any:
+        memory: Memory = {}
+        for step, g in enumerate(gradients, 1):
+            p, memory = update(p, g, memory, step, **arguments)
+        return p
 
     def reference(t: Any, *tensors: Any, count: int = 1, **arguments: Any) -> Any:
         return tuple(
-            update(t, tensors[i], tensors[count + i :: count], **arguments) for i in range(count)
+            stepped(tensors[i], tensors[count + i :: count], arguments) for i in range(count)
         )
 
     return reference
 
 
 def _sgd(
-    t: Any,
     p: Any,
-    gradients: Sequence[Any],
+    g: Any,
+    memory: Memory,
+    step: int,
     lr: float = 0.01,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     nesterov: bool = False,
     dampening: float | None = None,
-) -> Any:
-    u = None
+) -> tuple[Any, Memory]:
     damped = 1 - (momentum if dampening is None else dampening)
-    for g in gradients:
-        if weight_decay:
-            g = g + weight_decay * p
-        if momentum:
-            fresh = damped * g
-            # torch's first velocity is the gradient itself, the course's is damped like the others
-            first = fresh if dampening is None else g
-            u = first if u is None else momentum * u + fresh
-            g = momentum * u + fresh if nesterov else u
-        p = p - lr * g
-    return p
+    if weight_decay:
+        g = g + weight_decay * p
+    if momentum:
+        fresh = damped * g
+        # torch's first velocity is the gradient itself, the course's is damped like the others
+        first = fresh if dampening is None else g
+        u = momentum * memory["u"] + fresh if memory else first
+        g = momentum * u + fresh if nesterov else u
+        memory = {"u": u}
+    return p - lr * g, memory
 
 
 def _adam(
-    t: Any,
     p: Any,
-    gradients: Sequence[Any],
+    g: Any,
+    memory: Memory,
+    step: int,
     lr: float = 0.01,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     decoupled: bool = False,
-) -> Any:
-    m = v = 0 * p
-    for step, g in enumerate(gradients, 1):
-        if weight_decay and decoupled:
-            p = (1 - lr * weight_decay) * p
-        elif weight_decay:
-            g = g + weight_decay * p
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * (g * g)
-        root = (v / (1 - beta2**step)) ** 0.5 + eps
-        p = p - lr * (m / (1 - beta1**step) / root)
-    return p
+) -> tuple[Any, Memory]:
+    m, v = (memory["m"], memory["v"]) if memory else (0 * p, 0 * p)
+    if weight_decay and decoupled:
+        p = (1 - lr * weight_decay) * p
+    elif weight_decay:
+        g = g + weight_decay * p
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * (g * g)
+    root = (v / (1 - beta2**step)) ** 0.5 + eps
+    return p - lr * (m / (1 - beta1**step) / root), {"m": m, "v": v}
 
 
 def _rmsprop(
-    t: Any,
     p: Any,
-    gradients: Sequence[Any],
+    g: Any,
+    memory: Memory,
+    step: int,
     lr: float = 0.01,
     alpha: float = 0.99,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     momentum: float = 0.0,
-) -> Any:
-    u, v = None, 0 * p
-    for g in gradients:
-        if weight_decay:
-            g = g + weight_decay * p
-        v = alpha * v + (1 - alpha) * (g * g)
-        update = g / (v**0.5 + eps)
-        if momentum:
-            u = update = update if u is None else momentum * u + update
-        p = p - lr * update
-    return p
+) -> tuple[Any, Memory]:
+    if weight_decay:
+        g = g + weight_decay * p
+    v = alpha * (memory["v"] if memory else 0 * p) + (1 - alpha) * (g * g)
+    update = g / (v**0.5 + eps)
+    kept = {"v": v}
+    if momentum:
+        update = momentum * memory["u"] + update if memory else update
+        kept["u"] = update
+    return p - lr * update, kept
+
+
+UPDATES: dict[str, Callable[..., tuple[Any, Memory]]] = {
+    "optim.SGD": _sgd,
+    "optim.Adam": _adam,
+    "optim.AdamW": functools.partial(_adam, decoupled=True),
+    "optim.RMSprop": _rmsprop,
+}
 
 
 def _steps(shape: Shape, steps: int = 3, **arguments: Any) -> Sample:
@@ -137,7 +154,7 @@ ROWS = (
     Row(
         name="optim.SGD",
         family="optimizer",
-        reference=_each(_sgd),
+        reference=_each(UPDATES["optim.SGD"]),
         samples=_samples(
             {"lr": 0.1875},
             {"lr": 0.1875, "weight_decay": 0.375},
@@ -157,7 +174,7 @@ ROWS = (
     Row(
         name="optim.Adam",
         family="optimizer",
-        reference=_each(_adam),
+        reference=_each(UPDATES["optim.Adam"]),
         samples=_samples(
             _MOMENTS,
             {"lr": 0.1875, "beta1": 0.75, "beta2": 0.9375},
@@ -174,7 +191,7 @@ ROWS = (
     Row(
         name="optim.AdamW",
         family="optimizer",
-        reference=_each(functools.partial(_adam, decoupled=True)),
+        reference=_each(UPDATES["optim.AdamW"]),
         samples=_samples(_MOMENTS, {**_MOMENTS, "weight_decay": 0.375}),
         regions=_REGIONS,
         domains=(_SQUARED,),
@@ -186,7 +203,7 @@ ROWS = (
     Row(
         name="optim.RMSprop",
         family="optimizer",
-        reference=_each(_rmsprop),
+        reference=_each(UPDATES["optim.RMSprop"]),
         samples=_samples(
             {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10},
             {"lr": 0.1875, "alpha": 0.9375},

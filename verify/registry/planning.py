@@ -54,6 +54,8 @@ def plan_cases(
         return []
     if judge == "errors":
         planned = _refused(row)
+    elif judge in ("step", "trajectory"):
+        planned = _trained(row, judge, dtype, deep=budget == "deep")
     elif judge == "forward" or row.differentiable:
         planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:
@@ -165,6 +167,17 @@ def _refused(row: Row) -> Iterator[Choice]:
     if several:
         for region in MIXTURES:
             yield several[0], "compact", region
+
+
+def _trained(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
+    """The samples of a row's training; trajectories in float64 only, slow ones in deep runs."""
+    if row.training is None:
+        return
+    if judge == "trajectory" and (dtype != "float64" or (row.training.slow and not deep)):
+        return
+    for s in row.training.samples:
+        if s.region != "mnist" or data_folder() is not None:
+            yield s, "compact", s.region
 
 
 def _fits(row: Row, s: Sample, layout: str) -> bool:

@@ -5,6 +5,7 @@ from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
 from verify.targets.elementwise import unary
 from verify.targets.protocol import Target
+from verify.targets.training import Trainer
 
 __all__ = [
     "DEVICES",
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "Missing",
     "Target",
+    "Trainer",
     "borrowed",
     "device_status",
     "environment",
