@@ -14,7 +14,7 @@ import numpy as np
 
 from verify import budget, reference, registry, sampling, targets
 from verify.judges import Finding, Question, examine
-from verify.spec import Case, Row, Status, UsageError, Verdict
+from verify.spec import WITHOUT_REFERENCE, Case, Row, Status, UsageError, Verdict
 
 
 def warm_up(threads: int = 1) -> dict[str, str]:
@@ -35,7 +35,7 @@ def run_case(case: Case) -> Verdict:
 
 def judge(case: Case, row: Row) -> Verdict:
     """The verdict of a case of `row`. Raises UsageError for a case that cannot be asked."""
-    askable = case.judge != "errors"  # which asks for what the reference refuses
+    askable = case.judge not in WITHOUT_REFERENCE
     try:
         finding = examine(case, row)
     except Exception:
@@ -53,7 +53,7 @@ def judge(case: Case, row: Row) -> Verdict:
         budget=finding.terms,
         message=finding.message,
         impostors=finding.impostors,
-        vacuous_reason=row.constant_result,
+        vacuous_reason=finding.vacuous or row.constant_result,
         checked=finding.checked,
     )
     if finding.status is Status.FAIL:
@@ -158,7 +158,7 @@ def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
 def shrink(case: Case, row: Row, finding: Finding) -> tuple[Case, Finding]:
     """The smallest of the row's samples that fails too, compact and interior if it does."""
     best, best_finding = case, finding
-    if case.judge == "errors":
+    if case.judge in WITHOUT_REFERENCE:
         return best, best_finding
     smaller = sorted(
         (s for s in row.samples if sampling.size(s.shapes) < sampling.size(case.shapes)),

@@ -41,7 +41,8 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd", "second", "errors")
+JUDGES = ("forward", "vjp", "fd", "second", "errors", "distribution")
+WITHOUT_REFERENCE = ("errors", "distribution")  # judges that do not ask torch
 DTYPES = ("float32", "float64")
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
@@ -233,6 +234,18 @@ class Domain:
     special: bool = True  # whether infinities and NaN go into this input in region "special"
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Numbers that a name draws, from numpy's global generator, or starts with."""
+
+    samples: Sequence[Sample]  # of arguments
+    # (**arguments) -> name -> a law of verify.laws, one for each result, in the order of drawing
+    laws: Callable[..., Mapping[str, Any]]
+    # (what the name stands for, where, **arguments) -> results, nested or not
+    call: Callable[..., Any]
+    constant: str = ""  # why every result is constant or zero, where it is
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Everything verify knows of one op; the rows are in verify/registry.
@@ -268,6 +281,7 @@ class Row:
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
+    draws: Draws | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name

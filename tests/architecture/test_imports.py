@@ -41,7 +41,7 @@ NEEDLE = {
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output"},
     {"verify.sampling", "verify.budget", "verify.fd"},
-    {"verify.reference", "verify.targets", "verify.subjects"},
+    {"verify.laws", "verify.reference", "verify.targets", "verify.subjects"},
     {"verify.registry", "verify.judges"},
     {"verify.checks"},
     {"verify.plan", "verify.worker", "verify.request"},

@@ -45,7 +45,13 @@ def passing_impostors(
     found = []
     for name in IMPOSTORS:
         fakes = [
-            _impostor(name, r, s, sources[min(i, len(sources) - 1)], question.case.dtype)
+            _impostor(
+                name,
+                r,
+                s,
+                sources[min(i, len(sources) - 1)] if sources else None,
+                question.case.dtype,
+            )
             for i, (r, s) in enumerate(zip(right, stale, strict=True))
         ]
         if all(f is not None for f in fakes) and passes(fakes):

@@ -27,6 +27,7 @@ class Finding:
     terms: dict[str, float] = field(default_factory=dict)
     message: str = ""
     impostors: tuple[str, ...] = ()
+    vacuous: str = ""  # why the results are constant or zero here
     checked: int = 0
     part: int = 0  # the result or gradient with the worst element
     comparison: Comparison | None = None

@@ -15,6 +15,7 @@ from verify.registry import (
     elementwise,
     functions,
     indexing,
+    initializers,
     joining,
     language_models,
     layers,
@@ -30,6 +31,7 @@ from verify.registry import (
     softmax,
     transformer,
 )
+from verify.registry.parameters import DRAWS
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
 from verify.spec import Row
@@ -56,6 +58,7 @@ _FAMILIES = (
     optimizers,
     models,
     language_models,
+    initializers,
 )
 
 # Public functions, layers, optimizers and models without a row, and why.
@@ -74,5 +77,9 @@ def rows() -> dict[str, Row]:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            table[row.name] = replace(row, errors=REFUSALS.get(row.name, row.errors))
+            table[row.name] = replace(
+                row,
+                errors=REFUSALS.get(row.name, row.errors),
+                draws=DRAWS.get(row.name, row.draws),
+            )
     return table

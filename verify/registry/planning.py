@@ -50,6 +50,9 @@ def plan_cases(
         return []
     if judge == "errors":
         planned = _refused(row)
+    elif judge == "distribution":
+        drawn = row.draws.samples if row.draws else ()
+        planned = ((s, "compact", s.region) for s in drawn)
     elif judge == "forward" or row.differentiable:
         planned = _planned(row, judge, deep=budget == "deep")
     else:

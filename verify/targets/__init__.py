@@ -3,12 +3,14 @@
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.draws import DrawCall
 from verify.targets.protocol import Target
 
 __all__ = [
     "DEVICES",
     "Broken",
     "Call",
+    "DrawCall",
     "Missing",
     "Target",
     "borrowed",
