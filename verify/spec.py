@@ -281,6 +281,7 @@ class Row:
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
+    refuses_mixtures: bool = True  # several inputs have one dtype and are on one device
     draws: Draws | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from verify.registry import (
     activation,
     conv,
+    data,
     elementwise,
     functions,
     indexing,
@@ -28,6 +29,7 @@ from verify.registry import (
     pooling,
     recurrent,
     reduction,
+    schedules,
     softmax,
     transformer,
 )
@@ -59,6 +61,8 @@ _FAMILIES = (
     models,
     language_models,
     initializers,
+    schedules,
+    data,
 )
 
 # Public functions, layers, optimizers and models without a row, and why.

@@ -125,7 +125,7 @@ def _refused(row: Row) -> Iterator[Choice]:
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
     several = [s for s in row.samples if len(s.shapes) > 1 and _varied(s)]
-    if several:
+    if several and row.refuses_mixtures:
         for region in MIXTURES:
             yield several[0], "compact", region
 
