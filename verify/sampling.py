@@ -25,8 +25,8 @@ Array: TypeAlias = npt.NDArray[Any]
 # ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
 View: TypeAlias = tuple[str, Any]
 
-# Regions of the judge `errors`: inputs of two dtypes, or on two devices.
-MIXTURES = ("dtypes", "devices")
+# Regions of the judge `errors`: inputs of two dtypes, or on two devices, or the first as an array.
+MIXTURES = ("dtypes", "devices", "arrays")
 
 DATA_VARIABLE = "NEEDLE_DATA"
 IMAGES = "t10k-images-idx3-ubyte.gz"

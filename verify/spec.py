@@ -281,7 +281,8 @@ class Row:
     # (shapes, itemsize, **arguments); None: operands and results once
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
-    refuses_mixtures: bool = True  # several inputs have one dtype and are on one device
+    # those of sampling.MIXTURES that it refuses whatever the shapes
+    mixtures: Sequence[str] = ("dtypes", "devices", "arrays")
     draws: Draws | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()

@@ -7,6 +7,7 @@ from typing import Any
 from needle import nn, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
+from needle.ops.broadcast import check_tensors
 
 
 class LanguageModel(nn.Module):
@@ -54,6 +55,7 @@ class LanguageModel(nn.Module):
         self.linear = nn.Linear(features, output_size, **where)
 
     def forward(self, x: Tensor, h: Any = None) -> tuple[Tensor, Any]:
+        check_tensors("models.LanguageModel", x=x)
         if x.ndim != 2:
             raise ValueError(
                 f"[models.LanguageModel] x has shape (steps, batch), got x.shape={x.shape}"

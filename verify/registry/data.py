@@ -40,7 +40,7 @@ def _row(name: str, family: str, reference: Any, call: Any, *samples: Sample, **
             "layouts": ("compact",),
             "call": call,
             "differentiable": False,
-            "refuses_mixtures": False,  # they are numpy arrays
+            "mixtures": (),  # they are numpy arrays
             **more,
         }
     )

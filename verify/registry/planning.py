@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from verify.sampling import MIXTURES, data_folder, first_alike, size
+from verify.sampling import data_folder, first_alike, size
 from verify.spec import Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
@@ -121,13 +121,13 @@ def _planned(row: Row, judge: str, deep: bool) -> Iterator[Choice]:
 
 
 def _refused(row: Row) -> Iterator[Choice]:
-    """What the row refuses, and two inputs that do not go together."""
+    """What the row refuses, and inputs that do not go together, or are none."""
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
-    several = [s for s in row.samples if len(s.shapes) > 1 and _varied(s)]
-    if several and row.refuses_mixtures:
-        for region in MIXTURES:
-            yield several[0], "compact", region
+    for region in row.mixtures:
+        least = 1 if region == "arrays" else 2
+        fitting = (s for s in row.samples if len(s.shapes) >= least and _varied(s))
+        yield from ((s, "compact", region) for s in itertools.islice(fitting, 1))
 
 
 def _fits(row: Row, s: Sample, layout: str) -> bool:

@@ -140,7 +140,7 @@ ROWS = (
         call=_clip_call,
         view=True,  # gradients that are small enough stay
         differentiable=False,
-        refuses_mixtures=False,  # norms are numbers
+        mixtures=(),  # norms are numbers
         signed_zero=False,
     ),
 )
