@@ -27,6 +27,7 @@ View: TypeAlias = tuple[str, Any]
 
 # Regions of the judge `errors`: inputs of two dtypes, or on two devices, or the first as an array.
 MIXTURES = ("dtypes", "devices", "arrays")
+OF_TENSORS = MIXTURES[:2]
 
 DATA_VARIABLE = "NEEDLE_DATA"
 IMAGES = "t10k-images-idx3-ubyte.gz"

@@ -7,6 +7,7 @@ from typing import Any
 from needle import nn, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
+from needle.nn.module import require_positive
 from needle.ops.broadcast import check_tensors
 
 
@@ -35,6 +36,13 @@ class LanguageModel(nn.Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
+        require_positive(
+            "models.LanguageModel",
+            embedding_size=embedding_size,
+            output_size=output_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+        )
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         self.embedding = nn.Embedding(output_size, embedding_size, **where)
         features = hidden_size

@@ -112,7 +112,7 @@ def conv(
 ) -> Tensor:
     """Images a (N, H, W, C) convolved with kernels b (KH, KW, C / groups, O). See Conv."""
     integers("conv", groups=groups)
-    for name, pair in (("stride", stride), ("padding", padding), ("dilation", dilation)):
-        for n in pair if isinstance(pair, tuple | list) else (pair,):
+    for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+        for n in value if isinstance(value, tuple | list) else (value,):
             integers("conv", **{name: n})
     return Conv(stride, padding, dilation, groups)(a, b)

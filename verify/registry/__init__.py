@@ -36,6 +36,8 @@ from verify.registry import (
 from verify.registry.parameters import DRAWS
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
+from verify.registry.refusals_of_layers import LAYERS
+from verify.registry.refusals_of_training import TRAINING
 from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
@@ -77,13 +79,14 @@ NOT_JUDGED = {
 def rows() -> dict[str, Row]:
     """Every row by its public name, families together, in the order of their files."""
     table: dict[str, Row] = {}
+    refused = REFUSALS | LAYERS | TRAINING
     for family in _FAMILIES:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
             table[row.name] = replace(
                 row,
-                errors=REFUSALS.get(row.name, row.errors),
+                errors=refused.get(row.name, row.errors),
                 draws=DRAWS.get(row.name, row.draws),
             )
     return table

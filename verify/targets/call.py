@@ -273,9 +273,12 @@ def _function(
     """The row's op, or what stands for it, as a function of the list of its inputs."""
     found = resolve(row.name) if function is None else function
     call, arguments = row.call, problem.arguments
+    where = {"device": device, "dtype": dtype}
+    if row.draws and not problem.inputs:
+        construct = row.draws.call
+        return lambda tensors: construct(found, where, **arguments)
     if call is None:
         return lambda tensors: found(*tensors, **arguments)
-    where = {"device": device, "dtype": dtype}
     return lambda tensors: call(found, tensors, where, **arguments)
 
 
