@@ -93,7 +93,7 @@ def judge(case: Case, row: Row) -> Verdict:
         budget=finding.terms,
         message=finding.message,
         impostors=finding.impostors,
-        vacuous_reason=row.constant_result,
+        vacuous_reason=finding.vacuous or row.constant_result,
         checked=finding.checked,
         digest=finding.digest,
     )

@@ -24,8 +24,9 @@ Array: TypeAlias = npt.NDArray[Any]
 # ("getitem", index) | ("permute", axes) | ("broadcast_to", shape)
 View: TypeAlias = tuple[str, Any]
 
-# Regions of the judge `errors`: inputs of two dtypes, or on two devices.
-MIXTURES = ("dtypes", "devices")
+# Regions of the judge `errors`: inputs of two dtypes, or on two devices, or the first as an array.
+MIXTURES = ("dtypes", "devices", "arrays")
+OF_TENSORS = MIXTURES[:2]
 
 DATA_VARIABLE = "NEEDLE_DATA"
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"

@@ -42,9 +42,9 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd", "second", "errors", "step", "trajectory")
-# Judges whose cases are none of the row's samples.
-OWN_INPUTS = ("errors", "step", "trajectory")
+JUDGES = ("forward", "vjp", "fd", "second", "errors", "distribution", "step", "trajectory")
+# Judges whose cases are none of the row's samples, or no question for torch.
+OWN_INPUTS = ("errors", "distribution", "step", "trajectory")
 DTYPES = ("float32", "float64")
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
@@ -237,6 +237,18 @@ class Domain:
     special: bool = True  # whether infinities and NaN go into this input in region "special"
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Numbers that a name draws, from numpy's global generator, or starts with."""
+
+    samples: Sequence[Sample]  # of arguments
+    # (**arguments) -> name -> a law of verify.laws, one for each result, in the order of drawing
+    laws: Callable[..., Mapping[str, Any]]
+    # (what the name stands for, where, **arguments) -> results, nested or not
+    call: Callable[..., Any]
+    constant: str = ""  # why every result is constant or zero, where it is
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Everything verify knows of one op; the rows are in verify/registry.
@@ -273,6 +285,9 @@ class Row:
     bytes: Callable[..., float] | None = None
     errors: Sequence[Refusal] = ()
     training: Any = None  # a verify.training.Training, where step and trajectory apply
+    # those of sampling.MIXTURES that it refuses whatever the shapes
+    mixtures: Sequence[str] = ("dtypes", "devices", "arrays")
+    draws: Draws | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

@@ -160,6 +160,10 @@ class Value:
         except AttributeError:
             _check_inputs(op, inputs)
             raise
+        except TypeError as error:
+            if str(error).startswith("[NDArray]"):  # what reads arguments knows no op
+                raise TypeError(f"[{op}]" + str(error).removeprefix("[NDArray]")) from None
+            raise
         self = cls.__new__(cls)
         self.grad = None
         TENSOR_COUNTER += 1

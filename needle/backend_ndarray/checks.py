@@ -43,3 +43,17 @@ def finite(op: str, **values: Any) -> None:
         real(op, name, value)
         if not math.isfinite(value):
             raise ValueError(f"[{op}] {name} must be finite, got {name}={value}")
+
+
+def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
+    """An int, or a pair of them, as a pair.
+
+    Raises: TypeError when one is no int, ValueError when one is below least or they are no pair.
+    """
+    given = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    found = [integers(op, **{name: n})[0] for n in given]
+    if len(found) != 2 or min(found) < least:
+        raise ValueError(
+            f"[{op}] {name} is an int >= {least} or a pair of them, got {name}={value}"
+        )
+    return found[0], found[1]

@@ -72,4 +72,9 @@ class NDArrayDataset(Dataset):
         return len(self.arrays[0])
 
     def __getitem__(self, index: Index) -> tuple[Any, ...]:
-        return tuple(a[index] for a in self.arrays)
+        try:
+            return tuple(a[index] for a in self.arrays)
+        except IndexError as error:
+            raise IndexError(
+                f"[NDArrayDataset] an index picks from {len(self)} items, got index={index!r}"
+            ) from error

@@ -24,7 +24,8 @@ class DataLoader:
     `prefetch=k` lets a thread prepare up to k batches ahead; it is off by default, because
     transforms then draw from numpy's global generator earlier than the training step does, and the
     order of draws would change.
-    Raises: ValueError on a batch size below 1 or a negative prefetch, TypeError when one is no int.
+    Raises: ValueError on a batch size below 1 or a negative prefetch, TypeError when one is no int
+    or the dataset is none.
     """
 
     def __init__(
@@ -38,6 +39,10 @@ class DataLoader:
         device: Any = None,
         dtype: str = "float32",
     ) -> None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise TypeError(
+                f"[DataLoader] dataset has a length and items, got type={type(dataset).__name__}"
+            )
         if batch_size is None:
             batch_size = max(len(dataset), 1)
         integers("DataLoader", batch_size=batch_size, prefetch=prefetch)

@@ -65,6 +65,11 @@ class Corpus:
         return ids
 
 
+def _require_length(op: str, name: str, value: Any) -> None:
+    if not hasattr(value, "__len__"):
+        raise TypeError(f"[{op}] {name} has a length, got type={type(value).__name__}")
+
+
 def batchify(
     data: Any, batch_size: int, device: Any = None, dtype: str = "float32"
 ) -> npt.NDArray[Any]:
@@ -76,6 +81,7 @@ def batchify(
     Raises: ValueError unless 1 <= batch_size <= len(data).
     """
     integers("batchify", batch_size=batch_size)
+    _require_length("batchify", "data", data)
     rows = len(data) // batch_size if batch_size > 0 else 0
     if rows == 0:
         raise ValueError(
@@ -94,6 +100,7 @@ def get_batch(
     Raises: IndexError when no target row follows row i.
     """
     integers("get_batch", i=i, bptt=bptt)
+    _require_length("get_batch", "batches", batches)
     length = min(bptt, len(batches) - 1 - i)
     if i < 0 or length <= 0:
         raise IndexError(

@@ -14,10 +14,15 @@ from needle.backend_ndarray.checks import integers, real
 Image = npt.NDArray[Any]
 
 
+def _check_image(op: str, img: Any) -> None:
+    if np.ndim(img) != 3:
+        raise ValueError(f"[{op}] an image is H x W x C, got shape={np.shape(img)}")
+
+
 class RandomFlipHorizontal:
     """Mirrors the width with probability p; one `np.random.rand()` an image.
 
-    Raises: ValueError unless 0 <= p <= 1.
+    Raises: ValueError unless 0 <= p <= 1 and the image has three axes.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -27,6 +32,7 @@ class RandomFlipHorizontal:
         self.p = p
 
     def __call__(self, img: Image) -> Image:
+        _check_image("RandomFlipHorizontal", img)
         return np.flip(img, axis=1) if np.random.rand() < self.p else img
 
 
@@ -34,7 +40,7 @@ class RandomCrop:
     """Shifts an image by up to `padding` pixels, filling with zeros; one `np.random.randint(...,
     size=2)` an image, rows first.
 
-    Raises: ValueError unless padding >= 0.
+    Raises: ValueError unless padding >= 0 and the image has three axes.
     """
 
     def __init__(self, padding: int = 3) -> None:
@@ -43,6 +49,7 @@ class RandomCrop:
         self.padding = padding
 
     def __call__(self, img: Image) -> Image:
+        _check_image("RandomCrop", img)
         rows, columns = np.random.randint(low=-self.padding, high=self.padding + 1, size=2)
         p = self.padding
         padded = np.pad(img, ((p, p), (p, p), (0, 0)))

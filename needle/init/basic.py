@@ -30,6 +30,17 @@ def _check_like(op: str, array: Any) -> None:
         raise TypeError(f"[{op}] array is a Tensor, got type={type(array).__name__}")
 
 
+def _full(
+    op: str,
+    shape: tuple[int, ...],
+    c: float,
+    device: BackendDevice | None,
+    dtype: str,
+    requires_grad: bool,
+) -> Tensor:
+    return _leaf(_on(op, device).full(sizes(op, shape), c, dtype=dtype), requires_grad)
+
+
 def rand(
     *shape: int,
     low: float = 0.0,
@@ -80,7 +91,7 @@ def randb(
     finite("randb", p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"[randb] p is a probability, got p={p}")
-    array = _on("randb", device).rand(*shape, dtype=dtype)
+    array = _on("randb", device).rand(*sizes("randb", shape), dtype=dtype)
     return _leaf(array.less_equal(p), requires_grad)
 
 
@@ -93,9 +104,7 @@ def constant(
 ) -> Tensor:
     """c everywhere."""
     real("constant", "c", c)
-    return _leaf(
-        _on("constant", device).full(sizes("constant", shape), c, dtype=dtype), requires_grad
-    )
+    return _full("constant", shape, c, device, dtype, requires_grad)
 
 
 def ones(
@@ -105,7 +114,7 @@ def ones(
     requires_grad: bool = False,
 ) -> Tensor:
     """1 everywhere."""
-    return constant(*shape, c=1.0, device=device, dtype=dtype, requires_grad=requires_grad)
+    return _full("ones", shape, 1.0, device, dtype, requires_grad)
 
 
 def zeros(
@@ -115,7 +124,7 @@ def zeros(
     requires_grad: bool = False,
 ) -> Tensor:
     """0 everywhere."""
-    return constant(*shape, c=0.0, device=device, dtype=dtype, requires_grad=requires_grad)
+    return _full("zeros", shape, 0.0, device, dtype, requires_grad)
 
 
 def ones_like(

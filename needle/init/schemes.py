@@ -6,10 +6,11 @@ Source: Glorot and Bengio, 2010; He et al., 2015.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from needle.autograd import Tensor
-from needle.backend_ndarray.checks import finite, integers
+from needle.backend_ndarray.checks import finite, integers, sizes
 from needle.init.basic import rand, randn
 
 
@@ -25,6 +26,15 @@ def _require_relu(op: str, nonlinearity: str) -> None:
         raise ValueError(f"[{op}] nonlinearity must be 'relu', got nonlinearity={nonlinearity!r}")
 
 
+def _shape(op: str, fan_in: int, fan_out: int, shape: Any) -> tuple[int, ...]:
+    """The shape given, or the fans. Raises: as sizes, TypeError when it is no sequence."""
+    if shape is None:
+        return sizes(op, (fan_in, fan_out))
+    if not isinstance(shape, Iterable):
+        raise TypeError(f"[{op}] shape is a sequence of ints, got type={type(shape).__name__}")
+    return sizes(op, tuple(shape))
+
+
 def xavier_uniform(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) -> Tensor:
     """Uniform within ± gain sqrt(6 / (fan_in + fan_out)); shape (fan_in, fan_out)."""
     _require_fan("xavier_uniform", fan_in=fan_in, fan_out=fan_out)
@@ -37,6 +47,8 @@ def xavier_normal(fan_in: int, fan_out: int, gain: float = 1.0, **kwargs: Any) -
     """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)); shape (fan_in, fan_out)."""
     _require_fan("xavier_normal", fan_in=fan_in, fan_out=fan_out)
     finite("xavier_normal", gain=gain)
+    if gain < 0:
+        raise ValueError(f"[xavier_normal] gain must not be negative, got gain={gain}")
     return randn(fan_in, fan_out, std=gain * math.sqrt(2 / (fan_in + fan_out)), **kwargs)
 
 
@@ -51,7 +63,8 @@ def kaiming_uniform(
     _require_fan("kaiming_uniform", fan_in=fan_in)
     _require_relu("kaiming_uniform", nonlinearity)
     bound = math.sqrt(2) * math.sqrt(3 / fan_in)
-    return rand(*((fan_in, fan_out) if shape is None else shape), low=-bound, high=bound, **kwargs)
+    wanted = _shape("kaiming_uniform", fan_in, fan_out, shape)
+    return rand(*wanted, low=-bound, high=bound, **kwargs)
 
 
 def kaiming_normal(
@@ -64,6 +77,5 @@ def kaiming_normal(
     """Normal with standard deviation sqrt(2 / fan_in); shape (fan_in, fan_out) unless given."""
     _require_fan("kaiming_normal", fan_in=fan_in)
     _require_relu("kaiming_normal", nonlinearity)
-    return randn(
-        *((fan_in, fan_out) if shape is None else shape), std=math.sqrt(2 / fan_in), **kwargs
-    )
+    wanted = _shape("kaiming_normal", fan_in, fan_out, shape)
+    return randn(*wanted, std=math.sqrt(2 / fan_in), **kwargs)

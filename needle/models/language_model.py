@@ -7,6 +7,8 @@ from typing import Any
 from needle import nn, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
+from needle.nn.module import require_positive
+from needle.ops.broadcast import check_tensors
 
 
 class LanguageModel(nn.Module):
@@ -34,6 +36,13 @@ class LanguageModel(nn.Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
+        require_positive(
+            "models.LanguageModel",
+            embedding_size=embedding_size,
+            output_size=output_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+        )
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         self.embedding = nn.Embedding(output_size, embedding_size, **where)
         features = hidden_size
@@ -54,6 +63,7 @@ class LanguageModel(nn.Module):
         self.linear = nn.Linear(features, output_size, **where)
 
     def forward(self, x: Tensor, h: Any = None) -> tuple[Tensor, Any]:
+        check_tensors("models.LanguageModel", x=x)
         if x.ndim != 2:
             raise ValueError(
                 f"[models.LanguageModel] x has shape (steps, batch), got x.shape={x.shape}"

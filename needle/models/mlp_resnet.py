@@ -8,6 +8,7 @@ from typing import Any
 from needle import nn
 from needle.backend_ndarray import BackendDevice
 from needle.backend_ndarray.checks import integers
+from needle.nn.module import require_positive
 
 Norm = Callable[..., nn.Module]  # (dim, device=, dtype=), as nn.BatchNorm1d
 
@@ -23,7 +24,9 @@ def ResidualBlock(
     """ReLU(x + norm(linear(dropout(ReLU(norm(linear(x))))))), hidden_dim wide inside.
 
     Shape: (N, dim) gives (N, dim).
+    Raises: ValueError when a size is below 1.
     """
+    require_positive("models.ResidualBlock", dim=dim, hidden_dim=hidden_dim)
     where: dict[str, Any] = {"device": device, "dtype": dtype}
     inside = nn.Sequential(
         nn.Linear(dim, hidden_dim, **where),
@@ -49,11 +52,12 @@ def MLPResNet(
     """A linear layer with ReLU, num_blocks residual blocks half as wide inside, a linear layer.
 
     Shape: (N, dim) gives (N, num_classes).
-    Raises: ValueError when num_blocks is negative.
+    Raises: ValueError when num_blocks is negative or another size below 1.
     """
-    if integers("MLPResNet", num_blocks=num_blocks)[0] < 0:
+    require_positive("models.MLPResNet", dim=dim, hidden_dim=hidden_dim, num_classes=num_classes)
+    if integers("models.MLPResNet", num_blocks=num_blocks)[0] < 0:
         raise ValueError(
-            f"[MLPResNet] num_blocks must not be negative, got num_blocks={num_blocks}"
+            f"[models.MLPResNet] num_blocks must not be negative, got num_blocks={num_blocks}"
         )
     where: dict[str, Any] = {"device": device, "dtype": dtype}
     layers: list[nn.Module] = [nn.Linear(dim, hidden_dim, **where), nn.ReLU()]

@@ -12,6 +12,11 @@ from needle.nn.module import Module, Parameter, require_positive
 from needle.ops.broadcast import check_tensors
 
 
+def _require_callable(op: str, name: str, value: Any) -> None:
+    if not callable(value):
+        raise TypeError(f"[{op}] {name} is a Module or a function, got type={type(value).__name__}")
+
+
 class Identity(Module):
     """Its input, unchanged."""
 
@@ -70,10 +75,15 @@ class Linear(Module):
 
 
 class Sequential(Module):
-    """Modules, each applied to the result of the one before."""
+    """Modules, each applied to the result of the one before.
+
+    Raises: TypeError when one of them cannot be called.
+    """
 
     def __init__(self, *modules: Module) -> None:
         super().__init__()
+        for i, module in enumerate(modules):
+            _require_callable("nn.Sequential", f"modules[{i}]", module)
         self.modules = modules
 
     def forward(self, x: Any) -> Any:
@@ -83,10 +93,14 @@ class Sequential(Module):
 
 
 class Residual(Module):
-    """fn(x) + x."""
+    """fn(x) + x.
+
+    Raises: TypeError when fn cannot be called.
+    """
 
     def __init__(self, fn: Module) -> None:
         super().__init__()
+        _require_callable("nn.Residual", "fn", fn)
         self.fn = fn
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 from needle import init, ops
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice
-from needle.nn.module import Module, Parameter, require_pair, require_positive
+from needle.backend_ndarray.checks import pair
+from needle.nn.module import Module, Parameter, require_positive
 from needle.ops.broadcast import check_tensors
 from needle.ops.convolution import Pair
 
@@ -65,8 +66,9 @@ class Conv(Module):
             groups=groups,
         )
         padding = kernel_size // 2 if padding is None else padding
-        require_pair("nn.Conv", 1, stride=stride, dilation=dilation)
-        require_pair("nn.Conv", 0, padding=padding)
+        pair("nn.Conv", "stride", stride, 1)
+        pair("nn.Conv", "dilation", dilation, 1)
+        pair("nn.Conv", "padding", padding, 0)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 "[nn.Conv] groups divides the channels, got "

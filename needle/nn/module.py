@@ -183,18 +183,6 @@ def require_positive(op: str, **sizes: int) -> None:
             raise ValueError(f"[{op}] {name} must be at least 1, got {name}={value}")
 
 
-def require_pair(op: str, least: int, **values: Any) -> None:
-    """Raises: TypeError unless values are ints or pairs of them, ValueError when one is below
-    least.
-    """
-    for name, value in values.items():
-        pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
-        if len(pair) != 2 or any(integers(op, **{name: n})[0] < least for n in pair):
-            raise ValueError(
-                f"[{op}] {name} is an int >= {least} or a pair of them, got {name}={value}"
-            )
-
-
 def require_eps(op: str, eps: float) -> None:
     """Raises: TypeError unless eps is a number, ValueError unless it is finite and not negative."""
     finite(op, eps=eps)

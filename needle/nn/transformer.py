@@ -78,7 +78,9 @@ class AttentionLayer(Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        require_positive("nn.AttentionLayer", num_head=num_head, dim_head=dim_head)
+        require_positive(
+            "nn.AttentionLayer", q_features=q_features, num_head=num_head, dim_head=dim_head
+        )
         self.num_head = num_head
         self.dim_head = dim_head
         self.q_features = q_features
@@ -143,6 +145,7 @@ class TransformerLayer(Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
+        require_positive("nn.TransformerLayer", q_features=q_features, hidden_size=hidden_size)
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         self.attention = AttentionLayer(
             q_features, num_head, dim_head, dropout=dropout, causal=causal, **where
@@ -185,7 +188,13 @@ class Transformer(Module):
         sequence_len: int = 2048,
     ) -> None:
         super().__init__()
-        require_positive("nn.Transformer", num_layers=num_layers)
+        require_positive(
+            "nn.Transformer",
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            sequence_len=sequence_len,
+        )
         self.batch_first = batch_first
         self.positions = Embedding(sequence_len, embedding_size, device=device, dtype=dtype)
         self.layers = [

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.checks import integers
 from needle.ops.broadcast import fixed
 
 __all__ = ["Conv", "ConvInputGrad", "ConvWeightGrad", "conv"]
@@ -21,7 +22,7 @@ class Conv(TensorOp):
     dilation are an int or a pair (height, width).
     Gradient: dx is ConvInputGrad of (g, w), dw is ConvWeightGrad of (x, g).
     Raises: ValueError when shapes do not fit, the kernel is larger than the padded image, or a
-    parameter is out of range.
+    parameter is out of range; TypeError when one is no int or pair of ints.
     """
 
     __slots__ = ("dilation", "groups", "padding", "stride")
@@ -110,4 +111,8 @@ def conv(
     groups: int = 1,
 ) -> Tensor:
     """Images a (N, H, W, C) convolved with kernels b (KH, KW, C / groups, O). See Conv."""
+    integers("conv", groups=groups)
+    for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+        for n in value if isinstance(value, tuple | list) else (value,):
+            integers("conv", **{name: n})
     return Conv(stride, padding, dilation, groups)(a, b)

@@ -178,12 +178,22 @@ def _operand(x: Tensor | Number, like: Any) -> Tensor:
     return Tensor.make_const(full((), float(x), dtype=like.dtype, device=like.device))
 
 
-def _places(op: str, index: Indices, device: BackendDevice) -> NDArray:
-    """The index as an int64 array that nobody else can change."""
+def _places(op: str, index: Indices, device: BackendDevice, n: int) -> NDArray:
+    """The index as an int64 array that nobody else can change.
+
+    Raises: IndexError when one is not in [-n, n), ValueError when one is not whole.
+    """
     held = index.realize_cached_data() if isinstance(index, Tensor) else index
+    places = whole_numbers(op, held)
+    odd = (places < -n) | (places >= n)
+    if odd.any():
+        raise IndexError(
+            f"[{op}] an index must lie in [-n, n), n the size of the axis, "
+            f"got index={places[odd].flat[0]}, n={n}"
+        )
     if isinstance(held, NDArray) and held.dtype == "int64" and held.device == device:
         return held.copy()
-    return NDArray(whole_numbers(op, held), device=device, dtype="int64")
+    return NDArray(places, device=device, dtype="int64")
 
 
 def gather(a: Tensor, index: Indices, axis: int) -> Tensor:
@@ -194,7 +204,7 @@ def gather(a: Tensor, index: Indices, axis: int) -> Tensor:
     """
     check_tensors("gather", a=a)
     axis = normalized_axis("gather", axis, a.ndim)
-    return Gather(_places("gather", index, a.device), axis)(a)
+    return Gather(_places("gather", index, a.device, a.shape[axis]), axis)(a)
 
 
 def scatter_add(a: Tensor, index: Indices, axis: int, n: int) -> Tensor:
@@ -206,7 +216,7 @@ def scatter_add(a: Tensor, index: Indices, axis: int, n: int) -> Tensor:
     check_tensors("scatter_add", a=a)
     axis = normalized_axis("scatter_add", axis, a.ndim)
     (n,) = sizes("scatter_add", [n])
-    return ScatterAdd(_places("scatter_add", index, a.device), axis, n)(a)
+    return ScatterAdd(_places("scatter_add", index, a.device, n), axis, n)(a)
 
 
 def take(a: Tensor, indices: Indices, axis: int) -> Tensor:
@@ -219,7 +229,7 @@ def take(a: Tensor, indices: Indices, axis: int) -> Tensor:
     """
     check_tensors("take", a=a)
     axis = normalized_axis("take", axis, a.ndim)
-    places = _places("take", indices, a.device)
+    places = _places("take", indices, a.device, a.shape[axis])
     before, after = a.shape[:axis], a.shape[axis + 1 :]
     n = math.prod(places.shape)
     spread = places.reshape((*(1 for _ in before), n, *(1 for _ in after)))

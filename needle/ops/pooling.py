@@ -7,7 +7,6 @@ two are each other's gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
+from needle.backend_ndarray.checks import pair
 from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.elementwise import divide
 from needle.ops.reduction import extreme_share, max
@@ -38,9 +38,9 @@ class Geometry(NamedTuple):
         """From what a user gives. Raises: ValueError when a size is out of range."""
         made = cls(
             op,
-            _pair(op, "kernel", kernel, 1),
-            _pair(op, "stride", kernel if stride is None else stride, 1),
-            _pair(op, "padding", padding, 0),
+            pair(op, "kernel", kernel, 1),
+            pair(op, "stride", kernel if stride is None else stride, 1),
+            pair(op, "padding", padding, 0),
         )
         if any(2 * p > k for p, k in zip(made.padding, made.kernel, strict=True)):
             raise ValueError(
@@ -232,15 +232,6 @@ def avg_pool(
     """
     geometry = Geometry.checked("avg_pool", kernel, stride, padding)
     return AvgPool(geometry, count_include_pad)(x)
-
-
-def _pair(op: str, name: str, value: Pair, least: int) -> tuple[int, int]:
-    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(pair) != 2 or any(not isinstance(n, (int, np.integer)) or n < least for n in pair):
-        raise ValueError(
-            f"[{op}] {name} is an int >= {least} or a pair of them, got {name}={value}"
-        )
-    return int(pair[0]), int(pair[1])
 
 
 def _kept(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -47,6 +47,19 @@ def _saved_number(name: str, value: Any, kinds: str) -> Any:
     return number
 
 
+def _distinct(op: str, params: Any) -> list[Any]:
+    """The parameters, each once. Raises: TypeError unless they are Tensors."""
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"[{op}] params is an iterable of Tensors, got type={type(params).__name__}"
+        )
+    found = list({id(p): p for p in params}.values())
+    for i, p in enumerate(found):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"[{op}] parameters are Tensors, got params[{i}]={type(p).__name__}")
+    return found
+
+
 class Optimizer:
     """Holds parameters; subclasses define `step`. A step reads gradients and never changes them.
 
@@ -59,18 +72,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any]) -> None:
         op = type(self).__name__
-        if isinstance(params, Tensor) or not isinstance(params, Iterable):
-            raise TypeError(
-                f"[{op}] params is an iterable of Tensors, got type={type(params).__name__}"
-            )
-        self.params: list[Any] = list({id(p): p for p in params}.values())
+        self.params: list[Any] = _distinct(op, params)
         if not self.params:
             raise ValueError(f"[{op}] at least one parameter is needed, got params=[]")
-        for i, p in enumerate(self.params):
-            if not isinstance(p, Tensor):
-                raise TypeError(
-                    f"[{op}] parameters are Tensors, got params[{i}]={type(p).__name__}"
-                )
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
@@ -140,13 +144,23 @@ class Optimizer:
         """(index, parameter, its array, its gradient's array) where there is a gradient."""
         for i, p in enumerate(self.params):
             if p.grad is not None:
+                if not isinstance(p.grad, Tensor):
+                    raise TypeError(
+                        f"[{type(self).__name__}] gradients are Tensors, "
+                        f"got params[{i}].grad={type(p.grad).__name__}"
+                    )
+                if p.grad.shape != p.shape:  # broadcast, it would change the parameter's shape
+                    raise ValueError(
+                        f"[{type(self).__name__}] a gradient has its parameter's shape, "
+                        f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
+                    )
                 yield i, p, p.realize_cached_data(), p.grad.realize_cached_data()
 
 
 def clip_grad_norm(params: Iterable[Any], max_norm: float) -> float:
     """See `Optimizer.clip_grad_norm`; the scale is max_norm / (norm + 1e-6) as in torch."""
     check("clip_grad_norm", "max_norm", max_norm, 0.0)
-    with_grad = [p for p in params if p.grad is not None]
+    with_grad = [p for p in _distinct("clip_grad_norm", params) if p.grad is not None]
     grads = [p.grad.realize_cached_data() for p in with_grad]
     # hypot never overflows where the norm itself does not
     norm = math.hypot(*(_norm(g) for g in grads)) if grads else 0.0

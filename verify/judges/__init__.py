@@ -9,6 +9,7 @@ from collections.abc import Callable
 from verify import targets
 from verify.judges.against_torch import judge_forward, judge_vjp
 from verify.judges.differences import judge_fd, judge_second
+from verify.judges.distribution import judge_distribution
 from verify.judges.question import Finding, Question, Raised, wrong
 from verify.judges.refusals import judge_errors
 from verify.judges.training import judge_step, judge_trajectory
@@ -24,6 +25,7 @@ _JUDGES: dict[str, Callable[[Question], Finding]] = {
     "errors": judge_errors,
     "step": judge_step,
     "trajectory": judge_trajectory,
+    "distribution": judge_distribution,
 }
 
 

@@ -28,6 +28,7 @@ class Finding:
     message: str = ""
     impostors: tuple[str, ...] = ()
     digest: str = ""
+    vacuous: str = ""  # why the results are constant or zero here
     checked: int = 0
     part: int = 0  # the result or gradient with the worst element
     comparison: Comparison | None = None

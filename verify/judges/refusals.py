@@ -13,7 +13,7 @@ _FORM = re.compile(r"\[[^\]]+\] .+, got .+", re.DOTALL)
 
 
 def judge_errors(question: Question) -> Finding:
-    """The row's refusal of these shapes and arguments, or of inputs of two dtypes or devices."""
+    """The row's refusal of these shapes and arguments, or of a mixture of inputs."""
     wanted = _wanted(question)
     try:
         error = question.target().refusal(question.case.region)
@@ -37,7 +37,7 @@ def judge_errors(question: Question) -> Finding:
 def _wanted(question: Question) -> Refusal:
     case = question.case
     if case.region in MIXTURES:
-        raises = "TypeError" if case.region == "dtypes" else "ValueError"
+        raises = "ValueError" if case.region == "devices" else "TypeError"
         return Refusal(case.shapes, case.kwargs, raises)
     for refusal in question.row.errors:
         if (refusal.shapes, refusal.kwargs) == (case.shapes, case.kwargs):

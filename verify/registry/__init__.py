@@ -12,9 +12,11 @@ from dataclasses import replace
 from verify.registry import (
     activation,
     conv,
+    data,
     elementwise,
     functions,
     indexing,
+    initializers,
     joining,
     language_models,
     layers,
@@ -27,11 +29,15 @@ from verify.registry import (
     pooling,
     recurrent,
     reduction,
+    schedules,
     softmax,
     transformer,
 )
+from verify.registry.parameters import DRAWS
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
+from verify.registry.refusals_of_layers import LAYERS
+from verify.registry.refusals_of_training import TRAINING as UPDATES
 from verify.registry.training import TRAINING
 from verify.spec import Row
 
@@ -57,6 +63,9 @@ _FAMILIES = (
     optimizers,
     models,
     language_models,
+    initializers,
+    schedules,
+    data,
 )
 
 # Public functions, layers, optimizers and models without a row, and why.
@@ -71,10 +80,15 @@ NOT_JUDGED = {
 def rows() -> dict[str, Row]:
     """Every row by its public name, families together, in the order of their files."""
     table: dict[str, Row] = {}
+    refused = REFUSALS | LAYERS | UPDATES
     for family in _FAMILIES:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            errors, training = REFUSALS.get(row.name, row.errors), TRAINING.get(row.name)
-            table[row.name] = replace(row, errors=errors, training=training)
+            table[row.name] = replace(
+                row,
+                errors=refused.get(row.name, row.errors),
+                draws=DRAWS.get(row.name, row.draws),
+                training=TRAINING.get(row.name),
+            )
     return table

@@ -141,5 +141,6 @@ ROWS = (
         call=lambda op, tensors, where, n: op(tensors[0], n, dtype=where["dtype"]),
         linear=False,
         differentiable=False,
+        mixtures=(),  # indices may be an array
     ),
 )

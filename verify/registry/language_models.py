@@ -9,6 +9,7 @@ from verify.registry.packing import LAYOUTS_OF_WEIGHTS, place, size, slices
 from verify.registry.planning import sample
 from verify.registry.recurrent import lstm, rnn
 from verify.registry.transformer import transformer, transformer_shapes
+from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Sample, Shape
 
 Words = tuple[tuple[int, ...], ...]
@@ -110,6 +111,7 @@ def _model(
 ROWS = (
     Row(
         name="models.LanguageModel",
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
         family="model",
         reference=_reference,
         layouts=LAYOUTS_OF_WEIGHTS,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.planning import sample
+from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Shape
 
 
@@ -163,6 +164,7 @@ ROWS = (
     Row(
         # negated: a copy of the input would be the right result
         name="nn.Identity",
+        mixtures=OF_TENSORS,  # it takes whatever its functions take
         family="layer",
         reference=lambda t, x: -x,
         samples=(sample(()), sample((7,)), sample((2, 3, 4)), sample((0, 3))),
@@ -172,6 +174,7 @@ ROWS = (
     ),
     Row(
         name="nn.Sequential",
+        mixtures=OF_TENSORS,  # it takes whatever its functions take
         family="layer",
         reference=lambda t, x: (x + x) * (x + x),
         samples=(sample(()), sample((7,)), sample((2, 3, 4)), sample((0, 3))),
@@ -180,6 +183,7 @@ ROWS = (
     ),
     Row(
         name="nn.Residual",
+        mixtures=OF_TENSORS,  # it takes whatever its functions take
         family="layer",
         reference=lambda t, x: x * x + x,
         samples=(sample(()), sample((7,)), sample((2, 3, 4)), sample((0, 3))),

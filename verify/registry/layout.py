@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from verify.registry.planning import sample
+from verify.sampling import OF_TENSORS
 from verify.spec import Row, Shape
 
 
@@ -301,6 +302,7 @@ ROWS = (
         ),
         arguments=_indexed,
         in_place=True,
+        mixtures=OF_TENSORS,  # it is an NDArray's own
         differentiable=False,  # it writes into an array: no op of the graph
         # no writes to broadcast views
         layouts=("compact", "strided", "offset", "transposed", "reversed"),

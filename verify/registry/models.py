@@ -17,7 +17,7 @@ import numpy as np
 from verify.registry.layers import dropped
 from verify.registry.packing import LAYOUTS_OF_WEIGHTS
 from verify.registry.planning import sample
-from verify.sampling import Array
+from verify.sampling import OF_TENSORS, Array
 from verify.spec import Row, Shape
 
 _SEED = 1
@@ -193,6 +193,7 @@ _RESNET9 = (431_946,)
 ROWS = (
     Row(
         name="models.MLPResNet",
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
         family="model",
         reference=_of_vector(mlp_resnet),
         layouts=LAYOUTS_OF_WEIGHTS,
@@ -207,6 +208,7 @@ ROWS = (
     ),
     Row(
         name="models.ResNet9",
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
         family="model",
         reference=_of_vector(resnet9),
         samples=(

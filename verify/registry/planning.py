@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from verify.sampling import MIXTURES, data_folder, first_alike, size
+from verify.sampling import data_folder, first_alike, size
 from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
@@ -56,6 +56,9 @@ def plan_cases(
         planned = _refused(row)
     elif judge in ("step", "trajectory"):
         planned = _trained(row, judge, dtype, deep=budget == "deep")
+    elif judge == "distribution":
+        drawn = row.draws.samples if row.draws else ()
+        planned = ((s, "compact", s.region) for s in drawn)
     elif judge == "forward" or row.differentiable:
         planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:
@@ -160,13 +163,13 @@ def _pairs(
 
 
 def _refused(row: Row) -> Iterator[Choice]:
-    """What the row refuses, and two inputs that do not go together."""
+    """What the row refuses, and inputs that do not go together, or are none."""
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
-    several = [s for s in row.samples if len(s.shapes) > 1 and _varied(s)]
-    if several:
-        for region in MIXTURES:
-            yield several[0], "compact", region
+    for region in row.mixtures:
+        least = 1 if region == "arrays" else 2
+        fitting = (s for s in row.samples if len(s.shapes) >= least and _varied(s))
+        yield from ((s, "compact", region) for s in itertools.islice(fitting, 1))
 
 
 def _trained(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.planning import sample
+from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Sample, Shape
 
 _CELL = ("W_ih", "W_hh", "bias_ih", "bias_hh")
@@ -223,6 +224,7 @@ ROWS = (
     ),
     Row(
         name="nn.Embedding",
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
         family="recurrent",
         reference=_embedding,
         samples=(

@@ -68,12 +68,16 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses(_IMAGE, _KERNEL, stride=-1, says="stride must lie in"),
         refuses(_IMAGE, _KERNEL, padding=-1, says="padding must lie in"),
         refuses(_IMAGE, _KERNEL, dilation=0, says="dilation must lie in"),
+        refuses(_IMAGE, _KERNEL, stride="a", raises="TypeError", says="stride is an int"),
+        refuses(_IMAGE, _KERNEL, padding=(1, 0.5), raises="TypeError", says="padding is an int"),
+        refuses(_IMAGE, _KERNEL, groups="a", raises="TypeError", says="groups is an int"),
         refuses((1, 4, 4, 4), _KERNEL, groups=2, says="groups must divide"),
         refuses((4, 4, 2), _KERNEL, says="4 axes"),
     ),
     "reshape": (
         refuses((3, 4), shape=(5, 2), says="number of elements"),
         refuses((3, 4), shape=(-1, -1), says="one of them may be -1"),
+        refuses((3, 4), shape=(2.5, 1), raises="TypeError", says=r"\[Reshape\] .*type=float"),
     ),
     "permute": (
         refuses((3, 4), axes=(0, 0), says="distinct"),
@@ -116,6 +120,42 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), axes=4, raises="IndexError", says="axis=4, ndim=3"),
         refuses((3, 4), axes=(0, 0), says="distinct"),
     ),
+    "gather": (
+        refuses((5, 3), index=((2, 3), 9), axis=0, raises="IndexError", says=r"\[gather\].*n=5"),
+        refuses((5, 3), index=((2, 3), 5), axis=2, raises="IndexError", says="axis=2, ndim=2"),
+        refuses((5, 3), index=((2,), 5), axis=0, says="axes"),
+        refuses((5, 3), index=((2, 4), 5), axis=0, says="broadcast"),
+    ),
+    "take": (
+        refuses((5, 3), indices=((2, 3), 9), axis=0, raises="IndexError", says=r"\[take\].*n=5"),
+        refuses((5, 3), indices=((2,), 5), axis=-3, raises="IndexError", says="axis=-3"),
+        refuses((5, 3), indices=((2,), 5), axis="a", raises="TypeError", says="axis='a'"),
+    ),
+    "scatter_add": (
+        refuses(
+            (5, 3),
+            index=((5, 3), 9),
+            axis=0,
+            n=4,
+            raises="IndexError",
+            says=r"\[scatter_add\].*n=4",
+        ),
+        refuses((5, 3), index=((5, 3), 5), axis=2, n=5, raises="IndexError", says="axis=2"),
+        refuses((5, 3), index=((5, 3), 5), axis=0, n=-1, says="not be negative"),
+        refuses((5, 3), index=((4, 3), 4), axis=0, n=4, says="broadcast"),
+    ),
+    "one_hot": (
+        refuses((3,), n=1, says="whole numbers"),
+        refuses((0,), n=-1, says="classes=-1"),
+        refuses((0,), n=1.5, raises="TypeError", says="n is an int"),
+    ),
+    **dict.fromkeys(
+        ("add_scalar", "mul_scalar", "divide_scalar", "power_scalar"),
+        (
+            refuses((3,), scalar="a", raises="TypeError", says="scalar is a number, got type=str"),
+            refuses((3,), scalar=None, raises="TypeError", says="type=NoneType"),
+        ),
+    ),
     "where": (refuses((3,), (4,), mask=(1,), says="broadcast"),),
     "concatenate": (
         refuses((3, 4), (3, 5), axis=0, says="shapes agree but for the axis"),
@@ -129,11 +169,6 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
     ),
     "split": _axis("axis"),
-    "nn.Embedding": (
-        refuses((7, 3), indices=(0, 7), raises="IndexError", says="x=7"),
-        refuses((7, 3), indices=(0, -1), raises="IndexError", says="x=-1"),
-        refuses((7, 3), indices=(0, 0.5), says="whole numbers"),
-    ),
     "cross_entropy": (
         refuses((3, 4), labels=(0, 1), says="a label for each row"),
         refuses((3, 4), labels=(0, 1, 4), raises="IndexError", says="label=4, classes=4"),

@@ -3,6 +3,7 @@
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
 from verify.targets.protocol import Target
 from verify.targets.training import Trainer
@@ -11,6 +12,7 @@ __all__ = [
     "DEVICES",
     "Broken",
     "Call",
+    "DrawCall",
     "Missing",
     "Target",
     "Trainer",

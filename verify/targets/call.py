@@ -84,7 +84,9 @@ class Call:
         return [np.array(y.numpy()) for y in outputs]
 
     def refusal(self, mixture: str) -> Exception | None:
-        """What it raises for these inputs; the last of another dtype or device in a mixture."""
+        """What it raises for these inputs; the last of another dtype or device in a mixture, or
+        the first as numpy's array.
+        """
         _, tensors = self._place(self.problem.inputs, grad=False)
         if mixture == "dtypes":
             other = "float64" if self.dtype == "float32" else "float32"
@@ -92,6 +94,8 @@ class Call:
         elif mixture == "devices":
             place = face("cpu" if self.device != face("cpu") else "numpy")
             tensors[-1] = self._tensor(self.problem.inputs[-1].value, False, device=place)
+        elif mixture == "arrays":
+            tensors[0] = self.problem.inputs[0].value.copy()
         try:
             for y in listed(self.function(tensors)):
                 y.numpy()
@@ -262,9 +266,12 @@ def _function(
     """The row's op, or what stands for it, as a function of the list of its inputs."""
     found = resolve(row.name) if function is None else function
     call, arguments = row.call, problem.arguments
+    where = {"device": device, "dtype": dtype}
+    if row.draws and not problem.inputs:
+        construct = row.draws.call
+        return lambda tensors: construct(found, where, **arguments)
     if call is None:
         return lambda tensors: found(*tensors, **arguments)
-    where = {"device": device, "dtype": dtype}
     return lambda tensors: call(found, tensors, where, **arguments)
 
 

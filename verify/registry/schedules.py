@@ -1,0 +1,146 @@
+"""Learning-rate schedules, and clipping: what they say, step after step, times an input.
+
+Hyper-parameters have few bits, as those of the optimizers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from verify.registry.planning import sample
+from verify.spec import Domain, Row, Sample
+
+_RATE = 0.1875
+
+
+def _call(found: Any, tensors: Sequence[Any], where: dict[str, Any], **arguments: Any) -> Any:
+    """An element of the input for every step, times the optimizer's rate at that step."""
+    (x,) = tensors
+    optim = importlib.import_module(found.__module__.rpartition(".")[0])
+    optimizer = optim.SGD([x], lr=_RATE)
+    schedule = found(optimizer, **arguments)
+    rates = []
+    for _ in range(x.shape[0]):
+        rates.append(optimizer.lr)
+        schedule.step()
+    return x * type(x)(rates, **where, requires_grad=False)
+
+
+def _rates(x: Any) -> Any:
+    """The initial rate at every step, without an error, in the arithmetic of x."""
+    return x.new_full(x.shape, _RATE)
+
+
+def _step(t: Any, x: Any, step_size: int, gamma: float) -> Any:
+    """torch's: each step_size-th step multiplies the rate that was."""
+    parts = [*_rates(x).split(step_size)]
+    for i in range(1, len(parts)):
+        parts[i] = (parts[i - 1][:1] * gamma).expand(parts[i].shape)
+    return x * t.cat(parts)
+
+
+def _cosine(t: Any, x: Any, total: int, final: float = 0.0) -> Any:
+    """torch's CosineAnnealingLR in closed form, T_max = total, eta_min = final times the rate."""
+    low, done = final * _RATE, t.arange(len(x)).clamp(max=total)
+    angle = x.new_ones(x.shape) * done / total * math.pi
+    return x * ((t.cos(angle) + 1) * (_RATE - low) / 2 + low)
+
+
+def _warmup(t: Any, x: Any, warmup: int, total: int | None = None) -> Any:
+    """torch's LinearLR up, and a line down to 0 at total."""
+    steps, rates = t.arange(len(x)), _rates(x)
+    fall = rates
+    if total is not None:
+        fall = rates * (total - steps).clamp(min=0) / (total - warmup)
+    return x * t.where(steps < warmup, rates * (steps + 1) / warmup, fall)
+
+
+def _schedule(name: str, reference: Any, *samples: Sample) -> Row:
+    return Row(
+        name=f"optim.{name}",
+        family="schedule",
+        reference=reference,
+        samples=samples,
+        regions=("tiny", "huge", "zeros", "integer"),
+        layouts=("compact",),
+        call=_call,
+        differentiable=False,
+        signed_zero=False,
+    )
+
+
+# --- clipping
+
+
+def _clip_call(found: Any, tensors: Sequence[Any], where: dict[str, Any], max_norm: float) -> Any:
+    """The inputs are the gradients of parameters; results: these after the call, and the norm."""
+    parameters = [type(g)(g.numpy() * 0, **where) for g in tensors]
+    for p, g in zip(parameters, tensors, strict=True):
+        p.grad = g
+    norm = found([*parameters, type(tensors[0])(1.0, **where)], max_norm)  # one without a gradient
+    return [*(p.grad for p in parameters), type(tensors[0])(norm, **where)]
+
+
+def _clip(t: Any, *gradients: Any, max_norm: float) -> Any:
+    """torch's clip_grad_norm_. Squares of what was divided by its largest do not overflow."""
+    squares = 0.0
+    largest = t.cat([g.reshape(-1) for g in gradients]).abs().amax()
+    largest = t.where(largest == 0, 1.0, largest)
+    for g in gradients:
+        part = g / largest
+        squares = squares + (part * part).sum()
+    norm = largest * t.sqrt(squares)
+    scale = norm.new_full((), max_norm) / (norm + 1e-6)
+    return [*(t.where(scale < 1, g * scale, g) for g in gradients), norm]
+
+
+ROWS = (
+    _schedule(
+        "StepLR",
+        _step,
+        sample((12,), step_size=3, gamma=0.75),
+        sample((7,), step_size=1, gamma=0.5),
+        sample((5,), step_size=9, gamma=0.5),
+        sample((5,), step_size=2, gamma=0.0),
+        sample((5,), step_size=2, gamma=1.5),
+    ),
+    _schedule(
+        "CosineLR",
+        _cosine,
+        sample((13,), total=9),
+        sample((13,), total=7, final=0.125),
+        sample((3,), total=1),
+        sample((6,), total=4, final=1.0),
+    ),
+    _schedule(
+        "WarmupLR",
+        _warmup,
+        sample((12,), warmup=3, total=9),
+        sample((8,), warmup=5),
+        sample((4,), warmup=1),
+        sample((6,), warmup=1, total=2),
+    ),
+    Row(
+        name="optim.clip_grad_norm",
+        family="optimizer",
+        reference=_clip,
+        samples=(
+            sample((), max_norm=0.25),
+            sample((7,), max_norm=0.5),
+            sample((7,), max_norm=100.0),
+            sample((5, 13), (3,), (), max_norm=2.0),
+            sample((5, 13), (3,), (2, 0), max_norm=64.0),
+            sample((33, 17), (9,), max_norm=0.0),
+        ),
+        regions=("tiny", "huge", "zeros", "integer", "ties"),
+        domains=(Domain(),),
+        call=_clip_call,
+        view=True,  # gradients that are small enough stay
+        differentiable=False,
+        mixtures=(),  # norms are numbers
+        signed_zero=False,
+    ),
+)
