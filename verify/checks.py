@@ -124,6 +124,8 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
             right.append(name)
     if right:
         return f"this device is wrong: {', '.join(wrong)} failed, {', '.join(right)} passed"
+    if case.judge == "across":
+        return f"{', '.join(wrong)} or numpy; the judge forward asks the oracle"
     if case.judge == "fd" or finding.comparison is None:
         beside = (
             f"{', '.join(wrong)} alike (the formula)"
@@ -158,7 +160,7 @@ def _ill_conditioned(case: Case, row: Row, finding: Finding) -> bool:
 def shrink(case: Case, row: Row, finding: Finding) -> tuple[Case, Finding]:
     """The smallest of the row's samples that fails too, compact and interior if it does."""
     best, best_finding = case, finding
-    if case.judge == "errors":
+    if case.judge in ("errors", "growth"):  # which ask for what they name
         return best, best_finding
     smaller = sorted(
         (s for s in row.samples if sampling.size(s.shapes) < sampling.size(case.shapes)),

@@ -7,8 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from verify import targets
+from verify.judges.across import judge_across
 from verify.judges.against_torch import judge_forward, judge_vjp
+from verify.judges.algebra import judge_algebra
+from verify.judges.batch import judge_batch
 from verify.judges.differences import judge_fd, judge_second
+from verify.judges.growth import judge_growth
 from verify.judges.question import Finding, Question, Raised, wrong
 from verify.judges.refusals import judge_errors
 from verify.spec import Case, Row, Status, UsageError
@@ -21,6 +25,10 @@ _JUDGES: dict[str, Callable[[Question], Finding]] = {
     "fd": judge_fd,
     "second": judge_second,
     "errors": judge_errors,
+    "algebra": judge_algebra,
+    "batch": judge_batch,
+    "growth": judge_growth,
+    "across": judge_across,
 }
 
 

@@ -30,6 +30,9 @@ from verify.registry import (
     softmax,
     transformer,
 )
+from verify.registry.batches import batch_of
+from verify.registry.growing import GROWTHS
+from verify.registry.identities import IDENTITIES, MULTILINEAR
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
 from verify.spec import Row
@@ -74,5 +77,12 @@ def rows() -> dict[str, Row]:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
-            table[row.name] = replace(row, errors=REFUSALS.get(row.name, row.errors))
+            table[row.name] = replace(
+                row,
+                errors=REFUSALS.get(row.name, row.errors),
+                multilinear=row.name in MULTILINEAR,
+                identities=IDENTITIES.get(row.name, ()),
+                batch=batch_of(row),
+                growth=GROWTHS.get(row.name),
+            )
     return table

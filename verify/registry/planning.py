@@ -11,8 +11,9 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
+from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import MIXTURES, data_folder, first_alike, size
 from verify.spec import Case, Refusal, Row, Sample, Shape
 
@@ -28,7 +29,6 @@ _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 # comparisons of random numbers are constant: only ties tell
 _TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
-Choice: TypeAlias = tuple[Sample, str, str]  # with layout and region
 
 
 def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
@@ -50,6 +50,8 @@ def plan_cases(
         return []
     if judge == "errors":
         planned = _refused(row)
+    elif judge in PROPERTIES:
+        planned = PROPERTIES[judge](row, device, dtype, budget == "deep")
     elif judge == "forward" or row.differentiable:
         planned = _planned(row, judge, deep=budget == "deep")
     else:

@@ -3,6 +3,7 @@
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.named import Named
 from verify.targets.protocol import Target
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Broken",
     "Call",
     "Missing",
+    "Named",
     "Target",
     "borrowed",
     "device_status",
