@@ -31,6 +31,8 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
             right.append(name)
     if right:
         return f"this device is wrong: {', '.join(wrong)} failed, {', '.join(right)} passed"
+    if case.judge == "across":
+        return f"{', '.join(wrong)} or numpy; the judge forward asks the oracle"
     if case.judge in _WITH_ORACLE and finding.comparison is not None:
         if _ill_conditioned(case, row, finding):
             return "the input is ill-conditioned: changing it by one ULP changes the result as much"

@@ -39,6 +39,10 @@ what is judged:
   step     training steps, each from the target's state: loss, gradients, parameters after it
   trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices
+  algebra  linear ops have their adjoints, remainders shrink as the square, identities between ops
+  batch    a row's result does not depend on its neighbours, nor on how many there are
+  growth   the error at sums of 16 to 100,000 terms, signed, positive and constant ones
+  across   the device against numpy: special values, signs of zeros, exact results
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 

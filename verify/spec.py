@@ -42,9 +42,12 @@ class Exit(enum.IntEnum):
     REGRESSED = 4
 
 
-JUDGES = ("forward", "vjp", "fd", "second", "errors", "distribution", "step", "trajectory")
+JUDGES = (
+    "forward", "vjp", "fd", "second", "errors", "algebra", "batch", "growth", "across",
+    "distribution", "step", "trajectory",
+)  # fmt: skip
 # Judges whose cases are none of the row's samples, or no question for torch.
-OWN_INPUTS = ("errors", "distribution", "step", "trajectory")
+OWN_INPUTS = ("errors", "growth", "distribution", "step", "trajectory")
 DTYPES = ("float32", "float64")
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
@@ -87,6 +90,43 @@ class Refusal:
     kwargs: tuple[tuple[str, Any], ...]
     raises: str  # the exception's type, or one that it derives from
     says: str = ""  # a regular expression that its text contains
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An equation that every right op fulfils, of its results and of other ops'."""
+
+    says: str
+    # (the row's op, other ops by name, *tensors, **arguments) -> two sides; None: not asked here
+    sides: Callable[..., Any]
+    # (format, left side, *inputs, **arguments) -> how far apart the sides of a right op may be;
+    # None: integers in, and equal
+    bound: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Where an op's inputs and results hold rows that do not depend on each other."""
+
+    # (shapes, **arguments) -> the axis of the rows in each input (None: all rows share it) and in
+    # the result; None: there are no rows
+    axes: Callable[..., tuple[Sequence[int | None], int] | None]
+    # (device, shapes, **arguments) -> whether its kernels guarantee the same bits
+    bitwise: Callable[..., bool]
+    least: int = 1  # rows that are asked for without the others
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How an op is asked at growing lengths of its sums."""
+
+    sample: Callable[[int], Sample]  # of a length
+    # (device, length) -> the most roundings that one term takes part in, where the kernels
+    # guarantee fewer than one for each term; None: the reference's bound stands
+    depth: Callable[[str, int], int | None] = lambda device, length: None
+    # numpy arrays of more precision -> the result, where depths are known: a sum of the inputs, or
+    # of products, so that of absolute values it is sum |terms|
+    exact: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -288,6 +328,10 @@ class Row:
     # those of sampling.MIXTURES that it refuses whatever the shapes
     mixtures: Sequence[str] = ("dtypes", "devices", "arrays")
     draws: Draws | None = None
+    multilinear: bool = False  # linear in each input alone
+    identities: Sequence[Identity] = ()
+    batch: Batch | None = None
+    growth: Growth | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

@@ -77,6 +77,11 @@ def test_planning_imports_neither_torch_nor_needle() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def asked_by_few(row: Row) -> bool:
+    """Whether a sample is small enough for judges that make many calls."""
+    return any(2 * len(s.shapes) < sampling.size(s.shapes) <= 3000 for s in row.samples)
+
+
 def applies(row: Row, judge: str, dtype: str) -> bool:
     if judge == "errors":
         return bool(row.errors) or any(len(s.shapes) > 1 for s in row.samples)
@@ -88,6 +93,17 @@ def applies(row: Row, judge: str, dtype: str) -> bool:
         return row.training is not None and not row.training.slow and dtype == "float64"
     if judge == "vjp":
         return row.differentiable
+    if judge == "algebra":
+        linear = row.differentiable and (row.linear or row.multilinear)
+        smooth = row.differentiable and not row.linear and dtype == "float64"
+        return asked_by_few(row) and (linear or smooth or bool(row.identities))
+    if judge == "batch":
+        parameters = min(sampling.size(s.shapes) for s in row.samples)
+        return row.batch is not None and (dtype == "float32" or parameters < 100_000)
+    if judge == "growth":
+        return row.growth is not None or (row.family == "elementwise" and dtype == "float32")
+    if judge == "across":
+        return asked_by_few(row)
     # a ResNet9 has too many parameters for differences
     small = any(sampling.size(s.shapes) <= planning.FD_LARGEST[judge] for s in row.samples)
     return row.differentiable and small and dtype == "float64"

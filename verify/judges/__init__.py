@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from verify import targets
+from verify.judges.across import judge_across
 from verify.judges.against_torch import judge_forward, judge_vjp
+from verify.judges.algebra import judge_algebra
+from verify.judges.batch import judge_batch
 from verify.judges.differences import judge_fd, judge_second
 from verify.judges.distribution import judge_distribution
+from verify.judges.growth import judge_growth
 from verify.judges.question import Finding, Question, Raised, wrong
 from verify.judges.refusals import judge_errors
 from verify.judges.training import judge_step, judge_trajectory
@@ -26,6 +30,10 @@ _JUDGES: dict[str, Callable[[Question], Finding]] = {
     "step": judge_step,
     "trajectory": judge_trajectory,
     "distribution": judge_distribution,
+    "algebra": judge_algebra,
+    "batch": judge_batch,
+    "growth": judge_growth,
+    "across": judge_across,
 }
 
 

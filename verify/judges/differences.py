@@ -58,13 +58,13 @@ def judge_second(question: Question) -> Finding:
     gradients = call(target.second, laid, directions)
     names = [f"d2{name[1:]}" for name in question.gradient_names]
     names += ["dg"] if len(seeds) == 1 else [f"dg{i}" for i in range(len(seeds))]
-    if _distances(question).min(initial=math.inf) == 0:
+    if distances(question).min(initial=math.inf) == 0:
         raise UsageError(f"[case] a kink has no second derivative, got id={question.case.id}")
     return _held(question, first, point, directions, gradients, names)
 
 
-def _distances(question: Question) -> Array:
-    """To the kinks."""
+def distances(question: Question) -> Array:
+    """How far the point is from its kinks."""
     if question.row.kinks is None:
         return np.zeros(0)
     return np.ravel(question.row.kinks(*question.values, **question.arguments))
@@ -82,14 +82,14 @@ def _held(
     for name, g, x in zip(names, gradients, point, strict=True):
         if g.shape != x.shape:
             return wrong(f"{name} has shape {g.shape}, should have {x.shape}")
-    distances = _distances(question)
+    gaps = distances(question)
     prober = fd.Prober(
         function,
         point,
         weights,
         sampling.generator(question.case, "directions"),
-        margin=float(np.min(distances[distances > 0], initial=math.inf)),
-        at_kink=bool(np.any(distances == 0)),
+        margin=float(np.min(gaps[gaps > 0], initial=math.inf)),
+        at_kink=bool(np.any(gaps == 0)),
     )
     gradient = fd.concatenate(gradients)
     outcome = prober.accuse(gradient)

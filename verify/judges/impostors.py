@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -84,3 +84,32 @@ def _credible(
             rows = h.head_allows(fakes.astype(dtype))
         credible = [name for name, ok in zip(credible, rows, strict=True) if ok]
     return credible
+
+
+# (what the target gave, the input that a copy would be of) -> what an impostor gives instead
+Fake: TypeAlias = Callable[[Array, Any], Any]
+
+
+class _Unmade(Exception):
+    """There is no such impostor of this result: a copy has another shape."""
+
+
+def passing_fakes(
+    question: Question, names: Sequence[str], passes: Callable[[Fake], bool]
+) -> tuple[str, ...]:
+    """Those of the named that pass where every call of the target gives one of them."""
+    found = []
+    for name in names:
+
+        def fake(right: Array, source: Any, name: str = name) -> Any:
+            made = impostor(name, right, source, question.case.dtype)
+            if made is None:
+                raise _Unmade
+            return made
+
+        try:
+            if passes(fake):
+                found.append(name)
+        except _Unmade:
+            continue
+    return tuple(found)

@@ -33,6 +33,9 @@ from verify.registry import (
     softmax,
     transformer,
 )
+from verify.registry.batches import batch_of
+from verify.registry.growing import GROWTHS
+from verify.registry.identities import IDENTITIES, MULTILINEAR
 from verify.registry.parameters import DRAWS
 from verify.registry.planning import plan_cases
 from verify.registry.refusals import REFUSALS
@@ -90,5 +93,9 @@ def rows() -> dict[str, Row]:
                 errors=refused.get(row.name, row.errors),
                 draws=DRAWS.get(row.name, row.draws),
                 training=TRAINING.get(row.name),
+                multilinear=row.name in MULTILINEAR,
+                identities=IDENTITIES.get(row.name, ()),
+                batch=batch_of(row),
+                growth=GROWTHS.get(row.name),
             )
     return table

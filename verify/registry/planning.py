@@ -12,8 +12,9 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
+from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import data_folder, first_alike, size
 from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 
@@ -29,7 +30,6 @@ _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 # comparisons of random numbers are constant: only ties tell
 _TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
-Choice: TypeAlias = tuple[Sample, str, str]  # with layout and region
 
 
 def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
@@ -59,6 +59,8 @@ def plan_cases(
     elif judge == "distribution":
         drawn = row.draws.samples if row.draws else ()
         planned = ((s, "compact", s.region) for s in drawn)
+    elif judge in PROPERTIES:
+        planned = PROPERTIES[judge](row, device, dtype, budget == "deep")
     elif judge == "forward" or row.differentiable:
         planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:

@@ -5,6 +5,7 @@ from verify.targets.call import Call
 from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
 from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
+from verify.targets.named import Named
 from verify.targets.protocol import Target
 from verify.targets.training import Trainer
 
@@ -14,6 +15,7 @@ __all__ = [
     "Call",
     "DrawCall",
     "Missing",
+    "Named",
     "Target",
     "Trainer",
     "borrowed",
