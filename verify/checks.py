@@ -117,7 +117,7 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
     for name in targets.DEVICES:
         if name == case.device or targets.device_status(name) is not None:
             continue
-        other = examine(replace(case, device=name), row)
+        other = examine(replace(case, device=name), row, locate=False)
         if other.status is Status.FAIL:
             wrong.append(name)
         elif other.status is Status.PASS:

@@ -100,7 +100,7 @@ def _held(
         ),
         checked=sum(math.isfinite(p.slope.tolerance) for p in prober.probes),
     )
-    if not outcome.ok:
+    if not outcome.ok and question.locate:
         outcome = prober.localise(gradient, outcome)
     if outcome.probe is not None:
         slope = outcome.probe.slope

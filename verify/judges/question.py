@@ -40,8 +40,9 @@ def wrong(text: str) -> Finding:
 class Question:
     """A case with its numbers, for the target and for the oracle."""
 
-    def __init__(self, case: Case, row: Row) -> None:
-        self.case, self.row = case, row
+    def __init__(self, case: Case, row: Row, locate: bool = True) -> None:
+        """locate: whether a failure is worth the search for its element."""
+        self.case, self.row, self.locate = case, row, locate
         self.problem = sampling.problem(case, row)
         self.fmt = budget.format_of(case.dtype, case.device)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
