@@ -239,7 +239,7 @@ class Prober:
         return values
 
     def probe(self, direction: Array, epsilon: float | None = None) -> Probe:
-        """The slope along a direction, classified as smooth or kink; epsilon: its noise, if known."""
+        """The slope along a direction, classified as smooth or kink; epsilon: its noise."""
         line = self.line(direction)
         allowed = self.margin / (4.0 * float(np.max(np.abs(direction))))
         if self.at_kink:
