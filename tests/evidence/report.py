@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from verify.plan import Plan, Selection
@@ -18,7 +19,10 @@ def provenance(script: str, arguments: Sequence[str] | None) -> dict[str, Any]:
     run = of_plan(Plan(Selection(), ()), given)
     versions = run["versions"] | {name: _version(name) for name in ("jax", "jaxlib")}
     return {
-        "command": shlex.join(["python", script, *given]),
+        # a folder of this machine says nothing to others
+        "command": shlex.join(
+            ["python", script, *(Path(a).name if Path(a).is_absolute() else a for a in given)]
+        ),
         "started": run["started"],
         "cpu": f"{run['machine']['cpu']}, {run['machine']['cores']} cores",
         "versions": versions,

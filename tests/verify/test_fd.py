@@ -151,3 +151,24 @@ def test_an_empty_input_has_no_probes() -> None:
     p = fd.Prober(lambda v: [v[0]], [np.zeros((0, 3))], [np.zeros((0, 3))], rng())
     assert p.probes == []
     assert p.judge(np.zeros(0)).ok
+
+
+def test_localising_takes_a_probe_for_each_halving() -> None:
+    n = 4096
+    calls = 0
+
+    def f(v: Any) -> list[np.ndarray]:
+        nonlocal calls
+        calls += 1
+        return [np.exp(v[0])]
+
+    x = grid(rng().standard_normal(n))
+    ct = rng(1).uniform(0.5, 1.5, n)
+    p = fd.Prober(f, [x], [ct], rng(3))
+    for i in (0, n // 2, n - 1):
+        wrong = ct * np.exp(x)
+        wrong[i] *= 1.01
+        outcome = p.accuse(wrong)
+        before = calls
+        assert p.localise(wrong, outcome).element == i
+        assert calls - before <= 2 * fd.LEVELS * (math.log2(n) + 2)
