@@ -9,6 +9,8 @@ C++ Programming Guide's appendix on mathematical functions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _NUMPY = {
     "float32": {
         "exp": 2.6,
@@ -97,3 +99,29 @@ ORACLE_ULP = {
 }
 # A function of torch tensors given to verify.check: in float32 too, SLEEF's of at most 1.0 ULP.
 K_ULP["torch"] = {"float32": ORACLE_ULP, "float64": ORACLE_ULP}
+
+
+def in_turn(terms: int) -> int:
+    """Roundings that a term of a sum meets at most, in any order: one for each other term."""
+    return max(terms - 1, 0)
+
+
+def _cascade(terms: int) -> int:
+    """The same for the cpu's sums over any axes (csrc/cpu/cascade.h), of any shape and layout.
+
+    31 roundings in a block of 32 rows. B blocks meet as the carries of a binary counter do: a block
+    that rose l levels meets l others, then those above it, bit_length(B) together. n <= 128 values
+    side by side are folded by halves, ceil(log2 n) more. At least half of the rows hold n terms,
+    the others are the rests of runs: with R <= 2 terms / n rows that is at most
+    31 + log2(R / 32) + 1 + log2(n) + 1 = 29 + log2(terms), and 31 + ceil(log2 n) below 32 rows.
+
+    From 512 terms on (65,536 elements in rows of 128 results) a sum may be cut into parts, whose
+    p + 1 results are summed in turn: at most p and at most 34 roundings, never above 6.4 for each
+    factor 2 of p; the last parts have at least 128 terms.
+    """
+    cuts = 7 * (terms // 128).bit_length() if terms >= 512 else 0
+    return min(in_turn(terms), 31 + terms.bit_length() + cuts)
+
+
+# device -> roundings of a sum of so many terms, where its kernels promise fewer than any order has
+ROUNDINGS_OF_SUM: dict[str, Callable[[int], int]] = {"cpu": _cascade}

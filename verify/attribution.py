@@ -46,7 +46,7 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
 def _ask(case: Case, row: Row) -> Status | None:
     """What another device gets; None where asking it fails."""
     try:
-        return examine(case, row).status
+        return examine(case, row, locate=False).status
     except Exception:
         return None
 

@@ -14,14 +14,14 @@ Sources: Higham, Accuracy and Stability of Numerical Algorithms, ch. 3; Ipsen & 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from verify.accuracy import K_ULP, ORACLE_ULP
+from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ORACLE_P = 53  # the oracle computes in float64
@@ -39,6 +39,7 @@ class Format:
     # function -> error in ULP of the result
     k_ulp: Mapping[str, float] = field(default_factory=dict)
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
+    roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
 
     @property
     def u(self) -> float:
@@ -86,21 +87,27 @@ def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
 _SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
 
 
-def format_of(dtype: str, device: str = "numpy") -> Format:
-    """The arithmetic of a device's kernels for a dtype."""
+def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> Format:
+    """The arithmetic of a device for a dtype; own_kernels: its sums are those of its kernels."""
     p, emin = _SHAPES[dtype]
-    return Format(dtype, p, emin, float(np.finfo(dtype).max), K_ULP[device][dtype])
+    roundings = ROUNDINGS_OF_SUM.get(device, in_turn) if own_kernels else in_turn
+    largest = float(np.finfo(dtype).max)
+    return Format(dtype, p, emin, largest, K_ULP[device][dtype], roundings=roundings)
 
 
 def with_oracle(fmt: Format, any_formula: bool = False) -> Format:
-    """The format as bounds use it, with the oracle's elementary functions charged.
+    """The format as bounds use it, with the oracle's elementary functions and sums charged.
 
     `compare` multiplies bounds by 1 + u_oracle / u, so what is added here is what that does not
-    cover.
+    cover. The oracle may sum in any order.
     """
     share = math.ldexp(1.0, fmt.p - ORACLE_P)
     k = {name: (k + share * ORACLE_ULP[name]) / (1.0 + share) for name, k in fmt.k_ulp.items()}
-    return replace(fmt, k_ulp=k, any_formula=any_formula)
+
+    def roundings(terms: int) -> float:
+        return (fmt.roundings(terms) + share * in_turn(terms)) / (1.0 + share)
+
+    return replace(fmt, k_ulp=k, any_formula=any_formula, roundings=roundings)
 
 
 # --- rules: errors of one operation
@@ -201,7 +208,7 @@ def uncorrelated(a: Array, axes: tuple[int, ...]) -> bool:
     return bool(np.all(mixed & (2 * distinct >= lanes.shape[1])))
 
 
-def growth(fmt: Format, roundings: int, random: bool) -> float:
+def growth(fmt: Format, roundings: float, random: bool) -> float:
     """The factor of sum |terms|: gamma_n, or lambda sqrt(n) u where errors are uncorrelated."""
     nu = roundings * fmt.u
     gamma = nu / (1.0 - nu) if nu < 1.0 else math.inf
@@ -209,12 +216,18 @@ def growth(fmt: Format, roundings: int, random: bool) -> float:
 
 
 def total(
-    fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
+    fmt: Format,
+    y: Array,
+    magnitude: Array,
+    e: Array,
+    roundings: float,
+    random: bool,
+    integral: bool,
 ) -> Array:
-    """A sum of `terms` numbers: magnitude is sum |a|, e that of the errors; one is copied."""
-    if terms <= 1:
+    """A sum whose terms meet so many roundings each: magnitude is sum |a|, e that of the errors."""
+    if roundings <= 0:
         return e
-    own = growth(fmt, terms - 1, random) * (magnitude + e)
+    own = growth(fmt, roundings, random) * (magnitude + e)
     exact = (e == 0) & ((magnitude == 0) | (integral & (magnitude <= fmt.safe_integer)))
     return np.where(exact, 0.0, e + own)
 

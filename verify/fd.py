@@ -247,14 +247,14 @@ class Prober:
 
         return values
 
-    def probe(self, direction: Array) -> Probe:
-        """The slope along a direction, and what the function is like there."""
+    def probe(self, direction: Array, epsilon: float | None = None) -> Probe:
+        """The slope along a direction, and what the function is like there; epsilon: its noise."""
         allowed = self._allowed(direction)
         if self.at_kink:
             kink = self._kink(direction, allowed)
             if kink is not None:
                 return Probe(direction, kink)
-        return self._probe(direction, self.epsilon)
+        return self._probe(direction, self.epsilon if epsilon is None else epsilon)
 
     def _allowed(self, direction: Array) -> float:
         return self.margin / (4.0 * float(np.max(np.abs(direction))))
@@ -341,19 +341,24 @@ class Prober:
         return Outcome(rho <= 1.0, rho, claimed, probe, tolerance, floor, element)
 
     def localise(self, gradient: Array, outcome: Outcome) -> Outcome:
-        """Halves the failing direction until one element remains: O(log N) probes."""
+        """Halves the failing direction until one element remains: about log2 N probes.
+
+        A half keeps the noise of the whole, and what the first half leaves of a slope is the other
+        half's: that one is probed only where the difference of two slopes does not accuse it.
+        """
         while outcome.probe is not None and outcome.element < 0 and not outcome.ok:
-            moved = np.flatnonzero(outcome.probe.direction)
-            halves = (moved[: len(moved) // 2], moved[len(moved) // 2 :])
-            tried = []
-            for half in halves:
-                direction = np.zeros(self.size)
-                direction[half] = outcome.probe.direction[half]
-                tried.append(self._against(gradient, self.probe(direction)))
-            worse = max(tried, key=lambda o: math.inf if math.isnan(o.rho) else o.rho)
-            if worse.ok:
+            halves = _halves(outcome.probe.direction)
+            epsilon = outcome.probe.slope.noise
+            first = self.probe(halves[0], epsilon)
+            tried = self._against(gradient, first)
+            if tried.ok and np.count_nonzero(halves[1]) > 1:
+                rest = _difference(outcome.probe.slope, first.slope)
+                tried = self._against(gradient, Probe(halves[1], rest))
+            if tried.ok:
+                tried = self._against(gradient, self.probe(halves[1], epsilon))
+            if tried.ok:
                 return outcome  # spread over many elements, each within its own tolerance
-            outcome = worse
+            outcome = tried
         return outcome
 
     def index(self, element: int) -> tuple[int, tuple[int, ...]]:
@@ -362,6 +367,21 @@ class Prober:
         start = int(self._splits[which - 1]) if which else 0
         place = np.unravel_index(element - start, self.point[which].shape)
         return which, tuple(int(i) for i in place)
+
+
+def _halves(direction: Array) -> tuple[Array, Array]:
+    """A direction as the sum of two that move half of its elements each."""
+    moved = np.flatnonzero(direction)
+    first, second = np.zeros_like(direction), direction.copy()
+    first[moved[: len(moved) // 2]] = direction[moved[: len(moved) // 2]]
+    second[moved[: len(moved) // 2]] = 0.0
+    return first, second
+
+
+def _difference(whole: Slope, part: Slope) -> Slope:
+    """The slope along whole - part: slopes of a smooth function add up, and so do their errors."""
+    tolerance = whole.tolerance + part.tolerance
+    return Slope(whole.value - part.value, tolerance, whole.noise, whole.step)
 
 
 def concatenate(parts: Sequence[Array]) -> Array:

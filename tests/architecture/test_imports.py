@@ -56,7 +56,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.saved",
     },
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
-    {"verify.junit", "verify.markdown", "verify.html", "verify.api"},
+    {"verify.junit", "verify.markdown", "verify.html", "verify.quantiles", "verify.api"},
     {"verify.command", "verify.pytest_plugin"},
     {"verify.calibration"},
     {"verify.completion"},

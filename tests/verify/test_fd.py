@@ -153,6 +153,27 @@ def test_an_empty_input_has_no_probes() -> None:
     assert p.judge(np.zeros(0)).ok
 
 
+def test_localising_takes_a_probe_for_each_halving() -> None:
+    n = 4096
+    calls = 0
+
+    def f(v: Any) -> list[np.ndarray]:
+        nonlocal calls
+        calls += 1
+        return [np.exp(v[0])]
+
+    x = grid(rng().standard_normal(n))
+    ct = rng(1).uniform(0.5, 1.5, n)
+    p = fd.Prober(f, [x], [ct], rng(3))
+    for i in (0, n // 2, n - 1):
+        wrong = ct * np.exp(x)
+        wrong[i] *= 1.01
+        outcome = p.accuse(wrong)
+        before = calls
+        assert p.localise(wrong, outcome).element == i
+        assert calls - before <= (2 * fd.LEVELS + 7) * (math.log2(n) + 2)
+
+
 # --- what a function is like at a point
 
 

@@ -37,11 +37,14 @@ _JUDGES: dict[str, Callable[[Question], Finding]] = {
 }
 
 
-def examine(case: Case, row: Row) -> Finding:
-    """The finding of the case's judge. Raises UsageError for a case that cannot be asked."""
+def examine(case: Case, row: Row, locate: bool = True) -> Finding:
+    """The finding of the case's judge. Raises UsageError for a case that cannot be asked.
+
+    locate: whether a failure is worth the search for its element.
+    """
     if case.judge not in _JUDGES:
         raise UsageError(f"[case] a judge is one of {sorted(_JUDGES)}, got judge={case.judge!r}")
-    question = Question(case, row)
+    question = Question(case, row, locate)
     try:
         return _JUDGES[case.judge](question)
     except (targets.Missing, NotImplementedError) as error:

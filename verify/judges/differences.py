@@ -101,7 +101,7 @@ def _held(
         ),
         checked=sum(p.slope.kind in regularity.EVIDENCE for p in prober.probes),
     )
-    if not outcome.ok:
+    if not outcome.ok and question.locate:
         outcome = prober.localise(gradient, outcome)
     if outcome.probe is not None:
         slope = outcome.probe.slope

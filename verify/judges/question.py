@@ -42,10 +42,12 @@ def wrong(text: str) -> Finding:
 class Question:
     """A case with its numbers, for the target and for the oracle."""
 
-    def __init__(self, case: Case, row: Row) -> None:
-        self.case, self.row = case, row
+    def __init__(self, case: Case, row: Row, locate: bool = True) -> None:
+        """locate: whether a failure is worth the search for its element."""
+        self.case, self.row, self.locate = case, row, locate
         self.problem = sampling.problem(case, row)
-        self.fmt = budget.format_of(case.dtype, case.device)
+        # what a user's function sums with is not known
+        self.fmt = budget.format_of(case.dtype, case.device, own_kernels=row.target is None)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {

@@ -90,7 +90,7 @@ def _fold(context: Context, y: Any, a: Bounded, *geometry: Any) -> torch.Tensor:
         context,
         "fold",
         lambda fmt: budget.total(
-            fmt, y.numpy(), magnitude.numpy(), e.numpy(), terms, False, integral
+            fmt, y.numpy(), magnitude.numpy(), e.numpy(), terms - 1, False, integral
         ),
     )
 

@@ -28,7 +28,9 @@ def _sum(
     return done(
         context,
         "sum",
-        lambda fmt: budget.total(fmt, y.numpy(), magnitude, e, terms, random, integral),
+        lambda fmt: budget.total(
+            fmt, y.numpy(), magnitude, e, fmt.roundings(terms), random, integral
+        ),
     )
 
 

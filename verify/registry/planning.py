@@ -22,7 +22,8 @@ from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
-FD_LARGEST = {"fd": 6000, "second": 600}  # elements of all inputs together
+# Elements of all inputs together; beyond, only budget deep asks, one sample.
+FD_LARGEST = {"fd": 6000, "second": 600}
 _LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
 # More elements than a cpu kernel gives to one thread, no multiple of a vector: 263 x 257 = 67,591.
 MANY = (263, 257)
@@ -105,8 +106,12 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     """(sample, layout, region)."""
     differences = judge in ("fd", "second")
     samples = [s for s in row.samples if s.region != "mnist" or data_folder() is not None]
-    if differences:
-        samples = [s for s in samples if size(s.shapes) <= FD_LARGEST[judge]]
+    if differences and samples:
+        small = [s for s in samples if size(s.shapes) <= FD_LARGEST[judge]]
+        largest = max(samples, key=lambda s: size(s.shapes))
+        if deep and judge == "fd" and small and largest not in small:
+            yield largest, "compact", largest.region
+        samples = small
     if judge == "second":  # where the first gradient jumps there is none
         samples = [s for s in samples if s.region in ("interior", "negative", "mnist")]
     for s in samples:

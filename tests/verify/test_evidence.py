@@ -1,0 +1,153 @@
+"""The scripts that gather evidence about the verifier run, and say what they should."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EVIDENCE = Path(__file__).parents[1] / "evidence"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def size(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    return importlib.import_module("size")
+
+
+@pytest.fixture
+def seeds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    return importlib.import_module("seeds")
+
+
+def test_both_judges_find_every_planted_fault(size: ModuleType, tmp_path: Path) -> None:
+    path, text = tmp_path / "size.json", tmp_path / "size.md"
+    arguments = ["--quick", "--slow-up-to", "16", "--json", str(path), "--markdown", str(text)]
+    assert size.main(arguments) == 0
+    rows = json.loads(path.read_text())["rows"]
+    checkers = {r["checker"] for r in rows}
+    ours = {c for c in checkers if c.startswith("needle-verify")}
+    assert {"torch gradcheck, fast", "torch gradcheck, slow"} <= checkers
+    assert len(ours) == 6  # vjp, fd and both, of torch's and of needle's
+    for checker in ours:
+        asked = {(r["function"], r["fault"], r["n"]) for r in rows if r["checker"] == checker}
+        assert len(asked) == len(size.FUNCTIONS) * len(size.FAULTS) * len(size.QUICK)
+    for r in rows:
+        if r["checker"] in ours:
+            assert set(r["said wrong"]) == {int(r["fault"] != size.CORRECT)}, r
+    report = text.read_text()
+    assert "| needle-verify fd, needle.Op | never |" in report
+    assert str(tmp_path) not in report
+
+
+def test_a_missed_fault_is_told(size: ModuleType) -> None:
+    row = {"checker": "blind", "fault": "doubled", "function": "exp", "ms": 1.0}
+    rows = [row | {"n": 16, "said wrong": [1, 1]}, row | {"n": 256, "said wrong": [1, 0]}]
+    assert size.first_missed(rows, "blind", "doubled") == "256 (1/2)"
+    assert size.first_missed(rows[:1], "blind", "doubled") == "never"
+
+
+def test_what_verify_check_says_is_what_is_counted(size: ModuleType) -> None:
+    import verify
+
+    for fault in (size.CORRECT, "one element 1 % off"):
+        planted = size.Planted("exp", fault, 16, 0)
+        reference = size.FUNCTIONS["exp"].torch
+        for judge in ("vjp", "fd"):
+            report = verify.check(
+                planted.torch(), reference, planted.point, judges=(judge,), save=None
+            )
+            assert report.ok is not size.needle_verify(judge, "torch")(planted)
+
+
+def test_seeds_are_counted_and_not_run_again(
+    seeds: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, text = tmp_path / "alarms.json", tmp_path / "alarms.md"
+    arguments = ["--seeds", "2", "--folder", str(tmp_path), "--json", str(path)]
+    arguments += ["--markdown", str(text), "--", "--op", "exp", "--budget", "smoke"]
+    assert seeds.main(arguments) == 0
+    first = json.loads(path.read_text())["seeds"]
+    assert [s["seed"] for s in first] == [0, 1]
+    assert all(s["counts"] == {"PASS": s["verdicts"]} and not s["alarms"] for s in first)
+    assert text.read_text().startswith(f"# 0 alarms in {2 * first[0]['verdicts']} verdicts")
+
+    # an interrupted seed goes on, the complete one is left alone
+    results = tmp_path / "seed1.jsonl"
+    kept = results.read_text().splitlines(keepends=True)[:5]
+    results.write_text("".join(kept))
+    ran: list[list[str]] = []
+    subprocess_run = seeds.subprocess.run
+    monkeypatch.setattr(
+        seeds.subprocess, "run", lambda a, **k: ran.append(a) or subprocess_run(a, **k)
+    )
+    assert seeds.main(arguments) == 0
+    [again] = [a for a in ran if "verify" in a]
+    assert again[-2:] == ["--resume", str(results)]
+    assert results.read_text().startswith("".join(kept))
+    second = json.loads(path.read_text())["seeds"]
+    assert second[0] == first[0]
+    assert second[1]["verdicts"] == first[1]["verdicts"]
+
+
+def test_results_of_another_command_or_commit_do_not_count(
+    seeds: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / "seed0.jsonl"
+    plan = {"size": 0, "hash": "", "selection": {}}
+    header = {"needle_verify": 1, "command": ["needle-verify", "--op", "exp"], "plan": plan}
+    path.write_text(json.dumps(header | {"commit": "a"}) + "\n")
+    assert seeds.stored(path, ["--op", "exp"], "a") is not None
+    assert seeds.stored(path, ["--op", "log"], "a") is None
+    assert seeds.stored(path, ["--op", "exp"], "b") is None
+    assert seeds.stored(tmp_path / "none", ["--op", "exp"], "a") is None
+
+
+def test_an_alarm_is_told(seeds: ModuleType) -> None:
+    from verify.results import Results
+    from verify.spec import Status, Verdict
+
+    ids = [
+        f"exp/{judge}/cpu/float64/3/-/compact/interior/seed4" for judge in ("forward", "vjp", "fd")
+    ]
+    verdicts = [
+        Verdict(ids[0], Status.PASS, rho=0.5, checked=3),
+        Verdict(ids[1], Status.FAIL, rho=9.0, checked=3, worst="dx[0] = 1, should be 2"),
+        Verdict(ids[2], Status.PASS, rho=0.25, checked=3),
+    ]
+    found = seeds.line(4, Results({"plan": {"size": 3}}, verdicts))
+    assert found["largest rho, forward and vjp"] == 0.5
+    assert found["largest rho, differences"] == 0.25
+    assert found["alarms"] == [{"id": ids[1], "status": "FAIL", "text": "dx[0] = 1, should be 2"}]
+    head = {"options": [], "command": "", "cpu": "", "versions": {"torch": ""}, "commit": ""}
+    text = seeds.markdown(head | {"seeds": [found]})
+    assert text.startswith("# 1 alarms in 3 verdicts")
+    assert f"- `{ids[1]}` FAIL: dx[0] = 1, should be 2" in text
+
+
+def test_large_inputs_meet_finite_differences(size: ModuleType) -> None:
+    import verify
+    from verify.registry import plan_cases, rows
+    from verify.registry.planning import FD_LARGEST
+    from verify.sampling import size as elements
+
+    planted = size.Planted("exp", "one element 1 % off", 8192, 0)
+    report = verify.check(
+        planted.torch(), size.FUNCTIONS["exp"].torch, planted.point, judges=("fd",), save=None
+    )
+    [verdict] = report.verdicts
+    assert verdict.status == "FAIL"
+    assert verdict.budget["noise"] > 0
+
+    def large(budget: str) -> list[int]:
+        cases = plan_cases(rows()["exp"], "cpu", "float64", "fd", 0, budget)
+        return [n for c in cases if (n := elements(c.shapes)) > FD_LARGEST["fd"]]
+
+    assert large("default") == []
+    assert large("deep") == [263 * 257]
