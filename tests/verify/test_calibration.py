@@ -301,14 +301,14 @@ def test_table_resume_and_schema(run: Run, tmp_path: Path) -> None:
     assert table["needle_verify_accuracy"] == 1
     assert {"command", "started", "commit", "versions", "machine"} <= table.keys()
     exp, relu = table["rows"]
-    assert (exp["op"], exp["device"], exp["dtype"], exp["status"]) == (
-        "exp", "cpu", "float32", "PASS",
+    assert (exp["op"], exp["device"], exp["dtype"], exp["failures"]) == (
+        "exp", "cpu", "float32", [],
     )  # fmt: skip
     assert exp["complete"]
     assert exp["isa"]
     assert exp["count"] == math.prod(todo.cases[0].shapes[0]) + math.prod(todo.cases[1].shapes[0])
     normal = exp["normal"]
-    assert 0.5 < exp["most"] == max(normal["most"], exp["small"]["most"]) <= exp["constant"]
+    assert 0.5 < exp["most"] == max(normal["most"], exp["small"]["most"]) < 1.3
     assert float(np.array(int(normal["bits"], 16), np.uint32).view(np.float32)) == normal["x"]
     assert normal["50 %"] <= normal["99 %"] <= normal["99.9 %"] <= normal["most"]
     assert relu["most"] == 0

@@ -26,11 +26,13 @@ def _zero_at_zero(fmt: Format, name: str, y: Array, a: Array, ea: Array, e: Arra
 def sqrt(fmt: Format, y: Array, a: Array, ea: Array) -> Array:
     """sqrt(a) - sqrt(a - ea) = ea / (sqrt(a) + sqrt(a - ea)); IEEE rounds the root correctly.
 
-    In float64 the bound is one ULP: torch's own root is not always rounded correctly.
+    torch's own root is not always rounded correctly: as the oracle's, it makes the bound one ULP in
+    float64; as the subject's, it has a constant.
     """
     e = np.where(ea <= a, ea / (y + np.sqrt(np.maximum(a - ea, 0.0))), np.inf)
     e = np.where(ea == 0, 0.0, e)
-    return np.where((a == 0) & (ea == 0), 0.0, e + rounding(fmt, y, e))
+    own = np.maximum(rounding(fmt, y, e), fmt.k_ulp.get("sqrt", 0.0) * ulp(fmt, y + e))
+    return np.where((a == 0) & (ea == 0), 0.0, e + own)
 
 
 def rsqrt(fmt: Format, y: Array, a: Array, ea: Array) -> Array:
