@@ -225,6 +225,7 @@ DRAWS = {
             sequence_len=500,
         ),
     ),
+    "models.ResidualBlock": _draws(_residual, sample(dim=7, hidden_dim=4)),
     "models.MLPResNet": _draws(
         _mlp_resnet, sample(dim=50, hidden_dim=80, num_blocks=2, num_classes=3)
     ),
