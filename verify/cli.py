@@ -20,6 +20,7 @@ examples:
   needle-verify --op conv --device cuda      one op on the GPU; exit 2 if there is none
   needle-verify --layer Conv                 a layer; --model and --optimizer likewise
   needle-verify --op 'conv*' --op reduction  by glob and by family, on the cpu device
+  needle-verify --op init,transform,schedule what is no op has a family too
   needle-verify --device cpu,numpy,cuda_sim --json results.jsonl
   needle-verify --budget smoke               a few cases of everything, in seconds
   needle-verify --budget 60                  as many cases as fit into a minute
@@ -32,7 +33,8 @@ what is judged:
   vjp      the gradient against torch in float64, for a random signed cotangent
   fd       the gradient against finite differences of the device's own float64 forward
   second   the gradient of the gradient against finite differences of the gradient
-  errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices
+  errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices, arrays
+  distribution  what initialisers and new layers draw: the numbers, and how they are distributed
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import needle as ndl
 from verify import reference, registry, sampling
+from verify.plan import select_ops
 from verify.registry import (
     costs,
     parameters,
@@ -20,7 +22,7 @@ from verify.registry import (
     refusals_of_training,
 )
 from verify.sampling import first_alike
-from verify.spec import DTYPES, JUDGES, Case, Row
+from verify.spec import DTYPES, JUDGES, Case, Row, UsageError
 
 ROWS = registry.rows()
 HOME = Path(ndl.__file__).parents[1]
@@ -221,3 +223,26 @@ def test_costs_are_those_counted_by_hand() -> None:
     moved = ROWS["take"].bytes
     assert moved is not None
     assert moved(((30, 16),), 4, **arguments) == 8 * 35 + 2 * 4 * 35 * 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("randn", "init.randn"),
+        ("kaiming_unifrm", "init.kaiming_uniform"),
+        ("RandomCrp", "data.RandomCrop"),
+        ("StepLR", "optim.StepLR"),
+        ("transforms", "transform"),
+        ("schedules", "schedule"),
+    ],
+)
+def test_near_names_of_initialisers_transforms_and_schedules(asked: str, told: str) -> None:
+    with pytest.raises(UsageError, match=rf"did you mean (.* or )?{re.escape(told)}\b"):
+        select_ops([asked], ROWS)
+
+
+@pytest.mark.parametrize("family", ["init", "transform", "schedule", "data"])
+def test_families_of_what_is_no_op_are_selected(family: str) -> None:
+    chosen = select_ops([family], ROWS)
+    assert len(chosen) > 1
+    assert {ROWS[name].family for name in chosen} == {family}
