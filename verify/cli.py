@@ -21,6 +21,7 @@ examples:
   needle-verify --op conv --device cuda      one op on the GPU; exit 2 if there is none
   needle-verify --layer Conv                 a layer; --model and --optimizer likewise
   needle-verify --op 'conv*' --op reduction  by glob and by family, on the cpu device
+  needle-verify --op init,transform,schedule what is no op has a family too
   needle-verify --device cpu,numpy,cuda_sim --json results.jsonl
   needle-verify --budget smoke               a few cases of everything, in seconds
   needle-verify --budget 60                  as many cases as fit into a minute
@@ -36,13 +37,14 @@ what is judged:
   vjp      the gradient against torch in float64, for a random signed cotangent
   fd       the gradient against finite differences of the device's own float64 forward
   second   the gradient of the gradient against finite differences of the gradient
-  step     training steps, each from the target's state: loss, gradients, parameters after it
-  trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
-  errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices
+  errors   bad input is refused: shapes, axes, arguments, mixed dtypes and devices, arrays
   algebra  linear ops have their adjoints, remainders shrink as the square, identities between ops
   batch    a row's result does not depend on its neighbours, nor on how many there are
   growth   the error at sums of 16 to 100,000 terms, signed, positive and constant ones
   across   the device against numpy: special values, signs of zeros, exact results
+  distribution  what initialisers and new layers draw: the numbers, and how they are distributed
+  step     training steps, each from the target's state: loss, gradients, parameters after it
+  trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 

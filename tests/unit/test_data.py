@@ -287,3 +287,19 @@ def test_text(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_bytes(b"ok\n\xff\xfe\n")
     with pytest.raises(data.DataError, match=r"test.txt, line 2: expected UTF-8"):
         data.Corpus(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: data.DataLoader(5),
+            r"\[DataLoader\] dataset has a length and items, got type=int",
+        ),  # type: ignore[arg-type]
+        (lambda: data.batchify(5, 2), r"\[batchify\] data has a length, got type=int"),
+        (lambda: data.get_batch(5, 0, 2), r"\[get_batch\] batches has a length, got type=int"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_data_is_named(call: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()

@@ -76,6 +76,8 @@ def test_labels_out_of_range(label: int) -> None:
         (lambda: nn.GroupNorm(2, "a"), r"\[nn\.GroupNorm\] dim is an int, got type=str"),  # type: ignore[arg-type]
         (lambda: nn.LeakyReLU("a"), r"\[nn\.LeakyReLU\] slope is a number"),  # type: ignore[arg-type]
         (lambda: nn.Dropout("half"), r"\[nn\.Dropout\] p is a number, got type=str"),  # type: ignore[arg-type]
+        (lambda: nn.Sequential(nn.ReLU(), 3), r"\[nn\.Sequential\] modules\[1\] is a Module"),  # type: ignore[arg-type]
+        (lambda: nn.Residual(3), r"\[nn\.Residual\] fn is a Module or a function, got type=int"),  # type: ignore[arg-type]
         (
             lambda: nn.MSELoss()(ndl.Tensor([1.0]), np.ones(1)),
             r"\[nn\.MSELoss\] x and y are Tensors, got type=ndarray",

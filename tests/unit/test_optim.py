@@ -245,3 +245,25 @@ def test_a_parameter_given_twice_is_stepped_once() -> None:
     w.grad = ndl.Tensor([1.0])
     optim.SGD([w, w], lr=0.25).step()
     assert w.numpy() == 0.75
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (2, 3), ()])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop])
+def test_a_gradient_of_another_shape_changes_nothing(kind: Any, shape: tuple[int, ...]) -> None:
+    p = ndl.Tensor([1.0, 2.0, 3.0])
+    p.grad = ndl.Tensor(np.ones(shape))
+    with pytest.raises(
+        ValueError, match=rf"\[{kind.__name__}\] a gradient has its parameter's shape"
+    ):
+        kind([p], lr=0.5).step()
+    np.testing.assert_array_equal(p.numpy(), [1.0, 2.0, 3.0])
+
+
+def test_gradients_and_clipped_parameters_are_tensors() -> None:
+    p = ndl.Tensor([1.0])
+    p.grad = np.ones(1)  # type: ignore[assignment]
+    with pytest.raises(TypeError, match=r"\[SGD\] gradients are Tensors, got params\[0\].grad=nda"):
+        optim.SGD([p]).step()
+    for params in (5, p, [5]):
+        with pytest.raises(TypeError, match=r"\[clip_grad_norm\] param"):
+            optim.clip_grad_norm(params, 1.0)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,26 @@ import pytest
 
 import needle as ndl
 from verify import reference, registry, sampling
-from verify.registry import planning
+from verify.plan import select_ops
+from verify.registry import (
+    costs,
+    parameters,
+    planning,
+    refusals,
+    refusals_of_layers,
+    refusals_of_training,
+)
 from verify.sampling import first_alike
-from verify.spec import DTYPES, JUDGES, Case, Row
+from verify.spec import DTYPES, JUDGES, Case, Row, UsageError
 
 ROWS = registry.rows()
 HOME = Path(ndl.__file__).parents[1]
+# Rows that refuse nothing, and why.
+ACCEPTS_EVERYTHING = {
+    "nn.Identity": "it gives back what it gets",
+    "nn.Sequential": "its functions refuse; what cannot be called: tests/unit/test_nn_errors.py",
+    "nn.Residual": "as nn.Sequential",
+}
 
 
 def missing_rows(public: dict[str, str]) -> list[str]:
@@ -26,12 +41,11 @@ def missing_rows(public: dict[str, str]) -> list[str]:
 
 
 def public_names() -> dict[str, str]:
-    """The functions of needle.ops, layers, optimizers and models, each with its file."""
-    kinds = {"nn": ndl.nn.Module, "optim": ndl.optim.Optimizer, "models": ndl.nn.Module}
+    """Everything that needle exports to be called, each with its file."""
     found = {name: f for name, f in vars(ndl.ops).items() if inspect.isfunction(f)}
-    for module, kind in kinds.items():
+    for module in ("nn", "optim", "init", "data", "models"):
         for name, value in vars(getattr(ndl, module)).items():
-            if inspect.isclass(value) and issubclass(value, kind) and value is not kind:
+            if callable(value):
                 found[f"{module}.{name}"] = value
     return {
         name: str(Path(inspect.getfile(value)).relative_to(HOME))
@@ -40,9 +54,9 @@ def public_names() -> dict[str, str]:
     }
 
 
-def test_every_public_op_layer_optimizer_and_model_has_a_row() -> None:
+def test_every_public_name_has_a_row_or_a_reason() -> None:
     public = public_names()
-    assert len(public) > 60
+    assert len(public) > 150
     missing = missing_rows(public)
     assert not missing, "public names without a row in verify/registry:\n" + "\n".join(missing)
 
@@ -84,9 +98,11 @@ def asked_by_few(row: Row) -> bool:
 
 def applies(row: Row, judge: str, dtype: str) -> bool:
     if judge == "errors":
-        return bool(row.errors) or any(len(s.shapes) > 1 for s in row.samples)
+        return row.name not in ACCEPTS_EVERYTHING
     if judge == "forward":
-        return True
+        return bool(row.samples)
+    if judge == "distribution":
+        return row.draws is not None
     if judge == "step":
         return row.training is not None
     if judge == "trajectory":  # that of a ResNet9 takes a deep run
@@ -130,22 +146,42 @@ def test_plans(name: str) -> None:
                 alike = any(len(set(first_alike(row, s.shapes))) < len(s.shapes) for s in larger)
                 possible = alike and not row.in_place and "aliased" in row.layouts
                 assert ("aliased" in found) == possible
-            if judge == "forward":
+            if judge == "forward" and cases:
                 assert {c.region for c in cases} >= {"interior", *row.regions}
 
 
 def test_every_optimizer_and_model_is_trained() -> None:
     for name, row in ROWS.items():
-        assert (row.training is not None) == name.startswith(("optim.", "models.")), name
+        trained = name.startswith(("optim.", "models.")) and row.family in ("optimizer", "model")
+        if name != "models.ResidualBlock":  # a part of MLPResNet
+            assert (row.training is not None) == trained, name
 
 
-def test_every_op_that_has_axes_or_several_inputs_refuses_something() -> None:
+def test_every_row_refuses_something_or_has_a_reason() -> None:
     silent = [
         name
         for name, row in ROWS.items()
-        if "." not in name and len(row.samples[0].shapes) > 1 and not row.errors
+        if not registry.plan_cases(row, "cpu", "float32", "errors", 0)
+    ]
+    assert silent == [name for name in ROWS if name in ACCEPTS_EVERYTHING]
+    assert all(ACCEPTS_EVERYTHING.values())
+
+
+def test_every_row_with_arguments_refuses_some_of_them() -> None:
+    """Beside mixtures of inputs, which any row refuses."""
+    silent = [
+        name
+        for name, row in ROWS.items()
+        if not row.errors and any(s.kwargs or len(s.shapes) > 1 for s in row.samples)
     ]
     assert not silent
+
+
+def test_tables_by_name_are_of_rows() -> None:
+    refused = (refusals.REFUSALS, refusals_of_layers.LAYERS, refusals_of_training.TRAINING)
+    for table in (*refused, parameters.DRAWS, costs.FLOPS, costs.BYTES):
+        assert table.keys() <= ROWS.keys()
+    assert sum(map(len, refused)) == len(set().union(*refused))  # a name is in one of them
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -164,3 +200,76 @@ def test_costs_are_positive(name: str) -> None:
     costs = [row.flops(s.shapes, **row.arguments(dict(s.kwargs))) for s in row.samples]
     assert min(costs) >= 0
     assert max(costs) > 0
+
+
+# Ops that compute nothing, and why; layers, optimizers and models are made of ops.
+MOVES_ONLY = {
+    **dict.fromkeys(
+        (
+            *("reshape", "transpose", "permute", "broadcast_to", "flip", "undilate", "squeeze"),
+            *("unsqueeze", "getitem", "split"),
+        ),
+        "a view",
+    ),
+    **dict.fromkeys(("dilate", "pad", "stack", "concatenate", "setitem"), "copies elements"),
+    **dict.fromkeys(("gather", "take", "where"), "chooses elements"),
+    "one_hot": "writes zeros and ones",
+}
+
+
+def test_every_op_states_its_costs_or_computes_nothing() -> None:
+    ops = {name: row for name, row in ROWS.items() if "." not in name}
+    assert [name for name, row in ops.items() if not row.flops] == [
+        name for name in ops if name in MOVES_ONLY
+    ]
+    views = {name for name, reason in MOVES_ONLY.items() if reason == "a view"}
+    assert views == {name for name, row in ops.items() if row.view} - {"einsum"}
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.bytes])
+def test_bytes_are_counted_for_every_sample(name: str) -> None:
+    row = ROWS[name]
+    assert row.bytes is not None
+    for s in row.samples:
+        arguments = row.arguments(dict(s.kwargs))
+        four, eight = (row.bytes(s.shapes, itemsize, **arguments) for itemsize in (4, 8))
+        assert 0 <= four <= eight
+        assert (four > 0) == (not row.view and sampling.size(s.shapes) > 0) or "0" in str(s)
+
+
+def test_costs_are_those_counted_by_hand() -> None:
+    def flops(name: str, *shapes: tuple[int, ...], **arguments: object) -> float:
+        count = ROWS[name].flops
+        assert count is not None
+        return count(shapes, **arguments)
+
+    assert flops("einsum", (3, 5), (5, 2), spec="ij,jk->ik") == 2 * 3 * 5 * 2
+    assert flops("einsum", (3, 4, 6), (2, 1, 6, 5), spec="...ij,...jk") == 2 * (2 * 3) * 4 * 6 * 5
+    assert flops("scatter_add", (5, 13), index=None, axis=0, n=4) == 65
+    arguments = ROWS["take"].arguments({"indices": ((7, 5), 30), "axis": 0})
+    moved = ROWS["take"].bytes
+    assert moved is not None
+    assert moved(((30, 16),), 4, **arguments) == 8 * 35 + 2 * 4 * 35 * 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("randn", "init.randn"),
+        ("kaiming_unifrm", "init.kaiming_uniform"),
+        ("RandomCrp", "data.RandomCrop"),
+        ("StepLR", "optim.StepLR"),
+        ("transforms", "transform"),
+        ("schedules", "schedule"),
+    ],
+)
+def test_near_names_of_initialisers_transforms_and_schedules(asked: str, told: str) -> None:
+    with pytest.raises(UsageError, match=rf"did you mean (.* or )?{re.escape(told)}\b"):
+        select_ops([asked], ROWS)
+
+
+@pytest.mark.parametrize("family", ["init", "transform", "schedule", "data"])
+def test_families_of_what_is_no_op_are_selected(family: str) -> None:
+    chosen = select_ops([family], ROWS)
+    assert len(chosen) > 1
+    assert {ROWS[name].family for name in chosen} == {family}

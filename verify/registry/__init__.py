@@ -34,6 +34,7 @@ from verify.registry import (
     transformer,
 )
 from verify.registry.batches import batch_of
+from verify.registry.costs import BYTES, FLOPS
 from verify.registry.growing import GROWTHS
 from verify.registry.identities import IDENTITIES, MULTILINEAR
 from verify.registry.parameters import DRAWS
@@ -76,6 +77,28 @@ NOT_JUDGED = {
     "make_tuple": "builds a TensorTuple; stack and split are judged",
     "tuple_get_item": "takes a TensorTuple; split's results go through it",
     "fused_add_scalars": "gives a TensorTuple for graph rewrites; add_scalar is judged",
+    **dict.fromkeys(
+        ("nn.Module", "optim.Optimizer", "optim.Schedule", "data.Dataset"),
+        "a base class: what derives from it is judged",
+    ),
+    **dict.fromkeys(
+        ("nn.Parameter", "nn.Buffer"), "a Tensor that a Module finds; nothing computed"
+    ),
+    **dict.fromkeys(
+        ("data.MNISTDataset", "data.CIFAR10Dataset", "data.Corpus", "data.Dictionary"),
+        "reads files: tests/unit/test_data.py holds it against files written there",
+    ),
+    **dict.fromkeys(("data.parse_mnist", "models.parse_mnist"), "reads files, as MNISTDataset"),
+    "data.DataError": "an exception",
+    "models.loss_err": "models.softmax_loss, which is judged, and a count",
+    **dict.fromkeys(
+        (
+            *("models.nn_epoch", "models.epoch", "models.train_mnist"),
+            *("models.epoch_general_cifar10", "models.train_cifar10", "models.evaluate_cifar10"),
+            *("models.epoch_general_ptb", "models.train_ptb", "models.evaluate_ptb"),
+        ),
+        "a loop over a data set: tests/unit/test_models_training.py",
+    ),
 }
 
 
@@ -97,5 +120,7 @@ def rows() -> dict[str, Row]:
                 identities=IDENTITIES.get(row.name, ()),
                 batch=batch_of(row),
                 growth=GROWTHS.get(row.name),
+                flops=FLOPS.get(row.name, row.flops),
+                bytes=BYTES.get(row.name, row.bytes),
             )
     return table

@@ -136,6 +136,11 @@ def _group_reach(x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5)
     return np.sqrt(np.var(x.reshape(x.shape[0], groups, -1), axis=-1) + eps)
 
 
+def _softmax_loss(t: Any, scores: Any, targets: Any) -> Any:
+    losses = _OPS["logsumexp"].reference(t, scores, 1) - (scores * targets).sum(1)
+    return losses.sum() / scores.shape[0]
+
+
 _PER_CHANNEL = ("weight", "bias")
 _EVAL: dict[str, Any] = {"training": False}
 ROWS = (
@@ -162,6 +167,19 @@ ROWS = (
         "nn.SoftmaxLoss",
         lambda found, tensors, where, labels: found()(tensors[0], np.array(labels)),
         samples=_OPS["cross_entropy"].samples[1:],
+    ),
+    Row(
+        name="models.softmax_loss",  # of one-hot rows, or of any
+        family="layer",
+        reference=_softmax_loss,
+        samples=(
+            sample((1, 1), (1, 1)),
+            sample((5, 4), (5, 4)),
+            sample((3, 129), (3, 129)),
+            sample((40, 10), (40, 10)),
+        ),
+        regions=("tiny", "huge", "zeros", "integer", "ties"),
+        signed_zero=False,
     ),
     _pool("max_pool", "nn.MaxPool"),
     _pool("avg_pool", "nn.AvgPool"),

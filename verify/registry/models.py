@@ -128,6 +128,26 @@ class _Network:
         y = self.t.nn.functional.conv2d(x, weight, bias, stride=stride, padding=padding)
         return self.t.relu(self.norm(y, scale))
 
+    def residual(self, x: Any, hidden_dim: int, drop_prob: float) -> Any:
+        """relu(x + norm(linear(dropped relu(norm(linear(x))))))."""
+        inside = self.t.relu(self.norm(self.linear(x, hidden_dim, "shift")))
+        if self.training:
+            inside = dropped(self.t, inside, drop_prob)
+        return self.t.relu(self.norm(self.linear(inside, x.shape[1], "shift"), "branch") + x)
+
+
+def _residual_block(
+    t: Any,
+    take: Take,
+    x: Any,
+    training: bool = True,
+    dim: int = 0,
+    hidden_dim: int = 0,
+    drop_prob: float = 0.1,
+) -> tuple[Any, list[Any]]:
+    net = _Network(t, take, training)
+    return net.residual(x, hidden_dim, drop_prob), net.statistics
+
 
 def _statistics(x: Any) -> list[Any]:
     """Mean and variance of every channel."""
@@ -153,10 +173,7 @@ def mlp_resnet(
     net = _Network(t, take, training)
     y = t.relu(net.linear(x, hidden_dim))
     for _ in range(num_blocks):
-        inside = t.relu(net.norm(net.linear(y, hidden_dim // 2, "shift")))
-        if training:
-            inside = dropped(t, inside, drop_prob)
-        y = t.relu(net.norm(net.linear(inside, hidden_dim, "shift"), "branch") + y)
+        y = net.residual(y, hidden_dim // 2, drop_prob)
     return net.linear(y, num_classes), net.statistics
 
 
@@ -191,6 +208,21 @@ _SMALL: dict[str, Any] = {
 _RESNET9 = (431_946,)
 
 ROWS = (
+    Row(
+        name="models.ResidualBlock",
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
+        family="model",
+        reference=_of_vector(_residual_block),
+        layouts=LAYOUTS_OF_WEIGHTS,
+        samples=(
+            sample((6, 6), (78,), dim=6, hidden_dim=4, drop_prob=0.25),
+            sample((6, 6), (78,), dim=6, hidden_dim=4, training=False),
+            sample((9, 3), (54,), dim=3, hidden_dim=5, drop_prob=0.0),
+        ),
+        regions=(),
+        call=_call,
+        signed_zero=False,
+    ),
     Row(
         name="models.MLPResNet",
         mixtures=OF_TENSORS,  # the row makes Tensors like its input

@@ -225,6 +225,7 @@ DRAWS = {
             sequence_len=500,
         ),
     ),
+    "models.ResidualBlock": _draws(_residual, sample(dim=7, hidden_dim=4)),
     "models.MLPResNet": _draws(
         _mlp_resnet, sample(dim=50, hidden_dim=80, num_blocks=2, num_classes=3)
     ),
@@ -232,7 +233,7 @@ DRAWS = {
     "models.LanguageModel": _draws(
         _language_model,
         *(
-            sample(embedding_size=30, output_size=200, hidden_size=40, num_layers=2, seq_model=kind)
+            sample(embedding_size=8, output_size=60, hidden_size=20, num_layers=2, seq_model=kind)
             for kind in ("rnn", "lstm", "transformer")
         ),
     ),

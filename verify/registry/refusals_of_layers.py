@@ -146,6 +146,15 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
         *_sizes("embedding_size", "output_size", "hidden_size", "num_layers"),
         refuses(embedding_size=3, output_size=3, hidden_size=3, seq_model="x", says="'x'"),
     ),
+    "models.ResidualBlock": (
+        *_sizes("dim", "hidden_dim"),
+        refuses(dim=3, hidden_dim=4, drop_prob=2.0, says=r"p=2\.0"),
+    ),
+    "models.softmax_loss": (
+        refuses((3, 4), (3, 5), says=r"Z.shape=\(3, 4\), y_one_hot.shape=\(3, 5\)"),
+        refuses((4,), (4,), says=r"Z.shape=\(4,\)"),
+        refuses((0, 4), (0, 4), says=r"Z.shape=\(0, 4\)"),
+    ),
     "models.MLPResNet": (
         *_sizes("dim", "hidden_dim", "num_classes"),
         refuses(dim=3, hidden_dim=4, num_blocks=-1, says="num_blocks=-1"),
