@@ -11,9 +11,12 @@ import pytest
 
 import needle as ndl
 from verify import checks, registry, summary
-from verify.judges import across, examine, taylor
+from verify.judges import across, algebra, examine, taylor
 from verify.judges.claims import claim, holding
 from verify.judges.question import Question
+from verify.registry.batches import BATCHES
+from verify.registry.growing import GROWTHS
+from verify.registry.identities import IDENTITIES, MULTILINEAR
 from verify.spec import IMPOSTORS, Case, Exit, Status, Verdict
 
 Plant = Callable[[str, Callable[..., Any]], None]
@@ -63,6 +66,12 @@ def passes(cases: list[Case]) -> list[Verdict]:
     return found
 
 
+def claims_of(case: Case) -> set[str]:
+    """What the adjoint of a case claims and does not hold."""
+    operator = algebra._Operator(Question(case, registry.rows()[case.op]))
+    return {c.says for c in algebra._linear(operator, operator) if c.rho > 1}
+
+
 RIGHT = {
     "algebra": ("add", "mul_scalar", "flip", "conv", "einsum", "tanh", "log", "softmax", "mean"),
     "batch": ("exp", "equal", "summation", "softmax", "matmul", "conv", "nn.LSTM", "batch_norm"),
@@ -99,7 +108,9 @@ def test_a_gradient_that_is_no_adjoint(plant: Plant) -> None:
 def test_an_op_that_is_not_linear(plant: Plant) -> None:
     bent = Planted(lambda a: -a + (a > 300) * 1.0, lambda g, node: -g)
     plant("negate", bent)
-    fails(planned("negate", "algebra"), "f(a + b) + f(0) = f(a) + f(b)")
+    fails(planned("negate", "algebra"), "<J x, y> = <x, J^T y>")
+    shifted = claims_of(Case("negate", "algebra", "numpy", "float64", ((33,),), region="integer"))
+    assert "f(a + b) + f(0) = f(a) + f(b)" in shifted
 
 
 def test_a_swapped_gradient_of_a_product(plant: Plant) -> None:
@@ -270,6 +281,19 @@ def test_numpy_is_not_held_against_itself() -> None:
 
 
 # --- evidence
+
+
+def test_tables_name_rows() -> None:
+    known = registry.rows().keys()
+    for table in (IDENTITIES, MULTILINEAR, BATCHES, GROWTHS):
+        assert set(table) <= known
+
+
+@pytest.mark.parametrize(("name", "judge", "shape"), [("exp", "batch", ()), ("exp", "growth", ())])
+def test_a_case_that_asks_nothing_is_no_evidence(name: str, judge: str, shape: Any) -> None:
+    found = checks.run_case(Case(name, judge, "cpu", "float32", (shape,)))
+    assert (found.status, found.checked) == (Status.PASS, 0)
+    assert set(found.impostors) == set(IMPOSTORS)
 
 
 def test_where_nothing_is_claimed_the_evidence_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,9 +86,9 @@ def _seeds(question: Question, like: Sequence[Array]) -> list[Array]:
     return [sampling.cotangent(question.case, i, y.shape).value for i, y in enumerate(like)]
 
 
-def _wide(question: Question) -> list[Array]:
-    """Points of large integers; more products than one stay exact."""
-    rng = sampling.generator(question.case, "points")
+def _wide(question: Question, stream: str = "points") -> list[Array]:
+    """Points of large integers."""
+    rng = sampling.generator(question.case, stream)
     return [
         np.asarray(rng.integers(1, _WIDE, v.shape) * rng.choice([-1, 1], v.shape), v.dtype)
         for v in question.values
@@ -112,7 +112,7 @@ def _linear(operator: _Operator, right: _Operator) -> list[Claim]:
     Magnitudes are those of J |x| and J^T |y|: the entries of a row's J have one sign.
     """
     question = operator.question
-    a, b = _wide(question), question.values
+    a, b = _wide(question), _wide(question, "other points")
     zero = [np.zeros_like(v) for v in a]
     f0, fa, fb = (operator.at(p) for p in (zero, a, b))
     both = operator.at([p + q for p, q in zip(a, b, strict=True)])

@@ -17,7 +17,7 @@ from verify.budget import Array
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
 from verify.reference import Expected
-from verify.spec import Batch, Status
+from verify.spec import IMPOSTORS, Batch, Status
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -28,7 +28,7 @@ def judge_batch(question: Question) -> Finding:
     batch = row.batch
     places = None if batch is None else batch.axes(question.case.shapes, **arguments)
     if batch is None or places is None:
-        return Finding(Status.PASS)
+        return Finding(Status.PASS, impostors=IMPOSTORS)
     inputs, axis = places
     n = next(v.shape[d] for v, d in zip(values, inputs, strict=True) if d is not None)
     target = call(question.target)

@@ -22,9 +22,10 @@ from verify.budget import Array
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
 from verify.reference import Expected
-from verify.spec import Growth, Sample, Status
+from verify.spec import IMPOSTORS, Growth, Sample, Status
 
 LENGTHS = (17, 130, 1025, 8200)  # and that of the case: below and above the blocks of the kernels
+_SHORT = 10_000  # up to here all kinds of terms are asked everywhere
 # Results from here on bypass the caches of the cpu (csrc/cpu/loops.h: kStreamBytes).
 _MANY_BYTES = 8 * 1024 * 1024
 
@@ -49,6 +50,8 @@ def _sums(question: Question, growth: Growth) -> Finding:
         asked = Question(case, question.row)
         target = call(asked.target)
         for kind, values in _kinds(asked, k):
+            if kind == "positive" and k > _SHORT and growth.exact is None:
+                continue  # the oracle's time: constant terms round alike too
             want = _expected(asked, values, growth, k)
             (got,) = call(target.evaluate, values)
             if got.shape != want.value.shape:
@@ -128,6 +131,8 @@ def _impostors(question: Question, values: list[Array], want: Expected) -> tuple
 def _many(question: Question) -> Finding:
     target, values = call(question.target), question.values
     (few,) = call(target.evaluate, values)
+    if not few.ndim or not few.size:
+        return Finding(Status.PASS, impostors=IMPOSTORS)
     (want,) = reference.forward(question.row, values, question.arguments, question.fmt)
     signed_zero = question.row.signed_zero
     found = budget.compare(question.fmt, few, want.value, want.error, signed_zero)
