@@ -238,6 +238,7 @@ class Comparison:
     want: float = math.nan
     bound: float = 0.0
     checked: int = 0
+    exact: bool = False  # every bound is zero: equal or not, and no ratio
 
 
 def compare(
@@ -288,4 +289,5 @@ def compare(
         want=float(want.flat[worst]),
         bound=float(bound.flat[worst]),
         checked=int(np.count_nonzero(claimed)),
+        exact=exact,
     )

@@ -109,7 +109,7 @@ class Command:
         rotten = skips.rotten(plan, results.verdicts, self.registry)
         summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
-        self.write_reports(results, summary)
+        code = self.write_reports(results, summary)
         if summary.not_run and path is not None:
             why = "time is up" if self.time_is_up else "interrupted"
             tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
