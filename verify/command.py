@@ -113,7 +113,7 @@ class Command:
         if summary.not_run and path is not None:
             why = "time is up" if self.time_is_up else "interrupted"
             tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
-        return summary.exit
+        return code
 
     def earlier(self) -> Results | None:
         """The results that --resume goes on from."""
@@ -273,18 +273,21 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
-    def write_reports(self, results: Results, summary: Summary) -> None:
-        """The files that --junit and --markdown ask for, from the results."""
+    def write_reports(self, results: Results, summary: Summary) -> Exit:
+        """The files that --junit and --markdown ask for, from the results; the exit code."""
         from verify import junit, markdown
 
+        codes = {summary.exit} - {Exit.GOOD}
         for module in (junit, markdown):
             path = getattr(self.options, module.__name__.rpartition(".")[2])
             if path is not None:
                 text = module.report(results, summary)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
-                except OSError as error:
-                    raise UsageError(f"[report] cannot write, got file={path} ({error})") from error
+                except OSError as error:  # a folder that went away, a full disk
+                    tell(f"[report] cannot write, got file={path} ({error})")
+                    codes.add(Exit.USAGE)
+        return min(codes, default=Exit.GOOD)
 
     # --- a replay
 

@@ -117,4 +117,4 @@ def test_a_deterministic_op_replays_bit_for_bit(
     capsys.readouterr()
     assert main(["--replay", "some.jsonl"]) == 0
     out = capsys.readouterr().out
-    assert out.count("bits        the same as recorded") == len(one_each) == 4
+    assert out.count("bits        the same as recorded") == len(one_each) > 3
