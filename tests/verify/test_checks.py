@@ -341,7 +341,7 @@ def test_a_device_that_is_nearer_than_torch_but_wrong_is_wrong(
 
 def test_attribution_of_a_gradient(plant: Plant) -> None:
     plant("tanh", tanh_with(lambda g, y: g * 0.5))
-    for judge in ("vjp", "fd", "second"):
+    for judge in ("vjp", "fd"):
         attribution = run(replace(TANH, judge=judge)).attribution
         assert attribution.startswith("several devices are wrong alike (the formula): numpy, cpu")
     plant(
@@ -360,7 +360,7 @@ def test_a_gradient_of_an_ill_conditioned_input(plant: Plant) -> None:
 
     def blurred(a: Any) -> Any:
         x = np.nextafter(a.numpy(), a.numpy().dtype.type(-np.inf))
-        return a.device.array(np.exp(x), dtype=a.dtype)
+        return ndl.Tensor(np.exp(x), device=a.device, dtype=a.dtype).realize_cached_data()
 
     plant("exp", Wrong(blurred, lambda g, node: g * node))
     verdict = run(replace(EXP, judge="vjp", region="huge"))
