@@ -258,6 +258,7 @@ class Comparison:
     want: float = math.nan
     bound: float = 0.0
     checked: int = 0
+    exact: bool = False  # every bound is zero: equal or not, and no ratio
 
 
 class Held:
@@ -297,7 +298,7 @@ class Held:
         if got.shape != self.want.shape:
             return Comparison(False, math.inf, None)
         if not self.want.size:
-            return Comparison(True, None, None)
+            return Comparison(True, None, None, exact=True)
         got = got.astype(np.float64)
         want, bound, claimed = self.want, self.bound, self.claimed
         usable = claimed & self.finite
@@ -319,6 +320,7 @@ class Held:
             want=float(want.flat[worst]),
             bound=float(bound.flat[worst]),
             checked=int(np.count_nonzero(claimed)),
+            exact=exact,
         )
 
     def _distance(self, got: Array, part: slice) -> Array:

@@ -210,6 +210,6 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
         tell("interrupted before anything was judged")
         code = Exit.WEAK
     say("", end="")  # flushes: a closed pipe shows here, not at the interpreter's exit
-    if Output.failed and code == Exit.GOOD:
-        code = Exit.USAGE  # what was asked for could not be printed
+    if Output.failed and code != Exit.WRONG:
+        code = Exit.USAGE  # the smallest of several; what was asked for could not be printed
     return int(code)

@@ -110,11 +110,11 @@ class Command:
         rotten = skips.rotten(plan, results.verdicts, self.registry)
         summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
-        self.write_reports(results, summary)
+        code = self.write_reports(results, summary)
         if summary.not_run and path is not None:
             why = "time is up" if self.time_is_up else "interrupted"
             tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
-        return summary.exit
+        return code
 
     def earlier(self) -> Results | None:
         """The results that --resume goes on from."""
@@ -274,16 +274,19 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
-    def write_reports(self, results: Results, summary: Summary) -> None:
-        """The files that --junit, --markdown and --html ask for, from the results."""
+    def write_reports(self, results: Results, summary: Summary) -> Exit:
+        """The files that --junit, --markdown and --html ask for; the exit code."""
+        codes = {summary.exit} - {Exit.GOOD}
         for name in REPORTS:
             path = getattr(self.options, name)
             if path is not None:
                 text = importlib.import_module(f"verify.{name}").report(results, summary)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
-                except OSError as error:
-                    raise UsageError(f"[report] cannot write, got file={path} ({error})") from error
+                except OSError as error:  # a folder that went away, a full disk
+                    tell(f"[report] cannot write, got file={path} ({error})")
+                    codes.add(Exit.USAGE)
+        return min(codes, default=Exit.GOOD)
 
     # --- a replay
 

@@ -319,10 +319,63 @@ def test_the_formula_wrong(plant: Plant) -> None:
     assert attribution.startswith("several devices are wrong alike (the formula): numpy, cpu")
 
 
-def test_torch_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("judge", ["forward", "vjp"])
+@pytest.mark.parametrize("op", ["exp", "rsqrt", "erfc", "gelu", "power_scalar", "nn.SiLU"])
+def test_torch_wrong(monkeypatch: pytest.MonkeyPatch, op: str, judge: str) -> None:
+    right = registry.rows()[op]
+    row = replace(right, reference=lambda t, a, **k: right.reference(t, a, **k) * 1.5)
+    monkeypatch.setattr(registry, "rows", lambda: {op: row})
+    kwargs = {"gelu": (("approximate", "tanh"),), "power_scalar": (("scalar", 2.5),)}.get(op, ())
+    verdict = run(Case(op, judge, "numpy", "float32", ((9,),), kwargs))
+    assert verdict.attribution == "torch is less accurate: 50 digits agree with the device"
+
+
+def test_a_device_that_is_nearer_than_torch_but_wrong_is_wrong(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = replace(registry.rows()["exp"], reference=lambda t, a: t.exp(a) * 1.5)
     monkeypatch.setattr(registry, "rows", lambda: {"exp": row})
-    assert run(EXP).attribution == "torch is less accurate: 50 digits agree with the device"
+    plant("exp", lambda a: RIGHT["exp"](a) * 1.1)
+    assert run(EXP).attribution.startswith("several devices are wrong alike")
+
+
+def test_attribution_of_a_gradient(plant: Plant) -> None:
+    plant("tanh", tanh_with(lambda g, y: g * 0.5))
+    for judge in ("vjp", "fd"):
+        attribution = run(replace(TANH, judge=judge)).attribution
+        assert attribution.startswith("several devices are wrong alike (the formula): numpy, cpu")
+    plant(
+        "tanh",
+        tanh_with(
+            lambda g, y: right_tanh_gradient(g, y) * (2.0 if y.device == ndl.cpu_numpy() else 1.0)
+        ),
+    )
+    for judge in ("vjp", "fd"):
+        attribution = run(replace(TANH, judge=judge)).attribution
+        assert attribution.startswith("this device is wrong: numpy failed, ")
+
+
+def test_a_gradient_of_an_ill_conditioned_input(plant: Plant) -> None:
+    """exp of inputs that were rounded once more is its own gradient."""
+
+    def blurred(a: Any) -> Any:
+        x = np.nextafter(a.numpy(), a.numpy().dtype.type(-np.inf))
+        return ndl.Tensor(np.exp(x), device=a.device, dtype=a.dtype).realize_cached_data()
+
+    plant("exp", Wrong(blurred, lambda g, node: g * node))
+    verdict = run(replace(EXP, judge="vjp", region="huge"))
+    assert verdict.status is Status.FAIL
+    assert verdict.attribution.startswith("the input is ill-conditioned")
+
+
+def test_a_device_that_cannot_be_asked_is_no_witness(plant: Plant) -> None:
+    def op(a: Any) -> Any:
+        if a.device != ndl.cpu_numpy():
+            raise MemoryError
+        return RIGHT["exp"](a) * 1.5
+
+    plant("exp", op)
+    assert run(EXP).attribution == "numpy is wrong; there was no other device to compare with"
 
 
 def test_an_ill_conditioned_input(plant: Plant) -> None:

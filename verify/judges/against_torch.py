@@ -54,7 +54,7 @@ def _compare_all(
         terms = {"error": abs(worst.got - worst.want), "bound": worst.bound}
     return Finding(
         status=Status.PASS if ok else Status.FAIL,
-        rho=worst.rho,
+        rho=None if all(c.exact for c in comparisons) else worst.rho,
         ulp=max((c.ulp for c in comparisons if c.ulp is not None), default=None),
         worst="" if worst.rho is None and ok else equation(names[part], worst, got[part]),
         terms={k: v for k, v in terms.items() if math.isfinite(v)},

@@ -74,14 +74,15 @@ class Call:
         tensors = [self._tensor(v, grad=True) for v in values]
         seeds = [self._tensor(c, grad=False) for c in cotangents]
         _backward(listed(self.function(tensors)), seeds)
-        grads = [np.array(_required(t, f"input {i}").numpy()) for i, t in enumerate(tensors)]
+        grads = [self._gradient(t, f"input {i}") for i, t in enumerate(tensors)]
         _forget(tensors)
         return grads
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly: for finite differences."""
         outputs = listed(self.function([self._tensor(v, grad=False) for v in values]))
-        return [np.array(y.numpy()) for y in outputs]
+        dtype = self.row.result_dtype or self.dtype
+        return [self._result(y, f"result {i}", dtype) for i, y in enumerate(outputs)]
 
     def refusal(self, mixture: str) -> Exception | None:
         """What it raises for these inputs; the last of another dtype or device in a mixture, or
