@@ -47,7 +47,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.plan", "verify.worker", "verify.request"},
     {"verify.pool", "verify.results", "verify.summary", "verify.selecting", "verify.saved"},
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
-    {"verify.junit", "verify.markdown", "verify.html", "verify.api"},
+    {"verify.junit", "verify.markdown", "verify.html", "verify.api", "verify.strategies"},
     {"verify.command", "verify.pytest_plugin"},
     {"verify.completion"},
     {"verify.cli"},
