@@ -115,7 +115,8 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     layouts = [name for name in row.layouts if fitting[name] and name not in unasked]
     # where pairs with regions follow, they bring further samples
     spread = 1 if judge == "second" else _SPREAD - (0 if differences else min(2, len(regions) // 2))
-    for i, layout in enumerate(layouts):
+    for layout in layouts:
+        i = row.layouts.index(layout)
         for j in range(spread):
             yield _pick(fitting[layout], turn + _SPREAD * i + j), layout, "interior"
     for i, region in enumerate(regions if free else ()):
