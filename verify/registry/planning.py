@@ -131,7 +131,8 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     spread = _SPREAD - (0 if differences else min(2, len(regions) // 2))
     if built or judge == "second":
         spread = 0 if built and differences else 1
-    for i, layout in enumerate(layouts):
+    for layout in layouts:
+        i = row.layouts.index(layout)
         for j in range(spread):
             yield _pick(fitting[layout], turn + _SPREAD * i + j), layout, "interior"
     for i, region in enumerate(regions if free and (differences or not built) else ()):
