@@ -183,7 +183,9 @@ def _expected(run: _Run) -> tuple[Expected, list[Expected], list[Expected]]:
     loss_bound = max(float(b.loss.error) for b in bounds)
     parameters = [
         Expected(
-            p, SAFETY * max(_furthest(e.parameters[i], p) for e in ends) + STEPS * fmt.u * abs(p)
+            p,
+            SAFETY * max(_furthest(e.parameters[i], p) for e in ends)
+            + np.asarray(STEPS * fmt.u * np.abs(p)),
         )
         for i, p in enumerate(state.parameters)
     ]

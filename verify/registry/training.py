@@ -42,8 +42,9 @@ def _of_network(rng: np.random.Generator, kind: str, shape: Shape) -> Array:
 
 def _of_language_model(rng: np.random.Generator, kind: str, shape: Shape) -> Array:
     """Matrices keep the size of what they multiply; vectors are biases, and scales of norms."""
-    spread = shape[0] ** -0.5 if len(shape) > 1 and shape[0] > 1 else 0.5
-    return np.asarray((kind == "scale") + spread * rng.standard_normal(shape))
+    spread = shape[0] ** -0.5 if len(shape) > 1 and shape[0] > 1 else 0.25
+    shrunk = _BRANCH if kind == "branch" else 1.0
+    return np.asarray((kind == "scale") + shrunk * spread * rng.standard_normal(shape))
 
 
 # --- networks
@@ -63,12 +64,14 @@ def _language_model(t: Any, take: Any, words: Any, **arguments: Any) -> tuple[An
     return scores(t, words, [zeros] * states, parameters, layers, kind)[0], []
 
 
+# of a TransformerLayer: norms of q, k and v, four matrices, a norm, two linear layers
+_KINDS: tuple[str, ...] = ("scale", "", "scale", "k bias", "scale", "", "branch", "branch", "")
+_KINDS += ("branch", "scale", "", "", "", "branch", "branch")
+
+
 def _transformer_kind(i: int, count: int) -> str:
-    """Of 16 parameters of a layer, after two of the model: norms of q, k, v and of what follows."""
-    place = (i - 2) % 16
-    if not 2 <= i < count - 2:
-        return ""
-    return "k bias" if place == 3 else "scale" if place in (0, 2, 4, 10) else ""
+    """Two parameters of the model come before its layers, two after them."""
+    return _KINDS[(i - 2) % len(_KINDS)] if 2 <= i < count - 2 else ""
 
 
 # --- setups
