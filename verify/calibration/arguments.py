@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from verify import sampling
 from verify.spec import Case
 
 EVERY = 2**32  # float32 patterns
@@ -48,7 +49,7 @@ def search(case: Case, count: int, errors_at: Callable[[npt.NDArray[Any]], Any])
 
     What is drawn follows from the case's id and from what is found.
     """
-    rng = np.random.Generator(np.random.Philox(case.entropy("arguments")))
+    rng = sampling.generator(case, "arguments")
     share = count // 5
     x = _sample(rng, count - len(_WIDTHS) * share)
     e = errors_at(x)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from verify import fd, sampling
+from verify import fd, regularity, sampling
 from verify.budget import Array
 from verify.judges.claims import Claim, holding
 from verify.judges.differences import distances
@@ -51,7 +51,7 @@ def taylor(question: Question, impostors: tuple[str, ...]) -> tuple[list[Claim],
     floor = fd.U * math.sqrt(
         sum(float(np.sum((w * y) ** 2)) for w, y in zip(weights, outputs, strict=True))
     )
-    epsilon = max(fd.noise(line), floor)
+    epsilon = max(regularity.noise(line), floor)
     margin = float(np.min(gaps, initial=math.inf)) / 8.0
     steps = [h for h in _STEPS if h < margin]
     start = line(0.0)
