@@ -94,11 +94,11 @@ def _across(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
     if row.family in _COMPOSED or len(regions) < 2:
         regions = ["interior", *regions][:2]
     if row.family in _COMPOSED and not deep:
-        regions = regions[:1]
+        regions, varied = regions[:1], varied[:2][-1:]
     for i, region in enumerate(regions if deep else regions[:3]):
         if varied:
             s = varied[(2 * i + len(varied) // 2) % len(varied)]
-            yield s, "compact", region if s.region == "interior" else s.region
+            yield s, "compact", region if s.region == "interior" else s.region  # labels
 
 
 PROPERTIES: dict[str, Callable[[Row, str, str, bool], Iterator[Choice]]] = {
