@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class Named:
     """The row's op as a function of Tensors and keyword arguments, and the ops beside it."""
 
     def __init__(self, row: Row, problem: Problem, device: str, dtype: str) -> None:
-        self.row, self.dtype, self.device = row, dtype, device
+        # without inputs to lay out, a row that draws would be asked for its parameters
+        self.row, self.dtype, self.device = replace(row, draws=None), dtype, device
         self.ops = Ops(device, dtype)
 
     def op(self, *tensors: Any, **arguments: Any) -> Any:
