@@ -71,7 +71,7 @@ def test_seeds_are_counted_and_not_run_again(
 ) -> None:
     path, text = tmp_path / "alarms.json", tmp_path / "alarms.md"
     arguments = ["--seeds", "2", "--folder", str(tmp_path), "--json", str(path)]
-    arguments += ["--markdown", str(text), "--", "--op", "exp", "--budget", "smoke"]
+    arguments += ["--markdown", str(text), "--", "--op", "exp", "--budget", "smoke", "--jobs", "1"]
     assert seeds.main(arguments) == 0
     first = json.loads(path.read_text())["seeds"]
     assert [s["seed"] for s in first] == [0, 1]
