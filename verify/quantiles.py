@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
         verdicts = [v for path in options.files for v in read(path).verdicts]
         groups = quantiles(verdicts)
         if options.json:
-            _write(options.json, json.dumps(report(groups), indent=1) + "\n")
+            _write(options.json, _json(report(groups)))
         if options.markdown:
             _write(options.markdown, markdown(groups))
     except UsageError as error:
@@ -153,6 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
         sys.stdout.write(markdown(groups))
     unexplained = [f.op for f in loose(groups) if f.certain and not f.reason]
     return Exit.WEAK if unexplained else Exit.GOOD
+
+
+def _json(data: Mapping[str, Sequence[Any]]) -> str:
+    """A line for each entry of each list."""
+    lists = (
+        f" {json.dumps(name)}: [\n" + ",\n".join(f"  {json.dumps(e)}" for e in entries) + "\n ]"
+        for name, entries in data.items()
+    )
+    return "{\n" + ",\n".join(lists) + "\n}\n"
 
 
 def _write(path: Path, text: str) -> None:

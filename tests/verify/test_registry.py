@@ -114,7 +114,7 @@ def applies(row: Row, judge: str, dtype: str) -> bool:
         smooth = row.differentiable and not row.linear and dtype == "float64"
         return asked_by_few(row) and (linear or smooth or bool(row.identities))
     if judge == "batch":
-        parameters = min(sampling.size(s.shapes) for s in row.samples)
+        parameters = min((sampling.size(s.shapes) for s in row.samples), default=0)
         return row.batch is not None and (dtype == "float32" or parameters < 100_000)
     if judge == "growth":
         return row.growth is not None or (row.family == "elementwise" and dtype == "float32")
