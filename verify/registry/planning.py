@@ -77,13 +77,27 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
     """Why a row has no case for a judge in a dtype; empty: it has."""
     if plan_cases(row, "cpu", dtype, judge, 0, "smoke"):
         return ""
-    if judge in FD_LARGEST and dtype != "float64":
-        return "differences need float64"
-    if judge == "errors":
-        return "nothing to refuse"
-    if judge != "forward" and not row.differentiable:
+    if not row.samples and judge not in _NOTHING:
+        return "what it draws is judged as a distribution"
+    if judge in (*FD_LARGEST, "trajectory") and dtype != "float64":
+        return "differences and trajectories need float64"
+    if judge == "trajectory" and row.training is not None:
+        return "a deep run asks it"
+    if judge in ("vjp", *FD_LARGEST) and not row.differentiable:
         return "no gradient"
-    return "inputs too large for differences" if judge in FD_LARGEST else "it does not apply"
+    return "inputs too large for differences" if judge in FD_LARGEST else _NOTHING[judge]
+
+
+_NOTHING = {
+    "errors": "nothing to refuse",
+    "algebra": "no identity is stated",
+    "batch": "no rows that stand for themselves",
+    "growth": "no sum whose length grows",
+    "across": "no input of a few thousand elements; numpy is what others are held against",
+    "distribution": "nothing is drawn",
+    "step": "nothing is trained",
+    "trajectory": "nothing is trained",
+}
 
 
 def _smoke(cases: Sequence[Choice]) -> list[Choice]:
