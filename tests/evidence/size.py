@@ -160,6 +160,23 @@ def counts(rows: list[dict[str, Any]], **wanted: Any) -> tuple[int, int]:
     return sum(map(sum, chosen)), sum(map(len, chosen))
 
 
+def as_json(report: dict[str, Any]) -> str:
+    """A line for each checker and fault: function -> N -> [said wrong, asked, ms]."""
+    grouped: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = {}
+    for r in report["rows"]:
+        by_function = grouped.setdefault((r["checker"], r["fault"]), {})
+        numbers = [sum(r["said wrong"]), len(r["said wrong"]), r["ms"]]
+        by_function.setdefault(r["function"], {})[r["n"]] = numbers
+    lines = ",\n  ".join(
+        json.dumps({"checker": checker, "fault": fault} | functions)
+        for (checker, fault), functions in grouped.items()
+    )
+    head = json.dumps(
+        {k: v for k, v in report.items() if k != "rows"} | {"rows": []}, indent=1
+    ).removesuffix("[]\n}")
+    return f"{head}[\n  {lines}\n ]\n}}\n"
+
+
 def first_missed(rows: list[dict[str, Any]], checker: str, fault: str) -> str:
     """The smallest size at which the fault was missed at least once."""
     for n in sorted({r["n"] for r in rows}):
@@ -167,6 +184,11 @@ def first_missed(rows: list[dict[str, Any]], checker: str, fault: str) -> str:
         if said < asked:
             return f"{n:,} ({said}/{asked})"
     return "never"
+
+
+def share(said: int, asked: int) -> str:
+    """3/5."""
+    return f"{said}/{asked}" if asked else "not asked"
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -192,7 +214,7 @@ def markdown(report: dict[str, Any]) -> str:
                 [
                     name,
                     *(first_missed(rows, name, f) for f in faults),
-                    "{}/{}".format(*counts(rows, checker=name, fault=CORRECT)),
+                    share(*counts(rows, checker=name, fault=CORRECT)),
                 ]
                 for name in names
             ],
@@ -216,7 +238,7 @@ def markdown(report: dict[str, Any]) -> str:
     for name in names:
         parts.append(f"### {name}")
         lines = [
-            [fault, *("{}/{}".format(*counts(rows, checker=name, fault=fault, n=n)) for n in sizes)]
+            [fault, *(share(*counts(rows, checker=name, fault=fault, n=n)) for n in sizes)]
             for fault in FAULTS
         ]
         parts.append(table(["fault", *(f"N = {n:,}" for n in sizes)], lines))
@@ -247,9 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     for rows in measure(asked, sizes, seeds, options.seconds):
         report["rows"] = rows
         if options.json:  # after every step: a long run can be looked at
-            lines = ",\n  ".join(json.dumps(row) for row in rows)
-            head = json.dumps(report | {"rows": []}, indent=1).removesuffix("[]\n}")
-            options.json.write_text(f"{head}[\n  {lines}\n]}}\n")
+            options.json.write_text(as_json(report))
     text = markdown(report)
     (options.markdown.write_text if options.markdown else sys.stdout.write)(text)
     right = all(
