@@ -32,7 +32,10 @@ SAFETY = 10.0  # on the disagreement: it is an estimate of the truncation error,
 LEVELS = 6
 RATIO = 4.0
 FIRST_STEP = 2.0**-2
-_PROJECTIONS = 3  # up to as many coordinates each is a direction of its own
+SHARP = 2.0**-32  # of the slope's scale: a tolerance that need not be smaller
+# An error hides from one only where its signed parts cancel to the last digit. Up to as many
+# coordinates each is a direction of its own.
+_PROJECTIONS = 2
 _AT_KINKS = 12  # coordinates, at a point on kinks
 
 
@@ -56,12 +59,12 @@ class Slope:
         """Whether the slopes from the left and from the right differ."""
         return self.kind == KINK
 
-    def suspicious(self, scale: float, near: Near) -> bool:
+    def suspicious(self, scale: float, near: Near | None) -> bool:
         """Whether it tells little, differs from that of the smallest steps, or its bend stays."""
         settled = len(self.bends) < 2 or self.bends[-1] <= 0.6 * self.bends[-2]
         smooth = settled or self.bends[-1] <= 4.0 * NOISE_SAFETY * self.noise / self.finest
         telling = self.tolerance <= regularity.TELLING * scale
-        return not (smooth and telling and self.agrees(near))
+        return not (smooth and telling and (near is None or self.agrees(near)))
 
     def agrees(self, near: Near) -> bool:
         """Whether the slope of the smallest steps, as far as it is known, is the same to 1 %."""
@@ -126,7 +129,10 @@ def directional(
                     best = Slope(value, tolerance, epsilon, h)
             rows.append(row)
             # a quarter of the last tolerance came from noise: smaller steps only add to it
-            if best is not None and NOISE_SAFETY * epsilon / h > best.tolerance:
+            if best is not None and (
+                NOISE_SAFETY * epsilon / h > best.tolerance
+                or best.tolerance <= SHARP * max(abs(best.value), reach)
+            ):
                 break
             h /= RATIO
     if best is None:
@@ -208,9 +214,13 @@ class Prober:
         self.epsilon = floor if math.isfinite(floor) else 0.0
         with np.errstate(all="ignore"):
             self.centre = float(sum((np.sum(r) for r in rounded), np.longdouble(0)))
-        if self.size:
+        if self.size and at_kink:
             self.epsilon = max(self.epsilon, noise(self.line(self._random(rng))))
-        self.probes = [self.probe(v) for v in self._directions(rng)]
+        self.probes: list[Probe] = []
+        for direction in self._directions(rng):
+            self.probes.append(self.probe(direction))
+            if not self.at_kink:
+                self.epsilon = max(self.epsilon, self.probes[0].slope.noise)
 
     def _random(self, rng: np.random.Generator) -> Array:
         """Signed, away from 0, on a grid of 2**-6: every element matters to every probe."""
@@ -254,7 +264,9 @@ class Prober:
             kink = self._kink(direction, allowed)
             if kink is not None:
                 return Probe(direction, kink)
-        return self._probe(direction, self.epsilon if epsilon is None else epsilon)
+        # what moves every element shows any noise and stairs: once is enough
+        seen = bool(self.probes) and np.count_nonzero(direction) == self.size
+        return self._probe(direction, self.epsilon if epsilon is None else epsilon, seen)
 
     def _allowed(self, direction: Array) -> float:
         return self.margin / (4.0 * float(np.max(np.abs(direction))))
@@ -265,16 +277,20 @@ class Prober:
             step /= 2.0
         return one_sided(self.terms(direction), self.epsilon, step)
 
-    def _probe(self, direction: Array, epsilon: float) -> Probe:
+    def _probe(self, direction: Array, epsilon: float, seen: bool = False) -> Probe:
+        """seen: the function was looked at from near along a direction like this one."""
         line, allowed = self.line(direction), self._allowed(direction)
         with np.errstate(all="ignore"):
-            near = regularity.near(line, U * self.scale)
-            # along some directions roundings cancel: each has a noise of its own
-            slope = directional(line, self.centre, max(epsilon, near.noise), allowed)
+            near = None if seen else regularity.near(line, U * self.scale)
+            if near is not None:  # along some directions roundings cancel
+                epsilon = max(epsilon, near.noise)
+            slope = directional(line, self.centre, epsilon, allowed)
             # a slope of 0 is told by what rounding would make of it
             scale = max(abs(slope.value), slope.reach, 2.0**-13 * self.scale)
             if not slope.suspicious(scale, near):
                 return Probe(direction, slope)
+            if near is None:
+                return self._probe(direction, epsilon)
             kind = regularity.classify(line, self.centre, U * self.scale, allowed)
         if kind == OUTSIDE:
             slope = replace(slope, value=math.nan, tolerance=math.inf, kind=OUTSIDE)
@@ -315,7 +331,7 @@ class Prober:
         elements, or along a direction that keeps their mean.
         """
         line, h = self.line(probe.direction), probe.slope.step
-        there = max(noise(lambda t: line(t - h)), noise(lambda t: line(t + h)))
+        there = max(noise(lambda t, at=at: line(t + at)) for at in (-h, 0.0, h))  # type: ignore[misc]
         there = max(there, *(p.slope.noise for p in self.probes))
         if there <= probe.slope.noise:
             return probe
