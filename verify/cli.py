@@ -176,9 +176,8 @@ def _completion(shell: str, parts: Parts | None) -> int:
     return int(Exit.USAGE if Output.failed else Exit.GOOD)
 
 
-def _subcommand(arguments: Sequence[str], parts: Parts | None) -> int:
-    """Run the subcommand whose name comes first."""
-    name, *rest = arguments
+def subcommand(name: str) -> _Parser:
+    """The command line of a subcommand."""
     module = importlib.import_module(SUBCOMMANDS[name])
     p = _Parser(
         prog=f"needle-verify {name}",
@@ -188,7 +187,7 @@ def _subcommand(arguments: Sequence[str], parts: Parts | None) -> int:
         allow_abbrev=False,
     )
     module.options(p)
-    return int(module.run(p.parse(rest), rest, parts))
+    return p
 
 
 def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
@@ -197,7 +196,9 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
     Output.prepare()
     try:
         if arguments and arguments[0] in SUBCOMMANDS:
-            code = _subcommand(arguments, parts)
+            name, *rest = arguments
+            run = importlib.import_module(SUBCOMMANDS[name]).run
+            code = int(run(subcommand(name).parse(rest), rest, parts))
         else:
             options = parser().parse(arguments)
             if options.completion is not None:
