@@ -333,9 +333,7 @@ class Prober:
         line, h = self.line(probe.direction), probe.slope.step
         there = max(noise(lambda t, at=at: line(t + at)) for at in (-h, 0.0, h))  # type: ignore[misc]
         there = max(there, *(p.slope.noise for p in self.probes))
-        if there <= probe.slope.noise:
-            return probe
-        return self._probe(probe.direction, there)
+        return self._probe(probe.direction, max(there, probe.slope.noise))
 
     def _against(self, gradient: Array, probe: Probe) -> Outcome:
         with np.errstate(all="ignore"):
