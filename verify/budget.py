@@ -39,6 +39,7 @@ class Format:
     # function -> error in ULP of the result
     k_ulp: Mapping[str, float] = field(default_factory=dict)
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
+    own_kernels: bool = False  # sums and powers are those of the device's kernels
     roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
 
     @property
@@ -88,11 +89,12 @@ _SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
 
 
 def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> Format:
-    """The arithmetic of a device for a dtype; own_kernels: its sums are those of its kernels."""
+    """The arithmetic of a device for a dtype; own_kernels: sums and powers are its kernels' own."""
     p, emin = _SHAPES[dtype]
     roundings = ROUNDINGS_OF_SUM.get(device, in_turn) if own_kernels else in_turn
     largest = float(np.finfo(dtype).max)
-    return Format(dtype, p, emin, largest, K_ULP[device][dtype], roundings=roundings)
+    k_ulp = K_ULP[device][dtype]
+    return Format(dtype, p, emin, largest, k_ulp, roundings=roundings, own_kernels=own_kernels)
 
 
 def with_oracle(fmt: Format, any_formula: bool = False) -> Format:
@@ -188,7 +190,11 @@ def power(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Ar
         d = np.abs(b) * d_log
         d = d + np.where(eb == 0, 0.0, eb * (np.abs(np.log(np.abs(a))) + d_log))
         e = np.where(d == 0, 0.0, np.abs(y) * np.expm1(d))
-    return np.where((b == 0) & (eb == 0), 0.0, e + fmt.k_ulp["pow"] * ulp(fmt, np.abs(y) + e))
+        own = fmt.k_ulp["pow"] * ulp(fmt, np.abs(y) + e)
+        if not fmt.own_kernels:  # a user's function may multiply: x x x is as right as x**3
+            steps = np.where((b == np.rint(b)) & (np.abs(b) <= 8), np.abs(b), 0.0)
+            own = np.maximum(own, steps * fmt.u * (np.abs(y) + e))
+    return np.where((b == 0) & (eb == 0), 0.0, e + own)
 
 
 def uncorrelated(a: Array, axes: tuple[int, ...]) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from verify.spec import UsageError, Verdict
 
-FORMAT = 1
+FORMAT = 2
 _MARK = "needle_verify_saved"
 _KEYS = {"case", "environment", "given"}
 

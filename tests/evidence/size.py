@@ -25,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from planted import CORRECT, FAULTS, FUNCTIONS, Planted
+from gradient_faults import CORRECT, FAULTS, FUNCTIONS, Planted
 from report import provenance, table
 
 from verify.judges import examine

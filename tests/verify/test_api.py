@@ -16,6 +16,7 @@ import torch
 
 import needle as ndl
 import verify
+from verify import counterexample
 from verify.cli import main
 from verify.spec import Case, Domain, Status, UsageError
 from verify.targets import devices
@@ -207,6 +208,6 @@ def test_damaged_files_are_usage_errors(ops: ModuleType, tmp_path: Path, capsys:
     path.with_suffix(".npz").write_bytes(b"PK no zip")
     assert main(["--replay", str(path)]) == 2
     assert "no inputs" in capsys.readouterr().err
-    path.write_text('{"needle_verify_saved": 2}')
+    path.write_text(f'{{"needle_verify_saved": {counterexample.FORMAT}}}')
     assert main(["--replay", str(path)]) == 2
     assert "the file lacks case" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -137,7 +138,7 @@ def test_every_cell_has_its_counts_or_says_why_it_is_empty() -> None:
     assert exp["vjp"] == "✓ 2 · rho 0.75 · 1.25 ULP"
     assert (exp["rho"], exp["ULP"]) == ("0.75", "1.25")
     assert exp["fd"] == "differences need float64"
-    assert exp["errors"] == "nothing to refuse"
+    assert exp["distribution"] == "nothing is drawn"
     assert exp["forward"] == "not in the plan"
     assert row(page(*ALL, planned=9), "exp")["forward"] == "not run"
     assert row(found, "bad")["vjp"] == "1 FAIL, 1 CRASH, 1 PASS"
@@ -170,12 +171,12 @@ def test_a_hundred_thousand_verdicts_stay_a_small_page() -> None:
     devices = ("cpu", "numpy", "cuda_sim", "cuda")
     groups = [
         (f"op{op}", judge, device, dtype)
-        for op in range(250)
+        for op in range(105)
         for judge in JUDGES
         for device in devices
         for dtype in DTYPES
     ]
-    per = 100_000 // len(groups)
+    per = math.ceil(100_000 / len(groups))
     verdicts = [
         Verdict(
             Case(*group, ((n + 1,),)).id,
@@ -187,13 +188,13 @@ def test_a_hundred_thousand_verdicts_stay_a_small_page() -> None:
         for i, group in enumerate(groups)
         for n in range(per)
     ]
-    assert len(verdicts) == 100_000
+    assert len(verdicts) >= 100_000
     text = html.report(*results(*verdicts, devices=devices))
     assert len(text.encode()) < 5_000_000
     found = Page(text)
-    assert len(found.rows) == 1 + 250 * len(devices) * len(DTYPES), "every group has its cell"
+    assert len(found.rows) == 1 + 105 * len(devices) * len(DTYPES), "every group has its cell"
     assert "characters more" in found.text
-    assert f"{len(groups) // 3 + 1 - 100} more failures are in the results file" in found.text
+    assert f"{math.ceil(len(groups) / 3) - 100} more failures are in the results file" in found.text
 
 
 def test_the_command_line_writes_it_and_again_from_the_results_alone(
