@@ -52,7 +52,6 @@ class Slope:
     high: float = math.nan
     kind: str = SMOOTH  # one of regularity.KINDS
     bends: tuple[float, ...] = ()  # one for each step of the ladder, see regularity
-    reach: float = 0.0  # the larger of the slopes to both sides, of the largest step
 
     @property
     def kink(self) -> bool:
@@ -96,7 +95,6 @@ def directional(
         h /= 2.0
     first = finest = h
     best: Slope | None = None
-    reach = 0.0
     bends: list[float] = []
     rows: list[list[tuple[float, float]]] = []  # (estimate, noise of its stencil) by step and order
     with np.errstate(all="ignore"):
@@ -107,8 +105,6 @@ def directional(
                 h /= RATIO
                 continue
             finest = h
-            if not rows:
-                reach = float(max(abs(up - centre), abs(down - centre))) / h
             bends.append(abs(float((up - centre) + (down - centre))) / h)
             row = [(central, epsilon / h)]
             if rows:
@@ -131,13 +127,13 @@ def directional(
             # a quarter of the last tolerance came from noise: smaller steps only add to it
             if best is not None and (
                 NOISE_SAFETY * epsilon / h > best.tolerance
-                or best.tolerance <= SHARP * max(abs(best.value), reach)
+                or best.tolerance <= SHARP * abs(best.value)
             ):
                 break
             h /= RATIO
     if best is None:
         return Slope(math.nan, math.inf, epsilon, first)
-    return replace(best, bends=tuple(bends), finest=finest, reach=reach)
+    return replace(best, bends=tuple(bends), finest=finest)
 
 
 def one_sided(terms: Terms, epsilon: float, step: float) -> Slope | None:
@@ -286,11 +282,15 @@ class Prober:
                 epsilon = max(epsilon, near.noise)
             slope = directional(line, self.centre, epsilon, allowed)
             # a slope of 0 is told by what rounding would make of it
-            scale = max(abs(slope.value), slope.reach, 2.0**-13 * self.scale)
+            scale = max(abs(slope.value), 2.0**-13 * self.scale)
             if not slope.suspicious(scale, near):
                 return Probe(direction, slope)
             if near is None:
                 return self._probe(direction, epsilon)
+            if slope.tolerance > regularity.TELLING * scale or not slope.agrees(near):
+                finer = self._finer(line, epsilon, min(allowed, FIRST_STEP) / 64.0, near)
+                if finer is not None:
+                    return Probe(direction, finer)
             kind = regularity.classify(line, self.centre, U * self.scale, allowed)
         if kind == OUTSIDE:
             slope = replace(slope, value=math.nan, tolerance=math.inf, kind=OUTSIDE)
@@ -302,6 +302,15 @@ class Prober:
         elif slope.tolerance > regularity.TELLING * scale:
             slope = replace(slope, kind=NOISE)
         return Probe(direction, slope)
+
+    def _finer(self, line: Line, epsilon: float, allowed: float, near: Near) -> Slope | None:
+        """The slope from smaller steps, where it is clear there: coarse ones passed a pole."""
+        while allowed > 2.0**-30:
+            slope = directional(line, self.centre, epsilon, allowed)
+            if not slope.suspicious(abs(slope.value), near):
+                return slope
+            allowed /= 64.0
+        return None
 
     def accuse(self, gradient: Array) -> Outcome:
         """As judge; a probe that says no looks again first, and stays what it is then."""

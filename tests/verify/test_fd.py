@@ -190,7 +190,7 @@ CLASSES: dict[str, tuple[Callable[..., Any], float, str]] = {
     "linear": (lambda x: 3 * x, 1.0, regularity.SMOOTH),
     "constant": (np.ones_like, 1.0, regularity.SMOOTH),
     "zero": (np.zeros_like, 1.0, regularity.SMOOTH),
-    "|x|**1.5": (lambda x: np.abs(x) ** 1.5, 0.0, regularity.SMOOTH),
+    "|x|**1.5 on a slope": (lambda x: np.abs(x) ** 1.5 + x, 0.0, regularity.SMOOTH),
     "log close to 0": (np.log, 2.0**-20, regularity.SMOOTH),
     "sqrt close to 0": (np.sqrt, 2.0**-20, regularity.SMOOTH),
     "a little noise": (lambda x: np.exp(x) + hashed(x, 1e-10), 0.3, regularity.SMOOTH),
@@ -271,3 +271,31 @@ def test_what_is_smooth_tells_one_percent() -> None:
         if kind == regularity.SMOOTH and abs(value) > 0.1:
             assert p.judge(np.array([value])).ok, name
             assert not p.judge(np.array([1.01 * value])).ok, name
+
+
+STEEP: dict[str, tuple[Callable[..., Any], Callable[..., Any], float, float]] = {
+    # function, derivative, spread of the points, largest tolerance of a slope of 1
+    "exp": (np.exp, np.exp, 1.0, 1e-8),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, 1.0, 1e-8),
+    "exp(100 x)": (lambda x: np.exp(100 * x), lambda x: 100 * np.exp(100 * x), 1.0, 7e-3),
+    "x**20": (lambda x: x**20, lambda x: 20 * x**19, 1.0, 7e-3),
+    "x**-4": (lambda x: x**-4.0, lambda x: -4 * x**-5.0, 0.1, 7e-3),
+    "1 / x": (lambda x: 1 / x, lambda x: -1 / x**2, 0.1, 7e-3),
+}
+
+
+@pytest.mark.parametrize("name", STEEP)
+def test_steep_functions_tell_one_percent_and_accuse_nobody(name: str) -> None:
+    f, slope, spread, tolerance = STEEP[name]
+    for seed in range(20):
+        with np.errstate(all="ignore"):
+            x = grid(rng(seed).uniform(0.05, 2.0, 5) * spread)
+            ct = rng(seed + 1).uniform(0.5, 1.5, 5)
+            p = fd.Prober(lambda v: [f(v[0])], [x], [ct], rng(seed + 2))
+            right = ct * slope(x)
+            assert p.accuse(right).ok, seed
+            for probe in p.probes:
+                assert probe.slope.kind == regularity.SMOOTH
+                assert probe.slope.tolerance <= tolerance * abs(probe.slope.value) + 1e-300
+            assert not p.judge(1.01 * right).ok, seed
+            assert not p.judge(0 * right).ok, seed

@@ -15,7 +15,8 @@ from verify import fd, regularity, sampling
 from verify.budget import Array
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
-from verify.spec import Status, UsageError
+from verify.sampling import domain_of
+from verify.spec import IMPOSTORS, Status, UsageError
 
 
 def judge_fd(question: Question) -> Finding:
@@ -70,6 +71,16 @@ def distances(question: Question) -> Array:
     return np.ravel(question.row.kinks(*question.values, **question.arguments))
 
 
+def _edges(question: Question) -> list[Array]:
+    """How far the inputs are from the ends of their domains."""
+    return [
+        np.abs(np.ravel(value) - end)
+        for i, value in enumerate(question.values)
+        for end in (domain_of(question.row, i).low, domain_of(question.row, i).high)
+        if math.isfinite(end)
+    ]
+
+
 def _held(
     question: Question,
     function: Callable[[Sequence[Array]], Sequence[Array]],
@@ -83,23 +94,28 @@ def _held(
         if g.shape != x.shape:
             return wrong(f"{name} has shape {g.shape}, should have {x.shape}")
     gaps = distances(question)
+    room = np.concatenate([gaps, *_edges(question)])
     prober = fd.Prober(
         function,
         point,
         weights,
         sampling.generator(question.case, "directions"),
-        margin=float(np.min(gaps[gaps > 0], initial=math.inf)),
+        margin=float(np.min(room[room > 0], initial=math.inf)),
         at_kink=bool(np.any(gaps == 0)),
     )
     gradient = fd.concatenate(gradients)
     outcome = prober.accuse(gradient)
+    checked = sum(p.slope.kind in regularity.EVIDENCE for p in prober.probes)
     finding = Finding(
         status=Status.PASS if outcome.ok else Status.FAIL,
         rho=outcome.rho if prober.probes else None,
+        # where every probe is noise nothing was told, whatever noise would say of an impostor
         impostors=passing_impostors(
             question, gradients, lambda fakes: prober.judge(fd.concatenate(fakes)).ok
-        ),
-        checked=sum(p.slope.kind in regularity.EVIDENCE for p in prober.probes),
+        )
+        if checked or not outcome.ok
+        else IMPOSTORS,
+        checked=checked,
     )
     if not outcome.ok and question.locate:
         outcome = prober.localise(gradient, outcome)
