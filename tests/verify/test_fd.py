@@ -277,10 +277,15 @@ STEEP: dict[str, tuple[Callable[..., Any], Callable[..., Any], float, float]] = 
     # function, derivative, spread of the points, largest tolerance of a slope of 1
     "exp": (np.exp, np.exp, 1.0, 1e-8),
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, 1.0, 1e-8),
-    "exp(100 x)": (lambda x: np.exp(100 * x), lambda x: 100 * np.exp(100 * x), 1.0, 7e-3),
-    "x**20": (lambda x: x**20, lambda x: 20 * x**19, 1.0, 7e-3),
-    "x**-4": (lambda x: x**-4.0, lambda x: -4 * x**-5.0, 0.1, 7e-3),
-    "1 / x": (lambda x: 1 / x, lambda x: -1 / x**2, 0.1, 7e-3),
+    "exp(100 x)": (
+        lambda x: np.exp(100 * x),
+        lambda x: 100 * np.exp(100 * x),
+        1.0,
+        regularity.TELLING,
+    ),
+    "x**20": (lambda x: x**20, lambda x: 20 * x**19, 1.0, regularity.TELLING),
+    "x**-4": (lambda x: x**-4.0, lambda x: -4 * x**-5.0, 0.1, regularity.TELLING),
+    "1 / x": (lambda x: 1 / x, lambda x: -1 / x**2, 0.1, regularity.TELLING),
 }
 
 
