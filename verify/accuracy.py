@@ -98,7 +98,8 @@ _CUDA = {
         "erfc": 5.0,
     },
 }
-# A function of torch tensors given to verify.check, in either dtype.
+# A function of torch tensors given to verify.check, in either dtype. gelu: its erf, in ULP at 1;
+# the whole was 4.2 u |x| at most over 400,001 points of [-6, 6].
 _TORCH = {
     "exp": 1.0,
     "log": 1.0,
@@ -119,7 +120,7 @@ K_ULP = {
     "cpu": _CPU,
     "cuda": _CUDA,
     "cuda_sim": _CUDA,
-    "torch": {"float32": _TORCH, "float64": _TORCH},
+    "torch": {"float32": {**_TORCH, "gelu": 3.0}, "float64": _TORCH},
 }
 # torch's own in float64, for the oracle's share.
 ORACLE_ULP = {
@@ -135,11 +136,13 @@ ORACLE_ULP = {
     "expm1": 1.1,
     "erf": 1.0,
     "erfc": 1.0,
+    "gelu": 0.0,
 }
 DOCUMENTED = {
     *(("numpy", "float32", name) for name in ("exp", "log")),
     *(("numpy", "float64", name) for name in ("exp", "log", "sin", "cos", "log1p", "expm1")),
     *(("torch", dtype, name) for dtype in ("float32", "float64") for name in _TORCH),
+    ("torch", "float32", "gelu"),
 }
 
 
