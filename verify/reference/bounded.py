@@ -53,7 +53,7 @@ class Bounded(torch.Tensor):
     def __init__(self, elem: torch.Tensor, err: torch.Tensor, context: Context) -> None:
         pass
 
-    def __repr__(self, *, tensor_contents: Any = None) -> Any:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Without operations of its own: torch's error texts show operands."""
         return f"Bounded({self.elem!r}, {self.err!r})"
 
