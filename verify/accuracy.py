@@ -98,8 +98,7 @@ _CUDA = {
         "erfc": 5.0,
     },
 }
-# A function of torch tensors given to verify.check, in either dtype. gelu: its erf, in ULP at 1;
-# the whole was 4.2 u |x| at most over 400,001 points of [-6, 6].
+# A function of torch tensors given to verify.check, in either dtype.
 _TORCH = {
     "exp": 1.0,
     "log": 1.0,
@@ -120,8 +119,11 @@ K_ULP = {
     "cpu": _CPU,
     "cuda": _CUDA,
     "cuda_sim": _CUDA,
-    "torch": {"float32": {**_TORCH, "gelu": 3.0}, "float64": _TORCH},
+    "torch": {"float32": _TORCH, "float64": _TORCH},
 }
+# The erf inside torch's gelu in float32, in ULP at 1, which no table has: the whole was 4.2 u |x| at
+# most over 400,001 points of [-6, 6].
+GELU_ULP = {("torch", "float32"): 3.0}
 # torch's own in float64, for the oracle's share.
 ORACLE_ULP = {
     "exp": 0.7,
@@ -136,13 +138,11 @@ ORACLE_ULP = {
     "expm1": 1.1,
     "erf": 1.0,
     "erfc": 1.0,
-    "gelu": 0.0,
 }
 DOCUMENTED = {
     *(("numpy", "float32", name) for name in ("exp", "log")),
     *(("numpy", "float64", name) for name in ("exp", "log", "sin", "cos", "log1p", "expm1")),
     *(("torch", dtype, name) for dtype in ("float32", "float64") for name in _TORCH),
-    ("torch", "float32", "gelu"),
 }
 
 
