@@ -77,7 +77,7 @@ def check(
     arguments: Mapping[str, Any] | None = None,
     device: str = "cpu",
     dtype: str | Sequence[str] = DTYPES,
-    judges: Sequence[str] = CHECKS,
+    judges: str | Sequence[str] = CHECKS,
     domains: Sequence[Domain] | Domain = (),
     kinks: Callable[..., Any] | None = None,
     regions: Sequence[str] = ("tiny", "huge", "integer"),
@@ -117,12 +117,17 @@ def check(
     True
     """
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
+    judges = (judges,) if isinstance(judges, str) else tuple(judges)
     _require("dtype", dtypes, DTYPES)
     _require("check", judges, CHECKS)
     _require("budget", (budget,), BUDGETS)
     _require("device", (device,), tuple(targets.DEVICES))
     _require("layout", layouts, LAYOUTS)
-    domains = (domains,) if isinstance(domains, Domain) else tuple(domains)
+    domains = (domains,) if isinstance(domains, Domain) else domains
+    if not isinstance(domains, (list, tuple)) or not all(isinstance(d, Domain) for d in domains):
+        raise UsageError(
+            f"[check] domains are verify.Domain, one an input, got domains={domains!r}"
+        )
     with targets.borrowed():
         request = Request(
             function=function,
@@ -132,7 +137,7 @@ def check(
             name=name,
             via=via,
             gradient=gradient,
-            domains=domains or (Domain(),),
+            domains=tuple(domains) or (Domain(),),
             kinks=kinks,
             regions=regions,
             layouts=layouts,
@@ -178,7 +183,9 @@ def _notes(request: Request, cases: Sequence[Case], wanted: Sequence[str]) -> It
     if "second" in unasked and request.via == "numpy":
         yield f"second order is not judged: {subjects.NO_SECOND}"
         unasked -= {"second"}
-    if unasked & {"fd", "second"}:
+    if unasked & {"fd", "second"} and not request.finite:
+        yield "an input holds NaN or infinity: fd and second were not asked"
+    elif unasked & {"fd", "second"}:
         yield "finite differences need float64 and small inputs: they were not asked"
 
 

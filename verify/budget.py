@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
+from verify.accuracy import GELU_ULP, K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ORACLE_P = 53  # the oracle computes in float64
@@ -93,7 +93,7 @@ def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> F
     p, emin = _SHAPES[dtype]
     roundings = ROUNDINGS_OF_SUM.get(device, in_turn) if own_kernels else in_turn
     largest = float(np.finfo(dtype).max)
-    k_ulp = K_ULP[device][dtype]
+    k_ulp = {**K_ULP[device][dtype], "gelu": GELU_ULP.get((device, dtype), 0.0)}
     return Format(dtype, p, emin, largest, k_ulp, roundings=roundings, own_kernels=own_kernels)
 
 
@@ -104,7 +104,10 @@ def with_oracle(fmt: Format, any_formula: bool = False) -> Format:
     cover. The oracle may sum in any order.
     """
     share = math.ldexp(1.0, fmt.p - ORACLE_P)
-    k = {name: (k + share * ORACLE_ULP[name]) / (1.0 + share) for name, k in fmt.k_ulp.items()}
+    k = {
+        name: (k + share * ORACLE_ULP.get(name, 0.0)) / (1.0 + share)
+        for name, k in fmt.k_ulp.items()
+    }
 
     def roundings(terms: int) -> float:
         return (fmt.roundings(terms) + share * in_turn(terms)) / (1.0 + share)

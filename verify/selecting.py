@@ -65,7 +65,11 @@ def select(
         if (value := getattr(options, option)) is not None:
             chosen[option] = value
     if "all" in chosen.get("devices", ()):
-        chosen["devices"] = tuple(device for device in DEVICES if usable(device))
+        named = [device for device in chosen["devices"] if device != "all"]
+        for device in named:
+            require_known("device", device, DEVICES)
+        # one asked for by name stays, usable or not: what is absent is told
+        chosen["devices"] = tuple(d for d in DEVICES if d in named or usable(d))
     # A run may be given another budget of time, and nothing else, when it goes on.
     base = earlier if earlier is not None and chosen.keys() <= {"budget"} else Selection()
     return replace(base, **chosen)

@@ -159,12 +159,29 @@ def test_weak_evidence_is_not_ok() -> None:
         ((torch.relu, np.exp, (3,)), {}, "the reference"),
         ((torch.matmul, torch.matmul, (3, 4), (5, 6)), {}, "takes neither"),
         ((torch.relu, torch.relu, "three"), {}, "input='three'"),
+        ((torch.relu, torch.relu, np.ones(3) * 1j), {}, "of reals, got dtype=complex128"),
+        ((torch.relu, torch.relu, (-1, 3)), {}, "no negative sizes"),
+        ((torch.relu, torch.relu, (3,)), {"domains": 3}, "domains=3"),
         ((torch.relu, None, (3,)), {"dtype": "float32"}, "nothing is left to judge"),
     ],
 )
 def test_questions_that_cannot_be_asked(arguments: Any, keywords: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words.replace("(", r"\(")):
         verify.check(*arguments, **keywords)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_differences_are_taken_from_nan_or_infinity(value: float) -> None:
+    a = np.array([0.5, -1.5, value])
+    report = verify.check(torch.tanh, torch.tanh, a, save=None)
+    assert not failed(report)
+    assert not {Case.parse(v.id).judge for v in report.verdicts} & {"fd", "second"}
+    assert "holds NaN or infinity: fd and second were not asked" in str(report)
+
+
+def test_one_judge_may_be_a_word() -> None:
+    report = verify.check(torch.tanh, torch.tanh, (3, 4), judges="fd")
+    assert {Case.parse(v.id).judge for v in report.verdicts} == {"fd"}
 
 
 def test_the_process_is_left_as_it_was(ops: ModuleType) -> None:

@@ -175,6 +175,15 @@ def test_all_devices_are_those_that_work_and_the_others_are_named(verify: Verify
     assert "device cuda left out: no GPU was found" in err
 
 
+@pytest.mark.parametrize(
+    ("devices", "words"), [("all,foo", "device='foo'"), ("all,cuda", "no GPU was found")]
+)
+def test_names_beside_all_must_exist_and_work(verify: Verify, devices: str, words: str) -> None:
+    code, out, err = verify("--device", devices, "--op", "good", "--check", "fd")
+    assert (code, out) == (2, "")
+    assert words in err
+
+
 def test_devices_are_those_of_the_targets() -> None:
     targets = pytest.importorskip("verify.targets")
     assert set(DEVICES) == set(targets.DEVICES)

@@ -293,3 +293,9 @@ def test_the_judge_leaves_numpys_generator_alone() -> None:
 def test_what_draws_nothing_has_no_law() -> None:
     with pytest.raises(UsageError, match="draws nothing"):
         _run(_of("exp", "-"))
+
+
+def test_arguments_that_do_not_fit_are_a_usage_error() -> None:
+    case = Case("init.randn", "distribution", "cpu", "float32", ((3, 4),))
+    with pytest.raises(UsageError, match=r"arguments do not fit init\.randn"):
+        checks.run_case(case)

@@ -23,7 +23,13 @@ def judge_distribution(question: Question) -> Finding:
     case, draws = question.case, question.row.draws
     if draws is None:
         raise UsageError(f"[case] {case.op} draws nothing, got id={case.id}")
-    laws: Mapping[str, Law] = draws.laws(**dict(case.kwargs))
+    try:
+        laws: Mapping[str, Law] = draws.laws(**dict(case.kwargs))
+    except Exception as error:  # a typed id
+        raise UsageError(
+            f"[case] arguments do not fit {case.op}, got id={case.id!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     seeds = [int(s) for s in sampling.generator(case, "seeds").integers(1 << 32, size=2)]
     unit = question.fmt.u
     with own_generator():

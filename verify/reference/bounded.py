@@ -3,7 +3,8 @@
 Every aten operation that reaches a Bounded, from a reference or from torch's autograd, is carried
 out on the exact values, and its rule here bounds the error of the result (verify/budget.py). Views
 and other operations that only move elements are applied to the bound as they are to the values. An
-operation without a rule raises: a bound that silently forgot one would be wrong.
+operation without a rule is bounded by the rules of the parts that torch decomposes it into; without
+these it raises: a bound that silently forgot one would be wrong. Plain tensors are exact.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from verify.budget import Array, Format
+from verify.budget import ORACLE_P, Array, Format
 
 
 class Context:
@@ -25,6 +26,8 @@ class Context:
         self.fmt = fmt
         self.without = without
         self.seen: dict[str, int] = {}  # operations that round, and how often
+        # of a decomposition: where its comparisons could go either way
+        self.undecided: list[torch.Tensor] | None = None
 
 
 class Bounded(torch.Tensor):
@@ -50,6 +53,10 @@ class Bounded(torch.Tensor):
     def __init__(self, elem: torch.Tensor, err: torch.Tensor, context: Context) -> None:
         pass
 
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        """Without operations of its own: torch's error texts show operands."""
+        return f"Bounded({self.elem!r}, {self.err!r})"
+
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
@@ -61,25 +68,117 @@ class Bounded(torch.Tensor):
         context = _context((*args, *kwargs.values()))
         if name == "convolution_backward":  # torch's kernel for float64 wants contiguous weights
             args = tuple(_contiguous(a) for a in args)
-        values = func(*_map(args, _elem), **{k: _elem(v) for k, v in kwargs.items()})
         if name in _IN_PLACE:
+            func(*_map(args, _elem), **kwargs)
             filled = (0.0,) if name == "masked_fill_" else args[2:]
             func(args[0].err, *_map((*args[1:2], *filled), _err), **kwargs)
             return args[0]
+        if name.endswith("_") and name not in _ADDS_IN_PLACE:
+            return _replaced(func, name, args, kwargs)
+        values = func(*_map(args, _elem), **{k: _elem(v) for k, v in kwargs.items()})
         if name in _MOVES:
             errors = func(*_map(args, _err), **{k: _err(v) for k, v in kwargs.items()})
         elif name in _ADDS_IN_PLACE:
             args[0].err.copy_(RULES[name](context, values, *args, **kwargs))
             return args[0]
         elif name in _EXACT:
+            if context.undecided is not None and name in _COMPARES:
+                context.undecided.append(_either_way(*args[:2]))
             return _wrap_exact(values, context)
         elif name in RULES:
-            errors = RULES[name](context, values, *args, **kwargs)
+            if context.fmt.p < ORACLE_P and not context.fmt.own_kernels and name in _WITH_NUMBERS:
+                # a user's x * 0.1 multiplies by the format's number next to 0.1
+                args = tuple(constant(context, a) if isinstance(a, float) else a for a in args)
+            lifted = [_lifted(a, context) for a in args]
+            named = {k: _lifted(v, context) for k, v in kwargs.items()}
+            errors = RULES[name](context, values, *lifted, **named)
         else:
-            raise LookupError(
-                f"[bounded] no error rule for the operation, got func={func}: add one in rules.py"
-            )
+            errors = _of_parts(context, func, values, args, kwargs)
         return _wrap(values, errors, context)
+
+
+def _lifted(x: Any, context: Context) -> Any:
+    """A plain tensor of reals as an exact operand."""
+    if isinstance(x, list):
+        return [_lifted(v, context) for v in x]
+    if isinstance(x, Bounded) or not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        return x
+    value = x.detach().to(torch.float64)
+    return Bounded(value, torch.zeros_like(value), context)
+
+
+def _replaced(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x.op_(...): what the operation gives out of place, written into x."""
+    plain = getattr(torch.ops.aten, name[:-1], None)
+    if plain is None:
+        raise _no_rule(func)
+    if not isinstance(args[0], Bounded):
+        raise LookupError(f"[bounded] {func._schema.name} writes into a tensor that is no input")
+    made = plain(*args, **kwargs)
+    args[0].elem.copy_(made.elem)
+    args[0].err.copy_(made.err)
+    return args[0]
+
+
+def constant(context: Context, c: float) -> Bounded:
+    """A number of a formula, off by u relative to it where the format may not have it."""
+    exact = float(np.float32(c)) == c
+    value = torch.tensor(c, dtype=torch.float64)
+    return Bounded(value, value.abs() * (0.0 if exact else context.fmt.u), context)
+
+
+def _either_way(a: Any, b: Any = 0.0) -> torch.Tensor:
+    """Where the errors of operands leave open how they compare."""
+    (x, ex), (y, ey) = pair(a), pair(b)
+    return torch.from_numpy(np.asarray((np.abs(x - y) <= ex + ey) & (ex + ey > 0)))
+
+
+def _of_parts(
+    context: Context, func: Any, values: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Bounds from torch's decomposition of an operation, carried out on its operands.
+
+    A comparison that errors may turn leaves nothing to claim where it can reach.
+    """
+    from torch._decomp import decomposition_table
+
+    parts = decomposition_table.get(func)
+    if parts is None and func.has_kernel_for_dispatch_key(_COMPOSITE):
+        parts = func.decompose
+    if parts is None:
+        raise _no_rule(func)
+    outer, context.undecided = context.undecided, []
+    try:
+        operands = [_lifted(a, context) for a in args]
+        made = parts(*operands, **{k: _lifted(v, context) for k, v in kwargs.items()})
+        masks = context.undecided
+    finally:
+        context.undecided = outer
+    if made is NotImplemented:
+        raise _no_rule(func)
+    if outer is not None:
+        outer += masks
+    return _errors_like(values, made, masks)
+
+
+def _errors_like(values: Any, made: Any, undecided: list[torch.Tensor]) -> Any:
+    if isinstance(values, (list, tuple)):
+        parts = zip(values, made, strict=True)
+        return [_errors_like(v, m, undecided) for v, m in parts]
+    if not isinstance(values, torch.Tensor):
+        return values
+    errors = made.err if isinstance(made, Bounded) else torch.zeros_like(values)
+    for mask in undecided:
+        open_ = mask if mask.shape == values.shape else mask.any()
+        errors = torch.where(open_, torch.inf, errors)
+    return errors
+
+
+def _no_rule(func: Any) -> LookupError:
+    return LookupError(
+        f"[bounded] no error rule for {func._schema.name}: write the reference with other "
+        "operations, or pass reference=None to judge by finite differences alone"
+    )
 
 
 def _contiguous(x: Any) -> Any:
@@ -103,7 +202,10 @@ def _context(args: Any) -> Context:
 def _elem(x: Any) -> Any:
     if isinstance(x, Bounded):
         return x.elem
-    return [_elem(v) for v in x] if isinstance(x, list) else x
+    if isinstance(x, list):
+        return [_elem(v) for v in x]
+    # a constant of the reference: it keeps its value
+    return x.to(torch.float64) if isinstance(x, torch.Tensor) and x.is_floating_point() else x
 
 
 def _err(x: Any) -> Any:
@@ -113,7 +215,7 @@ def _err(x: Any) -> Any:
     if isinstance(x, list):
         return [_err(v) for v in x]
     if isinstance(x, torch.Tensor) and x.is_floating_point():
-        return torch.zeros_like(x)
+        return torch.zeros_like(x, dtype=torch.float64)
     return x
 
 
@@ -126,7 +228,9 @@ def _wrap(values: Any, errors: Any, context: Context) -> Any:
         return type(values)(_wrap(v, e, context) for v, e in zip(values, errors, strict=True))
     if not isinstance(values, torch.Tensor):
         return values
-    return Bounded(values, errors, context)
+    if values.dtype != torch.float64:  # positions
+        return values
+    return Bounded(values, errors.contiguous() if 0 in errors.stride() else errors, context)
 
 
 def _wrap_exact(values: Any, context: Context) -> Any:
@@ -143,8 +247,11 @@ _MOVES = frozenset((
     "cat", "flip", "clone", "detach", "alias", "as_strided", "select_backward", "slice_backward",
     "slice_scatter", "select_scatter", "contiguous", "lift_fresh", "diagonal", "index",
     "_to_copy", "unflatten", "im2col", "gather", "diagonal_backward",
+    "roll", "tril", "triu", "index_select", "embedding", "view_as", "lift_fresh_copy", "repeat",
+    "unfold", "expand_as", "movedim", "squeeze_copy", "view_copy",
 ))
 # fmt: on
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _IN_PLACE = frozenset(("masked_fill_", "zero_", "copy_"))
 _ADDS_IN_PLACE = frozenset(("scatter_add_",))  # with a rule for the bound of what they write into
 # Results that carry no error: comparisons, constants, signs.
@@ -154,6 +261,8 @@ _EXACT = frozenset((
     "logical_not", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
     "empty_like", "new_empty", "sgn", "sign", "argmax", "argmin",
 ))
+_COMPARES = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "sgn", "sign"))
+_WITH_NUMBERS = frozenset(("add", "sub", "rsub", "mul", "div", "pow"))
 # fmt: on
 
 

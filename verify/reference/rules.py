@@ -22,7 +22,7 @@ RULES["pow"] = elementwise("pow", budget.power)
 @rule("add", "sub", "rsub")
 def _add(context: Context, y: Any, a: Any, b: Any, alpha: float = 1) -> torch.Tensor:
     if alpha != 1:
-        raise NotImplementedError(f"[bounded] add and sub have alpha=1 only, got alpha={alpha}")
+        b = b * alpha
     flat = (*pair(a), *pair(b))
     return done(context, "add", lambda fmt: budget.add(fmt, y.numpy(), *flat))
 

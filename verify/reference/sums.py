@@ -65,6 +65,25 @@ def _scatter_add(
     return _sums_of(context, "scatter_add", y, terms, magnitude, e, integral)
 
 
+@rule("index_put")
+def _index_put(
+    context: Context, y: Any, a: Bounded, indices: Any, b: Bounded, accumulate: bool = False
+) -> torch.Tensor:
+    """As scatter_add, where it accumulates."""
+
+    def put(p: Any, q: Any) -> torch.Tensor:
+        made: torch.Tensor = torch.ops.aten.index_put(p, indices, q, accumulate)
+        return made
+
+    e = put(a.err, b.err)
+    if not accumulate:
+        return e
+    magnitude = put(a.elem.abs(), b.elem.abs()).numpy()
+    terms = put((a.elem != 0).to(torch.float64), torch.ones_like(b.elem)).numpy()
+    integral = bool((a.elem == a.elem.round()).all() and (b.elem == b.elem.round()).all())
+    return _sums_of(context, "scatter_add", y, terms, magnitude, e.numpy(), integral)
+
+
 @rule("cumsum")
 def _cumsum(context: Context, y: Any, a: Bounded, dim: int) -> torch.Tensor:
     """Element i is a sum of i + 1 terms."""
@@ -129,11 +148,11 @@ def _convolution(
         x,
         w,
         math.prod(weights.shape[1:]),
-        lambda: budget.uncorrelated(weights, (1, 2, 3)),
+        lambda: budget.uncorrelated(weights, tuple(range(1, weights.ndim))),
     )
     if bias is None:
         return e
-    shape = (1, -1, 1, 1)
+    shape = (1, -1, *(1,) * (weights.ndim - 2))
     b, eb = (p.reshape(shape) for p in pair(bias))
     sum_ = y.numpy()
     error = budget.add(context.fmt, sum_, sum_ - b, e.numpy(), b, eb)
@@ -152,6 +171,7 @@ def _convolution_backward(
 ) -> list[Any]:
     *geometry, mask = geometry_and_mask
     cotangents, weights = dy.elem.numpy(), w.elem.numpy()
+    others = (0, *range(2, cotangents.ndim))
     outputs_per_group = weights.shape[0] // geometry[-1]
 
     def with_respect_to(wanted: int, zeros: torch.Tensor) -> Callable[..., torch.Tensor]:
@@ -185,8 +205,8 @@ def _convolution_backward(
             dy,
             x,
             cotangents.size // max(cotangents.shape[1], 1),
-            lambda: budget.uncorrelated(cotangents, (0, 2, 3)),
+            lambda: budget.uncorrelated(cotangents, others),
         )
     if mask[2]:
-        errors[2] = _sum(context, grads[2], dy, dim=(0, 2, 3))
+        errors[2] = _sum(context, grads[2], dy, dim=others)
     return errors
