@@ -50,7 +50,8 @@ def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
 
     Raises: TypeError when one is no int, ValueError when one is below least or they are no pair.
     """
-    given = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    several = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+    given = tuple(value) if several else (value, value)
     found = [integers(op, **{name: n})[0] for n in given]
     if len(found) != 2 or min(found) < least:
         raise ValueError(

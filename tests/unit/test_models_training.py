@@ -346,7 +346,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "blocks": (
         lambda: models.MLPResNet(4, num_blocks=-1),
         ValueError,
-        r"\[MLPResNet\] num_blocks must not be negative, got num_blocks=-1",
+        r"\[models.MLPResNet\] num_blocks must not be negative, got num_blocks=-1",
     ),
     "label": (
         lambda: models.loss_err(ndl.Tensor([[1.0, 2.0]]), np.array([2])),
