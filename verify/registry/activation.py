@@ -14,8 +14,9 @@ from verify.registry.elementwise import REGIONS, UNARY, row
 from verify.registry.planning import sample
 from verify.spec import Domain
 
-# Wide enough for the tails, in float32 to the underflow of e^-a; cubes stay in range.
-_WIDE = (Domain(spread=8.0, huge=lambda largest: largest**0.2),)
+# To the ends of the tails: e^-a is a subnormal number there, and so is erfc(a / sqrt(2)).
+_WIDE = (Domain(spread=8.0, huge=lambda largest: 1.05 * math.log(largest)),)
+_STEEP = (Domain(spread=4.0, huge=lambda largest: 1.05 * math.sqrt(2 * math.log(largest))),)
 _TAILED = (*REGIONS, "ties")
 
 
@@ -91,7 +92,7 @@ ROWS = (
         "gelu",
         _gelu,
         tuple(sample(*s.shapes, approximate=_FORMS[i % 2]) for i, s in enumerate(UNARY)),
-        domains=(Domain(spread=4.0, huge=lambda largest: largest**0.2),),
+        domains=_STEEP,
         regions=_TAILED,
     ),
 )
