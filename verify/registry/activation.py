@@ -67,6 +67,8 @@ def _bounds(a: Any, low: Any = None, high: Any = None) -> Any:
     return np.minimum.reduce([np.abs(a - b) for b in (low, high) if b is not None])
 
 
+# Enough elements for all of both tails, whichever samples the plan picks for the region.
+_TAILS = sample((65,), region="huge")
 _FORMS = ("none", "tanh")
 _SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
 _BOUNDS = ({"low": -0.5}, {"high": 0.75}, {"low": -1, "high": 0.1}, {"low": 1, "high": 1})
@@ -94,9 +96,9 @@ ROWS = (
         regions=_TAILED,
         kinks=_bounds,
     ),
-    row("sigmoid", _sigmoid, UNARY, domains=_WIDE, regions=_TAILED),
-    row("softplus", _softplus, UNARY, domains=_WIDE, regions=_TAILED),
-    row("silu", _silu, UNARY, domains=_NORMAL, regions=_TAILED),
+    row("sigmoid", _sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
+    row("softplus", _softplus, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
+    row("silu", _silu, (*UNARY, _TAILS), domains=_NORMAL, regions=_TAILED),
     row(
         "gelu",
         _gelu,
