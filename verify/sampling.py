@@ -148,6 +148,12 @@ def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> 
     return np.asarray(_signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape)))
 
 
+def _shifted(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    """Far from 0 for their spread: a variance of E[x^2] - E[x]^2 loses its digits."""
+    drawn = _interior(rng, domain, shape, info)
+    return drawn + 1000.0 if domain.low < 0 and domain.high == math.inf else drawn
+
+
 def _tiny(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     smallest = domain.tiny(float(info.max))
     return np.asarray(_signs(rng, domain, shape) * smallest * np.exp2(4.0 * rng.random(shape)))
@@ -205,6 +211,7 @@ _REGIONS: dict[str, Draw] = {
     "negative": _negative,
     "edge": _edge,
     "denormal": _denormal,
+    "shifted": _shifted,
     **dict.fromkeys((*MIXTURES, "refused"), _interior),
 }
 

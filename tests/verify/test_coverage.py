@@ -122,7 +122,7 @@ def test_pairs_of_shapes_broadcast_in_every_way() -> None:
 
 
 def axes_met(row: Row) -> set[str]:
-    """Of the axes of its samples: first, middle and last of several, negative, a tuple."""
+    """Of the axes of its samples: first, middle, last (middle from the end), negative, a tuple."""
     found = set()
     for s in row.samples:
         n = len(s.shapes[0])
@@ -130,13 +130,14 @@ def axes_met(row: Row) -> set[str]:
             several = given if isinstance(given, tuple) else (given,)
             found |= {"tuple"} if len(several) > 1 else set()
             found |= {"negative"} if any(a < 0 for a in several) else set()
+            found |= {"middle from the end"} if any(-n < a < -1 for a in several) else set()
             for a in (a % n for a in several if n > 1):
                 found |= {"first" if a == 0 else "last" if a == n - 1 else "middle"}
     return found
 
 
 def test_every_axis_negative_ones_and_tuples_are_asked() -> None:
-    wanted = {"first", "middle", "last", "negative"}
+    wanted = {"first", "middle", "last", "negative", "middle from the end"}
     tuples = {"summation", "max", "min", "mean", "var", "prod", "logsumexp", "softmax"}
     tuples |= {"standardize", "flip", "dilate"}
     elsewhere = {"batch_norm", "unsqueeze", "squeeze"}  # their axes are not those of a reduction

@@ -14,8 +14,11 @@ from verify.registry.elementwise import REGIONS, UNARY, row
 from verify.registry.planning import sample
 from verify.spec import Domain
 
-# Wide enough for the tails, in float32 to the underflow of e^-a; cubes stay in range.
-_WIDE = (Domain(spread=8.0, huge=lambda largest: largest**0.2),)
+# To the ends of the tails: e^-a is a subnormal number there, and so is erfc(a / sqrt(2)).
+_WIDE = (Domain(spread=8.0, huge=lambda largest: 1.05 * math.log(largest)),)
+# e^-a stays a normal number: below, a multiplies its rounding or the root's, which differ.
+_NORMAL = (Domain(spread=8.0, huge=lambda largest: 0.95 * math.log(largest)),)
+_STEEP = (Domain(spread=4.0, huge=lambda largest: 1.05 * math.sqrt(2 * math.log(largest))),)
 _TAILED = (*REGIONS, "ties")
 
 
@@ -27,6 +30,13 @@ def _decay(t: Any, a: Any) -> Any:
 def _sigmoid(t: Any, a: Any) -> Any:
     e = _decay(t, a)
     return t.where(a < 0, e, 1.0) / (1 + e)
+
+
+def _silu(t: Any, a: Any) -> Any:
+    # e^-|a| as the square of a root, as kernels have it: the root's error counts twice
+    root = t.exp(t.where(a < 0, a, -a) * 0.5)
+    e = root * root
+    return t.where(a == -math.inf, -0.0, a * (t.where(a < 0, e, 1.0) / (1 + e)))
 
 
 def _softplus(t: Any, a: Any) -> Any:
@@ -57,6 +67,8 @@ def _bounds(a: Any, low: Any = None, high: Any = None) -> Any:
     return np.minimum.reduce([np.abs(a - b) for b in (low, high) if b is not None])
 
 
+# Enough elements for all of both tails, whichever samples the plan picks for the region.
+_TAILS = sample((65,), region="huge")
 _FORMS = ("none", "tanh")
 _SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
 _BOUNDS = ({"low": -0.5}, {"high": 0.75}, {"low": -1, "high": 0.1}, {"low": 1, "high": 1})
@@ -84,14 +96,14 @@ ROWS = (
         regions=_TAILED,
         kinks=_bounds,
     ),
-    row("sigmoid", _sigmoid, UNARY, domains=_WIDE, regions=_TAILED),
-    row("softplus", _softplus, UNARY, domains=_WIDE, regions=_TAILED),
-    row("silu", _gated(_sigmoid), UNARY, domains=_WIDE, regions=_TAILED),
+    row("sigmoid", _sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
+    row("softplus", _softplus, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
+    row("silu", _silu, (*UNARY, _TAILS), domains=_NORMAL, regions=_TAILED),
     row(
         "gelu",
         _gelu,
         tuple(sample(*s.shapes, approximate=_FORMS[i % 2]) for i, s in enumerate(UNARY)),
-        domains=(Domain(spread=4.0, huge=lambda largest: largest**0.2),),
+        domains=_STEEP,
         regions=_TAILED,
     ),
 )

@@ -43,6 +43,8 @@ ROWS = (
             sample((3, 1100), (1100, 5)),  # several blocks of the inner dimension
             sample((130, 96), (96, 96)),  # several blocks of the result
             sample((129, 64), (64, 65)),
+            sample((600, 3), (3, 2)),  # long sums in the gradients only
+            sample((2, 3), (3, 600)),
             sample((4, 0), (0, 3)),
             sample((0, 4), (4, 3)),
             sample((7,), (7,)),

@@ -62,7 +62,7 @@ def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
 
 # Squares and their product with the cotangent stay in range.
 _WIDE = Domain(huge=lambda largest: largest**0.2)
-_REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
+_REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal", "shifted")
 
 ROWS = (
     Row(
@@ -76,6 +76,7 @@ ROWS = (
             sample((5, 13), axes=None),
             sample((2, 3, 4), axes=(0, 2)),
             sample((2, 3, 4), axes=(-1, 1), eps=1e-3),
+            sample((4, 9, 8), axes=-2),
             sample((4, 1)),
             sample((3, 0)),
             sample((0, 3)),
@@ -120,7 +121,7 @@ ROWS = (
             sample((33, 17), (17,), (17,), eps=0.01),
             sample((4, 2, 65), (2,), (2,)),
             sample((5, 3), (3,), (3,), (3,), (3,), training=False),
-            sample((2, 3, 4, 5), (3,), (3,), (3,), (3,), training=False),
+            sample((2, 3, 4, 5), (3,), (3,), (3,), (3,), training=False, axis=-3),
             sample((2, 4, 5, 3), (3,), (3,), (3,), (3,), training=False, axis=3, eps=0.1),
             sample((0, 3), (3,), (3,), (3,), (3,), training=False),
         ),

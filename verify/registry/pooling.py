@@ -95,7 +95,7 @@ ROWS = (
         name="max_pool",
         family="pooling",
         reference=_max_pool,
-        samples=_SAMPLES,
+        samples=(*_SAMPLES, sample((2, 75, 71, 2), kernel=2, stride=1)),
         regions=("tiny", "huge", "zeros", "special", "integer", "ties", "denormal"),
         kinks=_gap,
         signed_zero=False,  # of +0 and -0 either is a largest

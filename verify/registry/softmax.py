@@ -7,6 +7,7 @@ its gradient depends on it.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from verify.registry.planning import MANY, sample
@@ -82,6 +83,7 @@ _AXIS = (
     sample((5, 13), axis=0),
     sample((2, 3, 4), axis=1),
     sample((2, 3, 4), axis=-3),
+    sample((4, 9, 8), axis=-2),
     sample((3, 1, 17, 2), axis=2),
     sample((4, 1), axis=1),
     sample((0, 5)),
@@ -90,8 +92,10 @@ _AXIS = (
     sample((1023,)),
 )
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
+# Scores of some hundreds at most: no softmax gets by without the largest, and bounds are finite.
+MODEST = Domain(special=False, huge=lambda _: 20.0)
 # Infinities and NaN in the values only: among the scores the order of a matmul's sum decides.
-_SCORES = (Domain(special=False), Domain(special=False), Domain())
+_SCORES = (MODEST, MODEST, replace(MODEST, special=True))
 
 ROWS = (
     Row(
@@ -138,6 +142,9 @@ ROWS = (
             sample((2, 0, 3), axes=2),
             sample((2, 0, 3), axes=1),
             sample((2, 257), axes=1),
+            sample((4, 9, 8), axes=-2),
+            sample((150, 150), axes=0),
+            sample((150, 150), axes=1),
         ),
         regions=_REGIONS,
         signed_zero=False,
@@ -172,6 +179,7 @@ ROWS = (
             sample((5, 8), (7, 8), causal=True),
             sample((2, 3, 9, 4), (2, 3, 6, 4), causal=True),
             sample((2, 1, 4, 5), (3, 7, 5)),
+            sample((65, 3), (65, 3), causal=True),
             sample((0, 3), (4, 3)),
         ),
         regions=("tiny", "huge", "zeros", "integer", "ties"),
@@ -191,6 +199,7 @@ ROWS = (
             sample((2, 3, 9, 4), (2, 3, 6, 4), (2, 3, 6, 4), causal=True),
             sample((2, 3, 9, 4), (3, 6, 4), (1, 6, 5)),
             sample((2, 33, 16), (2, 33, 16), (2, 33, 16), causal=True),
+            sample((65, 3), (65, 3), (65, 2)),
         ),
         regions=("tiny", "huge", "zeros", "special", "integer", "ties"),
         domains=_SCORES,

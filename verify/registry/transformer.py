@@ -223,7 +223,6 @@ def _transformed(
     return sample(shape, (n,), **arguments)
 
 
-_PLAIN = (Domain(special=False),)
 # Parameters of half the size: logits of about 1. At 16 times that, a softmax multiplies the errors
 # of its logits by as much, and bounds leave room for a thousand times what kernels do.
 _MILD = (Domain(special=False), Domain(spread=0.5, special=False))
@@ -239,9 +238,10 @@ ROWS = (
             sample((2, 3, 5, 4), (2, 3, 5, 4), (2, 3, 5, 4), causal=True),
             sample((2, 2, 3, 4), (2, 2, 6, 4), (2, 2, 6, 3)),
             sample((1, 2, 7, 8), (1, 2, 7, 8), (1, 2, 7, 8), causal=True, dropout=0.25),
+            sample((1, 1, 17, 2), (1, 1, 17, 2), (1, 1, 17, 2), causal=True),
         ),
         regions=("tiny", "huge", "zeros", "integer", "ties"),
-        domains=_PLAIN,
+        domains=(softmax.MODEST,),
         call=_multi_head_call,
         signed_zero=False,
     ),
@@ -262,6 +262,7 @@ ROWS = (
                 causal=False,
             ),
             _attended((2, 4, 6), num_head=1, dim_head=4, out_features=6, dropout=0.25),
+            _attended((1, 17, 3), num_head=1, dim_head=2, out_features=2),
         ),
         regions=("zeros", "ties"),
         domains=_MILD,
