@@ -113,6 +113,7 @@ def conv(
     """Images a (N, H, W, C) convolved with kernels b (KH, KW, C / groups, O). See Conv."""
     integers("conv", groups=groups)
     for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
-        for n in value if isinstance(value, tuple | list) else (value,):
+        several = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
+        for n in value if several else (value,):
             integers("conv", **{name: n})
     return Conv(stride, padding, dilation, groups)(a, b)
