@@ -112,6 +112,7 @@ def conv(
 ) -> Tensor:
     """Images a (N, H, W, C) convolved with kernels b (KH, KW, C / groups, O). See Conv."""
     integers("conv", groups=groups)
+    value: Any
     for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
         several = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
         for n in value if several else (value,):

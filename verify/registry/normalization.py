@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,8 @@ def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
 
 # Squares and their product with the cotangent stay in range.
 _WIDE = Domain(huge=lambda largest: largest**0.2)
+# finite: of equal values, what is left of x - mean is 0 or a rounding, and infinity tells which
+_SCALE = replace(_WIDE, special=False)
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal", "shifted")
 
 ROWS = (
@@ -105,7 +108,7 @@ ROWS = (
         ),
         regions=_REGIONS,
         kinks=lambda x, weight, bias, eps=1e-5: _reach(x, -1, eps),
-        domains=(_WIDE,),
+        domains=(_WIDE, _SCALE, _WIDE),
         signed_zero=False,
         flops=_elements,
     ),
@@ -129,7 +132,7 @@ ROWS = (
         kinks=_batch_reach,
         domains=(
             _WIDE,
-            _WIDE,
+            _SCALE,
             _WIDE,
             _WIDE,
             Domain(low=0, huge=lambda largest: largest**0.2, special=False),
