@@ -67,10 +67,12 @@ def plan_cases(
     else:
         return []
     chosen = list(dict.fromkeys(planned))
-    return [
+    cases = [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
         for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
     ]
+    # a sample with a region of its own may be asked for what another one is, too
+    return list({case.id: case for case in cases}.values())
 
 
 def why_none(row: Row, dtype: str, judge: str) -> str:
