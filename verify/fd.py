@@ -287,7 +287,8 @@ class Prober:
                 return Probe(direction, slope)
             if near is None:
                 return self._probe(direction, epsilon)
-            if slope.tolerance > regularity.TELLING * scale or not slope.agrees(near):
+            # what converged and differs from near is a staircase: finer steps would see its treads
+            if slope.tolerance > regularity.TELLING * scale:
                 finer = self._finer(line, epsilon, min(allowed, FIRST_STEP) / 64.0, near)
                 if finer is not None:
                     return Probe(direction, finer)
@@ -305,7 +306,7 @@ class Prober:
 
     def _finer(self, line: Line, epsilon: float, allowed: float, near: Near) -> Slope | None:
         """The slope from smaller steps, where it is clear there: coarse ones passed a pole."""
-        while allowed > 2.0**-30:
+        while allowed > 2.0**-16:
             slope = directional(line, self.centre, epsilon, allowed)
             if not slope.suspicious(abs(slope.value), near):
                 return slope
