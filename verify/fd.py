@@ -206,6 +206,7 @@ class Prober:
         ]
         # every result is rounded once at least: noise that a table of 7 values may miss
         self.scale = math.sqrt(sum(float(np.sum(r.astype(np.float64) ** 2)) for r in rounded))
+        self.total = sum(float(np.sum(np.abs(r))) for r in rounded)
         floor = U * self.scale
         self.epsilon = floor if math.isfinite(floor) else 0.0
         with np.errstate(all="ignore"):
@@ -292,7 +293,8 @@ class Prober:
                 finer = self._finer(line, epsilon, min(allowed, FIRST_STEP) / 64.0, near)
                 if finer is not None:
                     return Probe(direction, finer)
-            kind = regularity.classify(line, self.centre, U * self.scale, allowed)
+            # of equal elements all results round alike, and their errors add up
+            kind = regularity.classify(line, self.centre, U * self.total, allowed)
         if kind == OUTSIDE:
             slope = replace(slope, value=math.nan, tolerance=math.inf, kind=OUTSIDE)
         elif kind == KINK:
