@@ -65,7 +65,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.strategies",
     },
     {"verify.command", "verify.pytest_plugin"},
-    {"verify.calibration"},
+    {"verify.calibration", "verify.faults"},
     {"verify.completion"},
     {"verify.cli"},
     {"verify.__main__"},

@@ -1,0 +1,1 @@
+"""needle-verify faults: what each judge finds of faults that are planted on purpose."""

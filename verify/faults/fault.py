@@ -1,0 +1,73 @@
+"""A planted fault: a small change of one place in the source, and its id."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+KINDS = {  # of fault, in the order of reports
+    "sign": "a sign flipped",
+    "dropped": "a term, factor, statement or call left out",
+    "swapped": "operands, or what a call gives, in the wrong order",
+    "axis": "another axis, or order of axes",
+    "broadcast": "the sum over broadcast axes left out",
+    "constant": "a constant off by one, or doubled",
+    "comparison": "a comparison that holds elsewhere",
+    "eps": "a guard against zero or overflow left out",
+    "variance": "the biased estimate for the unbiased one, or the reverse",
+    "correction": "a wrong bias correction",
+    "off-by-one": "an index or a bound off by one",
+    "transposed": "a factor or a weight transposed",
+    "detached": "an input, or a part of the gradient, cut off the graph",
+    "tail": "the last block, or the rest of a vector, dropped",
+    "stride": "a wrong stride or offset",
+    "barrier": "a barrier or a wait left out",
+    "precision": "accumulation in lower precision",
+    "unwritten": "elements of the result left as they were",
+    "stale": "a result, or a part of one, of an earlier call",
+    "rare": "one wrong element among very many",
+    "race": "threads that write to one place",
+    "denormal": "denormal numbers flushed to zero",
+    "damage": "an input changed",
+    "outside": "a read or a write outside of an array",
+    "leak": "memory or a graph kept",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One place and what is done to it.
+
+    The id is path:function:kind:number, where the number counts the faults of that kind in that
+    function from above: it stays when lines move.
+    """
+
+    id: str
+    path: str  # of the source file, from the root of the repository
+    line: int  # the first line that differs, from 1
+    before: str  # the whole lines concerned, as they are
+    after: str  # the same lines with the fault
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return self.id.rsplit(":", 2)[1]
+
+    @property
+    def function(self) -> str:
+        """The function or method that it is in, with its class."""
+        return self.id.rsplit(":", 2)[0].partition(":")[2]
+
+    @property
+    def language(self) -> str:
+        """python, cpu (with the core that every device uses) or cuda_sim."""
+        if self.path.startswith("needle/"):
+            return "python"
+        return "cuda_sim" if self.path.startswith("csrc/cuda/") else "cpu"
+
+    def diff(self) -> str:
+        """A unified diff."""
+        lines = [text.rstrip("\n").split("\n") for text in (self.before, self.after)]
+        hunk = difflib.unified_diff(*lines, f"a/{self.path}", f"b/{self.path}", lineterm="")
+        header = f"@@ -{self.line},{len(lines[0])} +{self.line},{len(lines[1])} @@"
+        return "\n".join(header if text.startswith("@@") else text for text in hunk) + "\n"
