@@ -91,6 +91,10 @@ class Cache:
         """The file of one."""
         return self.folder / f"{language.name}-{budget}-{row}.json"
 
+    def has(self, language: Language, row: str, budget: str) -> bool:
+        """Whether one is there."""
+        return self.path(language, row, budget).exists()
+
     def get(self, language: Language, row: str, budget: str) -> Baseline | None:
         """One that is there."""
         try:

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from verify import checks
@@ -20,37 +19,10 @@ from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
+from verify.faults.tasks import Judge, Measure, Setup
 from verify.spec import Case
 
 _SECONDS = 20.0  # that a case may take, beside 20 times what it takes without a fault
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a process is told at its start."""
-
-    budget: str
-    cache: str  # folder
-    key: str  # of the cache
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """The task to ask a row without a fault."""
-
-    language: str
-    row: str
-    budget: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """The task to judge a fault; rows: those that execute its function, the smallest first."""
-
-    language: str
-    fault: Fault
-    rows: tuple[str, ...]
-    digest: str
 
 
 class Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from verify.faults.fault import Fault
@@ -13,8 +14,9 @@ T = TypeVar("T")
 class Language(Protocol):
     """How the faults of one language come into a process."""
 
-    name: str
-    device: str
+    name: str  # as fault.language says it
+    device: str  # that its faults are judged on
+    root: Path  # the folder with needle/
 
     def faults(self) -> tuple[Fault, ...]:
         """All of them, in a fixed order."""

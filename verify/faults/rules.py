@@ -260,7 +260,11 @@ def eps(p: Place) -> Iterator[Change]:
         name = node.id if isinstance(node, ast.Name) else node.attr
         read = isinstance(node.ctx, ast.Load) and not isinstance(p.parent, ast.Attribute)
         called = called_name(p.parent) if p.parent is not None else ""
-        if name.endswith("eps") and read and not called.startswith(("require", "check", "real")):
+        if (
+            (name == "eps" or name.endswith("_eps"))
+            and read
+            and not called.startswith(("require", "check", "real"))
+        ):
             yield node, "0.0"
     shifted = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
     if shifted and called_name(node.right) == "max":  # type: ignore[attr-defined]

@@ -8,13 +8,11 @@ import signal
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from verify.faults.outcome import Outcome
+from verify.faults.tasks import Judge, Measure, Setup
 from verify.spec import UsageError
-
-if TYPE_CHECKING:
-    from verify.faults.engine import Judge, Measure, Setup
-    from verify.faults.outcome import Outcome
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
