@@ -138,9 +138,12 @@ def _read(data: Mapping[str, Any]) -> Baseline:
 
 
 def reaching(place: str, baselines: Iterable[Baseline]) -> tuple[str, ...]:
-    """The rows that execute a place: first those that answer for it, smaller ones before others."""
+    """The rows that execute a place, the nearest first.
+
+    Those that answer for it, ops before what is built of them, small ones before large ones.
+    """
     found = [b for b in baselines if place in b.places]
-    found.sort(key=lambda b: (place not in b.answered_for, len(b.places)))
+    found.sort(key=lambda b: (place not in b.answered_for, "." in b.row, len(b.places)))
     return tuple(b.row for b in found)
 
 
