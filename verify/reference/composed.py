@@ -59,10 +59,10 @@ def _log10(context: Context, y: Any, a: Any) -> Any:
 
 
 def _cdf(context: Context, a: Any) -> Any:
-    """torch's gelu in float32 takes erf from a polynomial, whose error has a constant."""
-    erf: Any = torch.erf(a * constant(context, math.sqrt(0.5)))
-    own = context.fmt.k_ulp.get("gelu", 0.0) * 2 * context.fmt.u
-    return (Bounded(erf.elem, erf.err + own, context) + 1) * 0.5
+    """(1 + erf(a / sqrt(2))) / 2; torch's own kernels have it from polynomials, measured whole."""
+    phi: Any = (torch.erf(a * constant(context, math.sqrt(0.5))) + 1) * 0.5
+    own = context.fmt.k_ulp.get("gelu", 0.0) * context.fmt.u
+    return Bounded(phi.elem, phi.err + own, context)
 
 
 def _gelu_tanh(context: Context, a: Any) -> tuple[Any, Any]:
