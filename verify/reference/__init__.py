@@ -16,7 +16,14 @@ import numpy.typing as npt
 import torch
 
 from verify.budget import ORACLE_P, Array, Format, with_oracle
-from verify.reference import composed, functions, norms, rules, sums  # noqa: F401  (they register)
+from verify.reference import (  # noqa: F401  (they register)
+    composed,
+    functions,
+    normal,
+    norms,
+    rules,
+    sums,
+)
 from verify.reference.bounded import Bounded, Context
 from verify.reference.exact import sides_with_device as sides_with_device
 from verify.spec import Row
