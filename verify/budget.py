@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from verify.accuracy import GELU_ULP, K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
+from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ORACLE_P = 53  # the oracle computes in float64
@@ -93,7 +93,7 @@ def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> F
     p, emin = _SHAPES[dtype]
     roundings = ROUNDINGS_OF_SUM.get(device, in_turn) if own_kernels else in_turn
     largest = float(np.finfo(dtype).max)
-    k_ulp = {**K_ULP[device][dtype], "gelu": GELU_ULP.get((device, dtype), 0.0)}
+    k_ulp = K_ULP[device][dtype]
     return Format(dtype, p, emin, largest, k_ulp, roundings=roundings, own_kernels=own_kernels)
 
 

@@ -172,6 +172,13 @@ def _negative(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any)
     return -np.exp(domain.spread * rng.standard_normal(shape))
 
 
+def _whole(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+    """Whole exponents, and bases below 0 where other regions have them above."""
+    if domain.low == 0:
+        return _negative(rng, domain, shape, info)
+    return np.asarray(rng.integers(-4, 5, shape), np.float64)
+
+
 def _special(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
     drawn = _interior(rng, domain, shape, info)
     if not domain.special:
@@ -209,6 +216,7 @@ _REGIONS: dict[str, Draw] = {
     "special": _special,
     "integer": _integer,
     "negative": _negative,
+    "whole": _whole,
     "edge": _edge,
     "denormal": _denormal,
     "shifted": _shifted,

@@ -176,6 +176,24 @@ def test_the_oracle_is_the_exact_value_to_float32(op: str) -> None:
         assert not np.isinf(e).any()
 
 
+@pytest.mark.parametrize("form", ["none", "tanh"])
+def test_torchs_own_gelu_is_measured_relative_to_its_argument(form: str) -> None:
+    """Not the row's formula, and not in ULP of results that cancel; infinities are not asked."""
+
+    def found(first: int, device: str) -> Any:
+        place = (("first", first), ("step", 1))
+        how = (("approximate", form), *place)
+        return measure.run_case(
+            Case("gelu", "ulp", device, "float32", ((4096,),), how, region="patterns")
+        )
+
+    tail = found(0xC0700000, "torch")  # -3.75 and below
+    assert tail.status is Status.PASS
+    assert 0.1 < tail.ulp < 7
+    assert found(0x7F800000, "torch").checked == 0
+    assert found(0x7F800000, "cpu").checked == 4096
+
+
 # --- planted faults
 
 

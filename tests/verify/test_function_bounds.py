@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from verify import budget, reference, registry
+from verify import budget, reference, registry, targets
 from verify.budget import compare, format_of
 from verify.reference.functions import FUNCTIONS
+from verify.reference.normal import normal_cdf
 from verify.spec import Row
 
 F32 = format_of("float32")
@@ -92,3 +93,46 @@ def test_no_correct_formula_alarms_and_a_wrong_one_does(name: str) -> None:
     [want] = reference.vjp(row(theirs), [a], {}, [g], F32)
     assert compare(F32, g * derivative(a), want.value, want.error).ok
     assert not compare(F32, g * derivative(a) * np.float32(1.01), want.value, want.error).ok
+
+
+def phi(x: Any) -> Any:
+    return mpmath.erfc(-mpmath.mpf(x) / mpmath.sqrt(2)) / 2
+
+
+def test_the_oracles_normal_distribution_is_accurate_in_its_tail() -> None:
+    x = np.concatenate([rng().uniform(-38, 9, 1000), -np.exp(rng(1).uniform(-20, 3.6, 1000))])
+    y = torch.ops.needle_verify.normal_cdf(torch.from_numpy(x)).numpy()
+    errors = [abs(phi(v) - mpmath.mpf(float(got))) for v, got in zip(x, y, strict=True)]
+    assert max(e / float(np.spacing(got)) for e, got in zip(errors, y, strict=True)) < 1.1
+    odd = torch.tensor([-np.inf, np.inf, np.nan, -1e300, 1e300], dtype=torch.float64)
+    assert str(torch.ops.needle_verify.normal_cdf(odd).tolist()) == "[0.0, 1.0, nan, 0.0, 1.0]"
+
+
+def test_errors_of_the_argument_of_the_normal_distribution() -> None:
+    a = rng().uniform(-30.0, 6.0, 300)
+    e = np.abs(a) * np.exp2(rng(1).uniform(-40, -8, 300))
+    quiet = budget.Format("test", 400, -1022, np.inf, {"erfc": 0.0})
+    bound = normal_cdf(quiet, np.array([float(phi(v)) for v in a]), a, e)
+    for x, d, b in zip(a, e, bound, strict=True):
+        at, off = mpmath.mpf(float(x)), mpmath.mpf(float(d))
+        moved = max(abs(phi(at + s * off) - phi(at)) for s in (-1, 1))
+        assert moved <= b * (1 + 2.0**-40)
+        assert moved >= b / 8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("device", ["cpu", "numpy"])
+def test_a_gelu_wrong_in_its_tail_is_found_and_a_right_one_passes(dtype: str, device: str) -> None:
+    """erfc(-a / sqrt(2)) as it stands loses a hundred times more there than the kernels do."""
+    fmt = format_of(dtype, device, own_kernels=True)
+    x = rng().uniform(-12.5 if dtype == "float32" else -37, -3, 400).astype(dtype)
+    row = registry.rows()["gelu"]
+    [want] = reference.forward(row, [x], {}, fmt)
+    exact = np.array([float(mpmath.mpf(float(v)) * phi(float(v))) for v in x])
+    assert compare(fmt, exact.astype(dtype), want.value, want.error).ok
+    kernel = targets.unary(row, {}, device, dtype)
+    assert compare(fmt, kernel(x), want.value, want.error).ok
+    for off in (12, -12):
+        assert not compare(fmt, exact * (1 + off * 2 * fmt.u), want.value, want.error).ok
+    plain = x * torch.special.erfc(torch.from_numpy(x * x.dtype.type(-(0.5**0.5)))).numpy() / 2
+    assert not compare(fmt, plain, want.value, want.error).ok

@@ -102,6 +102,8 @@ def test_regions_are_what_they_are_called() -> None:
     integers = draw("integer")
     assert np.array_equal(integers, np.rint(integers))
     assert np.max(np.abs(draw("edge"))) == info.max
+    assert set(draw("whole")) == set(range(-4, 5))
+    assert np.all(draw("whole", Domain(low=0)) < 0)
 
 
 def test_domains_are_kept() -> None:

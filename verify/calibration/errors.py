@@ -15,14 +15,20 @@ from verify.budget import Array, Format, ulp
 BINS, PER_ULP = 512, 64  # the histogram: steps of 1/64 ULP, the last bin for all above 8
 
 
-def errors(fmt: Format, got: npt.NDArray[Any], want: Array, low: Array | float = 0.0) -> Array:
-    """|got - exact| in units of the spacing at the exact value, which is want + low.
+def errors(
+    fmt: Format,
+    got: npt.NDArray[Any],
+    want: Array,
+    low: Array | float = 0.0,
+    unit: Array | None = None,
+) -> Array:
+    """|got - exact| in units of the spacing at the exact value, which is want + low, or of `unit`.
 
     Infinite where no distance says it: NaN, an infinity or the sign of a zero that should not be.
     An infinite result stands for the power of two above the largest number, where what should be
     finite nearly is.
     """
-    unit = ulp(fmt, want)
+    unit = ulp(fmt, want) if unit is None else unit
     with np.errstate(all="ignore"):
         found = got.astype(np.float64)
         found -= want

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from verify import budget
+from verify.budget import Format
 from verify.reference.bounded import Bounded, Context, constant, rule
 from verify.reference.norms import standardize, standardize_gradient
 from verify.reference.sums import _products
@@ -59,10 +60,10 @@ def _log10(context: Context, y: Any, a: Any) -> Any:
 
 
 def _cdf(context: Context, a: Any) -> Any:
-    """torch's gelu in float32 takes erf from a polynomial, whose error has a constant."""
-    erf: Any = torch.erf(a * constant(context, math.sqrt(0.5)))
-    own = context.fmt.k_ulp.get("gelu", 0.0) * 2 * context.fmt.u
-    return (Bounded(erf.elem, erf.err + own, context) + 1) * 0.5
+    """(1 + erf(a / sqrt(2))) / 2; torch's own kernels have it from polynomials, measured whole."""
+    phi: Any = (torch.erf(a * constant(context, math.sqrt(0.5))) + 1) * 0.5
+    own = context.fmt.k_ulp.get("gelu", 0.0) * context.fmt.u
+    return Bounded(phi.elem, phi.err + own, context)
 
 
 def _gelu_tanh(context: Context, a: Any) -> tuple[Any, Any]:
@@ -165,6 +166,20 @@ def _mean(
     return _err(_mean_of(context, a, _axes(a, dim), keepdim))
 
 
+def one_pass(fmt: Format, n: int, variance: Any, mean: Any, less: float = 0.0) -> Any:
+    """What Welford's way to a variance S / (n - less) loses beside the roundings of its sum S.
+
+    M_k = M_{k-1} + d_k / k, S_k = S_{k-1} + d_k (x_k - M_k), d_k = x_k - M_{k-1}. A running mean is
+    off by e_k, |e_k| <= A_k = u / k sum_{2 <= j <= k} (j |M_j| + 2 |d_j|), so S by at most
+    2 sum |d_k| A_k, where S = sum d_k^2 (k - 1) / k. With P = sum x^2, j |M_j| <= sqrt(j P), and by
+    Cauchy-Schwarz those terms give at most 0.97 (n + 2) u sqrt(P S); those of |d_j| give less than
+    8 u S (Hardy's inequality). P >= S. Chan, Golub and LeVeque (1983) have n u sqrt(P / S).
+    """
+    whole = n / (n - less) if n > less else math.inf
+    size = torch.sqrt(variance * (variance + whole * mean**2))
+    return budget.growth(fmt, n + 10, False) * size
+
+
 def _variance(
     context: Context,
     a: Any,
@@ -174,11 +189,7 @@ def _variance(
     *,
     correction: float | None = None,
 ) -> tuple[Any, Any]:
-    """The mean square of a less its mean, and the mean.
-
-    One pass over the data (Welford) is as right: relative error n u sqrt(1 + mean^2 / variance)
-    (Chan, Golub and LeVeque, 1983, table 2), which is added.
-    """
+    """The mean square of a less its mean, and the mean. One pass over the data is as right."""
     if isinstance(dim, bool):  # var(a, unbiased)
         dim, unbiased = None, dim
     axes = _axes(a, dim)
@@ -187,8 +198,7 @@ def _variance(
     less = float(unbiased is not False) if correction is None else correction
     made = _mean_of(context, centred * centred, axes, True, less)
     n = math.prod(a.shape[d] for d in axes)
-    scale = torch.sqrt(made.elem * (made.elem + mean.elem**2))
-    error = made.err + budget.growth(context.fmt, n + 2, False) * scale
+    error = made.err + one_pass(context.fmt, n, made.elem, mean.elem, less)
     found = Bounded(made.elem, error, context), mean
     if keepdim or not axes:
         return found

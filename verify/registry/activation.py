@@ -50,7 +50,7 @@ def _gated(gate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _normal(t: Any, a: Any) -> Any:
-    return t.erfc(a * -math.sqrt(0.5)) * 0.5
+    return t.ops.needle_verify.normal_cdf(a)  # verify/reference/normal.py
 
 
 def _nearly_normal(t: Any, a: Any) -> Any:
@@ -102,7 +102,10 @@ ROWS = (
     row(
         "gelu",
         _gelu,
-        tuple(sample(*s.shapes, approximate=_FORMS[i % 2]) for i, s in enumerate(UNARY)),
+        (
+            *(sample(*s.shapes, approximate=_FORMS[i % 2]) for i, s in enumerate(UNARY)),
+            *(sample(*_TAILS.shapes, region=_TAILS.region, approximate=f) for f in _FORMS),
+        ),
         domains=_STEEP,
         regions=_TAILED,
     ),

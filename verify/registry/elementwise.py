@@ -93,7 +93,7 @@ ROWS = (
         "power",
         lambda t, a, b: a**b,
         BINARY,
-        regions=("tiny", "huge", "special", "edge", "integer", "ties"),
+        regions=("tiny", "huge", "special", "edge", "integer", "ties", "whole"),
         domains=(_BASE, _EXPONENT),
     ),
     row(

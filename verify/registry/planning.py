@@ -19,7 +19,7 @@ from verify.sampling import data_folder, first_alike, size
 from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
-_VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal")
+_VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal", "whole")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
 # Elements of all inputs together; beyond, only budget deep asks, one sample.
