@@ -10,7 +10,8 @@ from verify.spec import Case, Domain, Exit, Sample, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
     from verify.api import Report, check
-    from verify.registry.planning import refuses
+    from verify.custom import row
+    from verify.registry.planning import refuses, sample
 
 __all__ = [
     "Case",
@@ -23,6 +24,8 @@ __all__ = [
     "Verdict",
     "check",
     "refuses",
+    "row",
+    "sample",
 ]
 
 
@@ -31,8 +34,12 @@ def __getattr__(name: str) -> Any:
         from verify import api
 
         return getattr(api, name)
-    if name == "refuses":
-        from verify.registry.planning import refuses
+    if name in ("refuses", "sample"):
+        from verify.registry import planning
 
-        return refuses
+        return getattr(planning, name)
+    if name == "row":
+        from verify import custom
+
+        return custom.row
     raise AttributeError(f"module 'verify' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def require_askable(case: Case, row: Row) -> None:
 def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:
     """Fills in attribution, terms, a smaller counterexample and the failure text."""
     group = (case.op, case.judge, case.device, case.dtype)
-    replay = f"replay: {case.replay_line()}"
+    replay = f"replay: {case.replay_line(registry.given_plugins())}"
     if not _explaining.first(group, _explaining.limit):
         lines = [finding.worst, _budget(verdict), "the line below explains it in full", replay]
         verdict.message = "\n".join(filter(None, lines))
@@ -149,7 +150,7 @@ def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:
         if line := _kept(case, small):
             lines.append(f"replay: {line}")
         elif small.row is row:
-            lines.append(f"replay: {small.case.replay_line()}")
+            lines.append(f"replay: {small.case.replay_line(registry.given_plugins())}")
     elif line := _kept(case, small):
         lines.append(f"replay: {line}")
     verdict.message = "\n".join(filter(None, lines))
@@ -167,11 +168,12 @@ def _kept(case: Case, small: Shrunk) -> str:
     question = Question(small.case, small.row)
     name = "-".join((case.op, case.judge, case.device, case.dtype))
     unique = hashlib.blake2b(case.id.encode(), digest_size=4).hexdigest()
+    plugins = {"plugins": os.pathsep.join(registry.given_plugins())}
     verdict = Verdict(
         small.case.id,
         Status.FAIL,
         worst=small.finding.worst,
-        environment=targets.environment(),
+        environment=targets.environment() | plugins,
         digest=small.finding.digest,
     )
     path = _explaining.folder / f"{name}-{unique}.json"

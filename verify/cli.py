@@ -26,6 +26,7 @@ examples:
   needle-verify --budget smoke               a few cases of everything, in seconds
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
+  needle-verify --plugin my_ops.py --op swish  an op of your own: docs/custom-op.md
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
@@ -122,6 +123,12 @@ def parser() -> _Parser:
     )
     what.add_argument(
         "--seed", type=int, metavar="N", help="other random numbers (0); part of the id"
+    )
+    what.add_argument(
+        "--plugin",
+        action="append",
+        metavar="FILE",
+        help="rows for ops of your own (verify.row), listed in ROWS; repeatable",
     )
     what.add_argument(
         "--data", metavar="DIR", help="real inputs too (NEEDLE_DATA): a folder with MNIST"

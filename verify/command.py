@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from verify.output import say, tell
 from verify.selecting import REPORTS, check_options, select
-from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
+from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict, plugins_of
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
@@ -63,12 +63,10 @@ class Command:
 
             say(f"needle-verify {version('needle')}")
             return Exit.GOOD
-        if self.parts.registry is not None:
-            self.registry = self.parts.registry
-        else:
-            from verify import registry
+        from verify import registry
 
-            self.registry = registry
+        self.registry = self.parts.registry or registry
+        self.use_plugins(())
         with contextlib.ExitStack() as stack:
             if self.options.executor is not None and not self.options.list:
                 from verify.dask_engine import Cluster
@@ -79,6 +77,12 @@ class Command:
                 return self.replay(self.options.replay)
             return self.verify()
 
+    def use_plugins(self, recorded: Sequence[str]) -> None:
+        """The rows of --plugin, and of what the run to go on with, or to replay, was given."""
+        from verify import registry
+
+        registry.use_plugins([*(self.options.plugin or ()), *recorded])
+
     # --- a run
 
     def verify(self) -> Exit:
@@ -88,6 +92,8 @@ class Command:
         from verify.summary import group_of, summarize
 
         earlier = self.earlier()
+        if earlier is not None:
+            self.use_plugins(earlier.header.get("plugins", []))
         usable = partial(self.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
         plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
@@ -180,6 +186,7 @@ class Command:
         self, plan: Plan, earlier: Results | None, skips: Skips
     ) -> tuple[Results, Path | None]:
         """Header and verdicts there are in the end, old ones included; the file that keeps them."""
+        from verify import registry
         from verify.progress import Watch
         from verify.results import Results, Writer, provenance, unfinished
 
@@ -193,6 +200,8 @@ class Command:
             left, verdicts = list(plan.cases), []
             header = provenance(plan, ["needle-verify", *self.arguments])
             header |= {"skips": skips.to_json()} if skips.entries else {}
+            if given := registry.given_plugins():
+                header |= {"plugins": given}
             writer = Writer(path, header)
         runner = self.runner(left, seconds=plan.selection.seconds)
         kept = True
@@ -227,13 +236,20 @@ class Command:
         seconds: float | None = None,
     ) -> Runner:
         """What runs the cases."""
+        from verify import registry
         from verify.pool import Pool
         from verify.runner import Runner
         from verify.worker import Settings
 
         return Runner(
             cases,
-            Settings(self.parts.case_function, threads, isa, failures=self.failures()),
+            Settings(
+                self.parts.case_function,
+                threads,
+                isa,
+                failures=self.failures(),
+                plugins=registry.given_plugins(),
+            ),
             jobs=self.options.jobs,
             timeout=self.options.timeout,
             engine=Pool if self.cluster is None else self.cluster.engine,
@@ -305,6 +321,7 @@ class Command:
         code = Exit.GOOD
         for old in recorded:
             case = Case.parse(old.id)
+            self.use_plugins(plugins_of(old.environment))
             if known:
                 check_case(case, self.registry)
             self.require_usable([case.device] if known or case.device in DEVICES else [])

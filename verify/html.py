@@ -18,7 +18,7 @@ from verify import registry
 from verify.output import printable
 from verify.registry.planning import why_none
 from verify.results import Results
-from verify.spec import Case, Exit, Status, Verdict
+from verify.spec import Exit, Status, Verdict
 from verify.summary import WRONG, Group, Line, Summary
 from verify.table import number, plain, spread, totals
 
@@ -87,7 +87,7 @@ def _failure(verdict: Verdict) -> Failure:
     text = "\n".join(line for line in lines if not line.startswith("replay: "))
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]} … and {len(text) - _LONGEST:,} characters more"
-    replay = told[-1] if told else Case.parse(verdict.id).replay_line()
+    replay = told[-1] if told else verdict.replay_line()
     return Failure(str(verdict.status), verdict.id, text, replay)
 
 

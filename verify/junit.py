@@ -72,6 +72,6 @@ def _add(suite: ET.Element, verdict: Verdict, weak: dict[Group, tuple[str, ...]]
     short = first if status is Status.SKIP else verdict.worst or first
     short = text if status is Status.WEAK else printable(short)
     said = ET.SubElement(element, kind, message=short, type=str(status))
-    replay = case.replay_line()
+    replay = verdict.replay_line()
     said.text = text if replay in text else f"{text}\nreplay: {replay}"
     return kind

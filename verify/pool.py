@@ -79,7 +79,7 @@ class Pool:
     ahead = 64  # cases it is given beyond those done
 
     def __init__(self, jobs: int, settings: Settings, timeout: float) -> None:
-        self.environment = {"threads": str(settings.threads)}
+        self.environment = settings.environment()
         self._jobs = jobs
         self._timeout = timeout
         self._crash_dir = tempfile.TemporaryDirectory(prefix="needle-verify-")

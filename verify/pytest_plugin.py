@@ -49,6 +49,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
         group.addoption(f"--{name}", action="append", metavar="NAMES", help=text)
     group.addoption("--seed", type=int, metavar="N", help="other random numbers (0)")
     group.addoption("--budget", metavar="B", help="smoke, default or deep")
+    group.addoption(
+        "--plugin", action="append", metavar="FILE", help="rows for ops of your own, in ROWS"
+    )
     group.addoption("--data", metavar="DIR", help="a folder with MNIST: real inputs too")
 
 
@@ -86,6 +89,7 @@ def _plan(config: pytest.Config) -> Plan:
         if not options.data or not Path(options.data).is_dir():
             raise UsageError(f"[data] there is no such folder, got data={options.data!r}")
         os.environ[DATA_VARIABLE] = str(Path(options.data).resolve())
+    registry.use_plugins(options.plugin or ())
     selection = select(options, registry, lambda name: targets.device_status(name) is None)
     if selection.seconds is not None:
         raise UsageError(
@@ -180,7 +184,7 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge the case."""
-        from verify import checks, targets
+        from verify import checks, registry, targets
         from verify.results import to_line
         from verify.spec import Status
 
@@ -191,7 +195,8 @@ class CaseItem(pytest.Item):
             pytest.skip(verdict.message)
         if verdict.status is not Status.PASS:
             text = verdict.message or verdict.worst
-            replay = "" if "replay: " in text else f"\nreplay: {self.case.replay_line()}"
+            line = self.case.replay_line(registry.given_plugins())
+            replay = "" if "replay: " in text else f"\nreplay: {line}"
             raise WrongVerdict(f"{verdict.status} {self.case.id}\n{text}{replay}")
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from verify import checks, sampling, subjects, targets
+from verify import checks, custom, sampling, subjects, targets
 from verify.registry.planning import plan_cases
-from verify.sampling import MIXTURES, Array
+from verify.sampling import Array
 from verify.spec import (
     LAYOUTS,
     Case,
     Domain,
-    Missing,
     Refusal,
     Row,
     Sample,
@@ -28,7 +27,6 @@ from verify.spec import (
 )
 from verify.targets import functions
 
-KINDS = ("needle", "numpy", "torch")
 CHECKS = ("forward", "vjp", "fd", "second", "errors")
 _NEED_A_REFERENCE = ("forward", "vjp")
 
@@ -61,8 +59,10 @@ class Request:
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise UsageError(f"[check] a function, got function={self.function!r}")
-        if self.via and self.via not in KINDS:
-            raise UsageError(f"[check] via is one of {', '.join(KINDS)}, got via={self.via!r}")
+        if self.via and self.via not in custom.KINDS:
+            raise UsageError(
+                f"[check] via is one of {', '.join(custom.KINDS)}, got via={self.via!r}"
+            )
         if not self.inputs:
             raise UsageError("[check] at least one input: a shape or an array")
         given_name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
@@ -71,15 +71,16 @@ class Request:
         self.shapes: tuple[Shape, ...] = tuple(
             x if g is None else g.shape for x, g in zip(self.inputs, self.given, strict=True)
         )
-        self._check_arguments()
-        self.via, self.call = self._as_function()
+        custom.require_literals(self.name, Sample(self.shapes, tuple(self.arguments.items())))
+        self.via = self._kind()
         if getattr(self.function, "differentiable", True) is False:  # an Op says so
             self.differentiable = False
         if self.via == "numpy":
             self.differentiable = self.differentiable and self.gradient is not None
         elif self.gradient is not None:
             raise UsageError(f"[check] {self.via} brings its own gradient, got gradient=...")
-        self._check_refusals()
+        for refusal in self.refusals:
+            custom.require_refusal(refusal, self.via, len(self.shapes))
 
     @property
     def drawn(self) -> bool:
@@ -94,33 +95,27 @@ class Request:
     @functools.cached_property
     def row(self) -> Row:
         """The function as a row."""
-        reference = self.reference
-        unfit = set()
-        if self.via != "needle":
-            unfit |= {"aliased"}
-        if self.via == "torch":
-            unfit |= {"reversed", "mixed"}  # torch has no negative strides
+        wanted = set(self.layouts)
         if any(g is not None for g in self.given):
-            unfit |= {"broadcast", "mixed", "aliased"}  # these change values
-        wanted = {"compact", *self.layouts} - unfit
-        return Row(
-            name=self.name,
-            family="user",
-            reference=_no_reference
-            if reference is None
-            else lambda torch, *tensors, **arguments: reference(*tensors, **arguments),
-            samples=(Sample(self.shapes, tuple(self.arguments.items())),),
+            wanted -= {"broadcast", "mixed", "aliased"}  # these change values
+        return custom.make_row(
+            self.name,
+            self.function,
+            self.reference or _no_reference,
+            (Sample(self.shapes, tuple(self.arguments.items())),),
+            self.via,
+            self.gradient,
             regions=tuple(self.regions) if self.drawn else (),
             domains=tuple(self.domains),
-            layouts=tuple(name for name in LAYOUTS if name in wanted),
+            layouts=tuple(wanted),
             differentiable=self.differentiable,
             kinks=self.kinks,
             linear=self.linear,
             view=self.view,
             errors=tuple(r for r in self.refusals if isinstance(r, Refusal)),
+            mixtures=tuple(r for r in self.refusals if not isinstance(r, Refusal)),
             signed_zero=self.signed_zero,
             given=tuple(self.given),
-            target=self._target,
         )
 
     def cases(self, device: str, dtype: str, check: str, seed: int, budget: str) -> list[Case]:
@@ -129,50 +124,31 @@ class Request:
             return []
         if check in ("fd", "second") and not self.finite:
             return []
-        if check == "second" and self.via == "numpy":
-            return []
         planned = plan_cases(self.row, device, dtype, check, seed, budget)
         if planned or check != "fd" or dtype != "float64" or not self.differentiable:
-            return [c for c in planned if c.region not in MIXTURES or c.region in self.refusals]
+            return planned
         # the registry has small samples beside large ones; here there is no other
         return [Case(self.name, check, device, dtype, self.shapes, tuple(self.arguments.items()))]
 
-    def _target(self, row: Row, problem: Any, device: str, dtype: str) -> targets.Target:
-        if self.via == "needle":
-            if device != "cpu" and targets.device_status(device) is not None:
-                raise Missing(f"{device} cannot be used here")
-            return targets.Call(row, problem, device, dtype, self.call)
-        if self.via == "numpy":
-            return subjects.ArrayCall(row, problem, device, dtype, self.call, self.gradient)
-        from verify.reference.subject import TorchCall
-
-        return TorchCall(row, problem, device, dtype, self.call)
-
-    def _as_function(self) -> tuple[str, Callable[..., Any]]:
-        """Which kind of function it is, and the function itself.
+    def _kind(self) -> str:
+        """Which kind of function it is.
 
         A plain callable is called once with the smallest rights: Tensors of needle, then numpy
         arrays, then tensors of torch; the first that it takes, and makes again, is its kind.
         """
         from verify.reference import subject as torch_subject
 
-        found = {"needle": functions.as_function, "torch": torch_subject.as_function}
-        for kind, as_function in found.items():
-            call = as_function(self.function)
-            if call is not None:
-                if self.via not in ("", kind):
-                    raise UsageError(f"[check] the function is {kind}'s, got via={self.via!r}")
-                return kind, call
-        if self.via:
-            return self.via, self.function
-        if self.gradient is not None:
-            return "numpy", self.function
+        found = custom.kind_of(self.function)
+        if found and self.via not in ("", found):
+            raise UsageError(f"[check] the function is {found}'s, got via={self.via!r}")
+        if kind := found or self.via or ("numpy" if self.gradient is not None else ""):
+            return kind
         arrays = self._values()
         reasons = {}
-        for kind, module in zip(KINDS, (functions, subjects, torch_subject), strict=True):
+        for kind, module in zip(custom.KINDS, (functions, subjects, torch_subject), strict=True):
             reasons[kind] = module.why_not(self.function, arrays, **self.arguments)
             if not reasons[kind]:
-                return kind, self.function
+                return kind
         text = "".join(f"\n  {kind}: {reason}" for kind, reason in reasons.items())
         raise UsageError(
             f"[check] {self.name} takes neither Tensors, arrays nor tensors of these shapes; "
@@ -191,37 +167,6 @@ class Request:
 
     def _domain(self, i: int) -> Domain:
         return self.domains[min(i, len(self.domains) - 1)]
-
-    def _check_arguments(self) -> None:
-        self._require_literals(self.shapes, tuple(self.arguments.items()))
-
-    def _require_literals(
-        self, shapes: tuple[Shape, ...], arguments: tuple[tuple[str, Any], ...]
-    ) -> None:
-        case = Case(self.name, "forward", "cpu", "float32", shapes, arguments)
-        try:
-            fits = Case.parse(case.id) == case
-        except UsageError:
-            fits = False
-        if not fits:
-            raise UsageError(
-                "[check] keyword arguments are literals without '/' (numbers, tuples, words); "
-                f"bind others with functools.partial, got arguments={dict(arguments)!r}"
-            )
-
-    def _check_refusals(self) -> None:
-        for refusal in self.refusals:
-            if isinstance(refusal, Refusal):
-                self._require_literals(refusal.shapes, refusal.kwargs)
-            elif refusal not in MIXTURES:
-                raise UsageError(
-                    f"[check] a refusal is verify.refuses(shapes..., raises=...) or one of "
-                    f"{', '.join(MIXTURES)}, got refusals={refusal!r}"
-                )
-            elif self.via != "needle" or len(self.shapes) < 2:
-                raise UsageError(
-                    f"[check] mixtures are of several Tensors of needle, got refusals={refusal!r}"
-                )
 
 
 def judge(request: Request, case: Case) -> Verdict:

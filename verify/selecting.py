@@ -34,6 +34,8 @@ def check_options(options: argparse.Namespace) -> None:
     seed = os.environ.get("NEEDLE_SIM_SEED", "")
     if seed and not (seed.isdecimal() and int(seed) < 2**64):
         raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
+    if "" in (options.plugin or ()):
+        raise UsageError("[plugin] it may not be empty, got plugin=''")
     if options.data is not None:
         if not Path(options.data).is_dir():
             raise UsageError(f"[data] there is no such folder, got data={options.data}")

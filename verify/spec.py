@@ -12,9 +12,11 @@ import enum
 import functools
 import hashlib
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Shape = tuple[int, ...]
@@ -190,9 +192,10 @@ class Case:
         except (ValueError, SyntaxError) as error:
             raise UsageError(f"[replay] malformed case id, got id={text!r} ({error})") from error
 
-    def replay_line(self) -> str:
-        """The shell command that runs this case alone."""
-        return f"needle-verify --replay {shlex.quote(self.id)}"
+    def replay_line(self, plugins: Sequence[str] = ()) -> str:
+        """The shell command that runs this case alone, with the plugins that may name its op."""
+        given = "".join(f"--plugin {shlex.quote(_near(path))} " for path in plugins)
+        return f"needle-verify {given}--replay {shlex.quote(self.id)}"
 
     def entropy(self, stream: str) -> bytes:
         """The 256-bit seed of one named random stream of this case: a stable hash of the id.
@@ -202,6 +205,12 @@ class Case:
         """
         op, judge, _, rest = self.id.split("/", 3)
         return hashlib.blake2b(f"{op}/{judge}/{rest}#{stream}".encode(), digest_size=32).digest()
+
+
+def _near(path: str) -> str:
+    """A path from the current folder where it lies below."""
+    below = Path(path).is_relative_to(Path.cwd())
+    return str(Path(path).relative_to(Path.cwd())) if below else path
 
 
 def _parse_shapes(text: str) -> tuple[Shape, ...]:
@@ -243,8 +252,13 @@ class Verdict:
     vacuous_reason: str = ""  # why the row declares the result constant or zero here
     checked: int = 0  # elements compared
     seconds: float = 0.0
-    environment: dict[str, str] = field(default_factory=dict)  # isa, threads: what replay restores
+    # isa, threads, plugins: what replay restores
+    environment: dict[str, str] = field(default_factory=dict)
     digest: str = ""  # of the bits of the results or gradients that were judged
+
+    def replay_line(self) -> str:
+        """The shell command that runs its case alone."""
+        return Case.parse(self.id).replay_line(plugins_of(self.environment))
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -258,6 +272,11 @@ class Verdict:
         values["status"] = Status(values["status"])
         values["impostors"] = tuple(values.get("impostors", ()))
         return cls(**values)
+
+
+def plugins_of(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The plugins that an environment names."""
+    return tuple(filter(None, environment.get("plugins", "").split(os.pathsep)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +333,7 @@ class Row:
     in_place: bool = False
     view: bool = False  # the result may share memory with the inputs
     differentiable: bool = True
+    twice: bool = True  # whether its gradient has a gradient
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
     linear: bool = False
@@ -337,3 +357,6 @@ class Row:
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them
     # (row, problem, device, dtype) -> a targets.Target; None: needle, by the row's name
     target: Callable[..., Any] | None = None
+    # device -> whose elementary functions its results have, where they are not the device's
+    accuracy: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""  # file:line of a plugin that makes it

@@ -30,8 +30,8 @@ class ArrayCall:
         function: Callable[..., Any],
         gradient: Callable[..., Any] | None = None,
     ) -> None:
-        if device != "numpy":
-            raise Missing(f"a function of numpy arrays runs in numpy, got device={device}")
+        if device not in ("numpy", "cpu"):
+            raise Missing(f"a function of numpy arrays runs on the cpu, got device={device}")
         self.row, self.problem, self.dtype = row, problem, dtype
         self.function, self.gradient = function, gradient
 

@@ -104,7 +104,7 @@ def failure(verdict: Verdict, colour: Paint) -> str:
     text = verdict.message or verdict.worst
     lines = [f"{colour(str(verdict.status), 'red')} {verdict.id}", *text.splitlines()]
     if "replay: " not in text:
-        lines.append(f"replay: {Case.parse(verdict.id).replay_line()}")
+        lines.append(f"replay: {verdict.replay_line()}")
     return "\n  ".join(lines)
 
 

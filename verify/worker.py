@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from verify import registry
 from verify.spec import MALFORMED, Case, Status, UsageError, Verdict
 
 RETIRED = 76  # exit code of a worker that asks to be replaced
@@ -41,6 +42,12 @@ class Settings:
     isa: str = ""  # instruction set to restore, as verdicts record it; empty: the library chooses
     crash_dir: str = ""  # where a dying worker leaves its Python stack
     failures: str = ""  # folder for files that explain failures; empty: none
+    plugins: tuple[str, ...] = ()  # files of rows
+
+    def environment(self) -> dict[str, str]:
+        """What every verdict records, before the library under test adds to it."""
+        named = {"plugins": os.pathsep.join(self.plugins)} if self.plugins else {}
+        return {"threads": str(self.threads)} | named
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,12 @@ def _start(
     if settings.crash_dir:
         # Opened for the life of the process: the handler writes to it when a signal arrives.
         faulthandler.enable(_crash_path(settings.crash_dir, os.getpid()).open("w"))
+    if settings.plugins:
+        registry.use_plugins(settings.plugins)
     module_name, _, name = settings.case_function.partition(":")
     module = importlib.import_module(module_name)
     run_case: Callable[[Case], Verdict] = getattr(module, name)
-    environment = {"threads": str(settings.threads)}
+    environment = settings.environment()
     if hasattr(module, "warm_up"):
         environment |= module.warm_up(settings.threads)
     gc.collect()

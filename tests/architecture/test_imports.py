@@ -43,7 +43,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.idx", "verify.training"},
     {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
     {"verify.laws", "verify.reference", "verify.targets", "verify.subjects", "verify.batches"},
-    {"verify.registry", "verify.judges"},
+    {"verify.registry", "verify.judges", "verify.custom"},
     {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},
     {"verify.plan", "verify.worker", "verify.request"},

@@ -18,23 +18,26 @@ from verify.same import SHARES, require_same, require_unchanged
 from verify.sampling import Laid, Problem
 from verify.spec import Broken, Missing, Row
 
+_PLACES = {"torch": "cpu", "cpu": "cpu", "cuda": "cuda"}
+
 
 class TorchCall:
-    """A Target: one call of a function of torch tensors on the cpu."""
+    """A Target: one call of a function of torch tensors."""
 
     def __init__(
         self, row: Row, problem: Problem, device: str, dtype: str, function: Callable[..., Any]
     ) -> None:
-        if device != "torch":
-            raise Missing(f"a function of torch tensors runs in torch, got device={device}")
+        if device not in _PLACES:
+            raise Missing(f"a function of torch tensors runs on cpu and cuda, got device={device}")
         self.row, self.problem, self.dtype = row, problem, dtype
+        self.place = torch.device(_PLACES[device])
         self.function = function
         if isinstance(function, torch.nn.Module):
-            self.function = copy.deepcopy(function).to(getattr(torch, dtype))
+            self.function = copy.deepcopy(function).to(self.place, getattr(torch, dtype))
 
     def forward(self) -> list[Array]:
         """The results; the same bits again, and in memory of their own."""
-        bases, tensors = _place(self.problem.inputs)
+        bases, tensors = self._place(self.problem.inputs)
         with torch.no_grad():
             outputs = self._outputs(tensors)
             _unchanged("input", bases, self.problem.inputs)
@@ -51,8 +54,8 @@ class TorchCall:
         That of input `alone` is the one where no other requires a gradient, which torch may compute
         in another way: the bound judges it, and in other cases the one of all together.
         """
-        bases, tensors = _place(self.problem.inputs)
-        seed_bases, seeds = _place(cotangents)
+        bases, tensors = self._place(self.problem.inputs)
+        seed_bases, seeds = self._place(cotangents)
         results = self._pulled(tensors, seeds)
         _unchanged("input", bases, self.problem.inputs)
         _unchanged("cotangent", seed_bases, cotangents)
@@ -63,30 +66,28 @@ class TorchCall:
 
     def second(self, cotangents: Sequence[Laid], directions: Sequence[Array]) -> list[Array]:
         """The gradient of <directions, vjp> with respect to the inputs and the cotangents."""
-        _, tensors = _place(self.problem.inputs)
-        _, seeds = _place(cotangents)
+        _, tensors = self._place(self.problem.inputs)
+        _, seeds = self._place(cotangents)
         leaves = [t.detach().requires_grad_() for t in (*tensors, *seeds)]
         inputs, seeds = leaves[: len(tensors)], leaves[len(tensors) :]
         first = _pull(self._outputs(inputs), inputs, seeds, create_graph=True)
-        weights = [torch.tensor(d) for d in directions]
+        weights = self._tensors(directions)
         _require_twice(first)
         grads = _pull(first, leaves, weights, constant=True)
         return self._results(grads, "the second gradient")
 
     def gradients(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
         """The VJP at other values, laid out compactly."""
-        return self._pulled(
-            [torch.tensor(v) for v in values], [torch.tensor(c) for c in cotangents]
-        )
+        return self._pulled(self._tensors(values), self._tensors(cotangents))
 
     def evaluate(self, values: Sequence[Array]) -> list[Array]:
         """The results at other values, laid out compactly."""
         with torch.no_grad():
-            return self._results(self._outputs([torch.tensor(v) for v in values]), "result")
+            return self._results(self._outputs(self._tensors(values)), "result")
 
     def refusal(self, mixture: str) -> Exception | None:
         """What it raises for these inputs."""
-        _, tensors = _place(self.problem.inputs)
+        _, tensors = self._place(self.problem.inputs)
         try:
             with torch.no_grad():
                 self._outputs(tensors)
@@ -112,22 +113,26 @@ class TorchCall:
         for i, y in enumerate(outputs):
             if y.dtype != getattr(torch, self.dtype):
                 raise Broken(f"{what} {i} has dtype {y.dtype}, should have {self.dtype}")
-        return [y.detach().numpy().copy() for y in outputs]
+            if y.device.type != self.place.type:
+                raise Broken(f"{what} {i} is on {y.device}, should be on {self.place}")
+        return [y.detach().cpu().numpy().copy() for y in outputs]
 
+    def _tensors(self, arrays: Sequence[Array]) -> list[torch.Tensor]:
+        return [torch.tensor(a, device=self.place) for a in arrays]
 
-def _place(inputs: Sequence[Laid]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Copies of the bases, and the inputs as views of them."""
-    bases = [torch.tensor(laid.base) for laid in inputs]
-    views = []
-    for base, laid in zip(bases, inputs, strict=True):
-        view = base
-        for kind, argument in laid.views:
-            if kind == "getitem":
-                view = view[argument]
-            else:
-                view = view.permute(argument) if kind == "permute" else view.expand(argument)
-        views.append(view)
-    return bases, views
+    def _place(self, inputs: Sequence[Laid]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Copies of the bases, and the inputs as views of them."""
+        bases = self._tensors([laid.base for laid in inputs])
+        views = []
+        for base, laid in zip(bases, inputs, strict=True):
+            view = base
+            for kind, argument in laid.views:
+                if kind == "getitem":
+                    view = view[argument]
+                else:
+                    view = view.permute(argument) if kind == "permute" else view.expand(argument)
+            views.append(view)
+        return bases, views
 
 
 def _pull(
@@ -184,7 +189,7 @@ def _require_fresh(outputs: Sequence[torch.Tensor], bases: Sequence[torch.Tensor
 
 
 def _unchanged(what: str, bases: Sequence[torch.Tensor], inputs: Sequence[Laid]) -> None:
-    require_unchanged(what, [base.numpy() for base in bases], [laid.base for laid in inputs])
+    require_unchanged(what, [base.cpu().numpy() for base in bases], [laid.base for laid in inputs])
 
 
 def as_function(subject: Any) -> Callable[..., Any] | None:

@@ -7,7 +7,9 @@ torch nor needle.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from verify.registry import (
     activation,
@@ -26,6 +28,7 @@ from verify.registry import (
     models,
     normalization,
     optimizers,
+    plugins,
     pooling,
     recurrent,
     reduction,
@@ -43,9 +46,9 @@ from verify.registry.refusals import REFUSALS
 from verify.registry.refusals_of_layers import LAYERS
 from verify.registry.refusals_of_training import TRAINING as UPDATES
 from verify.registry.training import TRAINING
-from verify.spec import Row
+from verify.spec import Row, UsageError
 
-__all__ = ["NOT_JUDGED", "plan_cases", "rows"]
+__all__ = ["NOT_JUDGED", "given_plugins", "plan_cases", "rows", "use_plugins"]
 
 FAMILIES = (
     elementwise,
@@ -102,9 +105,46 @@ NOT_JUDGED = {
 }
 
 
+_plugins: tuple[str, ...] = ()  # files
+
+
+def use_plugins(paths: Sequence[str]) -> None:
+    """From now on, in this process, these files' rows are there too, and no other file's.
+
+    Raises: UsageError for a file that cannot be used.
+    """
+    global _plugins
+    wanted = tuple(dict.fromkeys(str(Path(path).resolve()) for path in paths))
+    if wanted or _plugins:  # read again: it may have changed
+        _plugins = wanted
+        rows.cache_clear()
+        rows()
+
+
+def given_plugins() -> tuple[str, ...]:
+    """The plugin files in use."""
+    return _plugins
+
+
 @functools.cache
 def rows() -> dict[str, Row]:
-    """Every row by its public name, families together, in the order of their files."""
+    """Every row by its public name, families together, in the order of their files; plugins' last.
+
+    Raises: UsageError for a plugin that cannot be used.
+    """
+    table = _own_rows()
+    for row in plugins.rows_of(_plugins):
+        if row.name in table:
+            where = table[row.name].place or "needle's own rows"
+            raise UsageError(
+                f"[plugin] a name has one row, got name={row.name!r} at {row.place} and in {where}"
+            )
+        table[row.name] = row
+    return table
+
+
+def _own_rows() -> dict[str, Row]:
+    """Those of this package."""
     table: dict[str, Row] = {}
     refused = REFUSALS | LAYERS | UPDATES
     for family in FAMILIES:

@@ -62,7 +62,7 @@ def plan_cases(
         planned = ((s, "compact", s.region) for s in drawn)
     elif judge in PROPERTIES:
         planned = PROPERTIES[judge](row, device, dtype, budget == "deep")
-    elif judge == "forward" or row.differentiable:
+    elif judge == "forward" or (row.differentiable and (row.twice or judge != "second")):
         planned = _planned(row, judge, dtype, deep=budget == "deep")
     else:
         return []
@@ -87,6 +87,8 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return "a deep run asks it"
     if judge in ("vjp", *FD_LARGEST) and not row.differentiable:
         return "no gradient"
+    if judge == "second" and not row.twice:
+        return "no gradient of the gradient"
     return "inputs too large for differences" if judge in FD_LARGEST else _NOTHING[judge]
 
 

@@ -77,7 +77,12 @@ def _growth(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
     if row.growth is not None:
         # in the simulator every thread is a fibre: it has no time for long sums
         yield row.growth.sample(8_200 if device == "cuda_sim" else 100_003), "compact", "interior"
-    elif row.family == "elementwise" and device == "cpu" and dtype == "float32":
+    elif (
+        row.family == "elementwise"
+        and row.target is None
+        and device == "cpu"
+        and dtype == "float32"
+    ):
         # repeated, an odd number of elements comes to lie at every place of a vector
         odd = [s for s in _varied(row) if {len(b) for b in s.shapes} == {1} and s.shapes[0][0] % 2]
         region = "interior" if row.differentiable else "ties"
@@ -87,7 +92,7 @@ def _growth(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
 
 
 def _across(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
-    if device == "numpy":
+    if device == "numpy" or row.target is not None:  # numpy specifies needle's kernels alone
         return
     varied = _varied(row)
     regions = [r for r in _ACROSS if r in row.regions]

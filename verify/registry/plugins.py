@@ -1,0 +1,88 @@
+"""Rows of others: plugin files, and installed packages (entry points `needle_verify.rows`)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from verify.spec import Row, UsageError
+
+GROUP = "needle_verify.rows"
+_VERIFY = str(Path(__file__).resolve().parents[1])
+
+
+def rows_of(paths: Iterable[str]) -> list[Row]:
+    """The rows of installed packages, then those of plugin files.
+
+    Raises: UsageError with file and place for what cannot be imported, or lists no rows.
+    """
+    found: list[Row] = []
+    for point in entry_points(group=GROUP):
+        found += _rows_of_package(point)
+    for path in paths:
+        module = _asked(path, path, functools.partial(_module, Path(path)))
+        found += _listed(path, getattr(module, "ROWS", None))
+    return found
+
+
+def _rows_of_package(point: EntryPoint) -> list[Row]:
+    """module, which lists its ROWS, or module:ROWS."""
+    what = f"{point.name} = {point.value}"
+    loaded = _asked(what, "", point.load)
+    return _listed(what, loaded if point.attr else getattr(loaded, "ROWS", None))
+
+
+def _module(path: Path) -> Any:
+    """The module of a file, which finds what lies beside it."""
+    if not path.is_file():
+        raise UsageError("there is no such file")
+    digest = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    name = f"{path.stem}_{digest}"  # no module of another file has it
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError("a plugin is a file of Python, my_ops.py")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _asked(what: str, path: str, load: Callable[[], Any]) -> Any:
+    """What load gives; whatever it raises, sys.exit included, is a UsageError with the place."""
+    try:
+        return load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        place = _place(error, path) or what
+        text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"[plugin] it cannot be used, got plugin={place}: {text}") from error
+
+
+def _place(error: BaseException, path: str) -> str:
+    """file:line of the plugin's own last line that led to the error."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename == path] or [
+        f for f in frames if not f.filename.startswith(("<frozen", _VERIFY))
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def _listed(what: str, rows: Any) -> list[Row]:
+    if not isinstance(rows, (tuple, list)) or not rows:
+        raise UsageError(f"[plugin] it lists rows in ROWS, got plugin={what} with ROWS={rows!r}")
+    for row in rows:
+        if not isinstance(row, Row) or not row.place:
+            raise UsageError(f"[plugin] verify.row makes a row, got plugin={what} with {row!r}")
+    return list(rows)
