@@ -245,6 +245,7 @@ class Verdict:
     seconds: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)  # isa, threads: what replay restores
     digest: str = ""  # of the bits of the results or gradients that were judged
+    source: str = ""  # where the op of a wrong case is written, as path:line
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
