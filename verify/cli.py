@@ -159,6 +159,7 @@ def parser() -> _Parser:
     out = p.add_argument_group("what to print")
     out.add_argument("--json", metavar="FILE", help="keep every verdict, one JSON line each")
     out.add_argument("--junit", metavar="FILE", help="a JUnit XML report, a test case each")
+    out.add_argument("--sarif", metavar="FILE", help="failures at the lines of their ops (SARIF)")
     out.add_argument("--markdown", metavar="FILE", help="a short report, failures first")
     out.add_argument("--html", metavar="FILE", help="a page with every op, judge, device and type")
     out.add_argument("-v", "--verbose", action="store_true", help="every verdict, every failure")

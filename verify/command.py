@@ -213,7 +213,7 @@ class Command:
                 contextlib.closing(self.arriving(runner)) as arriving,
             ):
                 for verdict in arriving:
-                    verdict = verdict and skips.applied(verdict)
+                    verdict = verdict and skips.applied(self.located(verdict))
                     watch.show(verdict)
                     if verdict is not None:
                         writer.write(verdict)
@@ -271,6 +271,16 @@ class Command:
         except SetupError as error:
             raise UsageError(f"[setup] {error}") from error
 
+    def located(self, verdict: Verdict) -> Verdict:
+        """A wrong verdict with the place of its op; a worker that died could not say it."""
+        from verify.summary import WRONG
+
+        if verdict.status not in WRONG:
+            return verdict
+        from verify import targets
+
+        return replace(verdict, source=targets.source(Case.parse(verdict.id).op))
+
     def detail(self, verdict: Verdict) -> None:
         """One verdict, as it comes, with -v."""
         if self.options.verbose:
@@ -291,7 +301,7 @@ class Command:
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
     def write_reports(self, results: Results, summary: Summary) -> Exit:
-        """The files that --junit, --markdown and --html ask for; the exit code."""
+        """The files that --junit, --sarif, --markdown and --html ask for; the exit code."""
         codes = {summary.exit} - {Exit.GOOD}
         for name in REPORTS:
             path = getattr(self.options, name)

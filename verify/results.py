@@ -1,6 +1,7 @@
 """The results file: JSON Lines, a header with the provenance, then one verdict a line, flushed.
 
 Every report can be made from this file alone, and an interrupted run goes on from it.
+schema/results-1.json describes it to others: FORMAT is its number.
 """
 
 from __future__ import annotations

@@ -14,7 +14,12 @@ from verify.spec import UsageError
 
 # option -> where its names live; --op has all names
 KINDS = {"layer": "nn.", "model": "models.", "optimizer": "optim."}
-REPORTS = ("junit", "markdown", "html")  # options, and the modules of verify that write them
+REPORTS = (
+    "junit",
+    "sarif",
+    "markdown",
+    "html",
+)  # options, and the modules of verify that write them
 _LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
 
 

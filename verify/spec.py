@@ -255,6 +255,7 @@ class Verdict:
     # isa, threads, plugins: what replay restores
     environment: dict[str, str] = field(default_factory=dict)
     digest: str = ""  # of the bits of the results or gradients that were judged
+    source: str = ""  # where the op of a wrong case is written, as path:line
 
     def replay_line(self) -> str:
         """The shell command that runs its case alone."""

@@ -58,6 +58,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {
         "verify.junit",
+        "verify.sarif",
         "verify.markdown",
         "verify.html",
         "verify.quantiles",

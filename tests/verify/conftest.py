@@ -16,6 +16,7 @@ import pytest
 from verify.targets import devices
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # tests import the fakes beside them
 
 
 @pytest.fixture

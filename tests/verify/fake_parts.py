@@ -43,7 +43,7 @@ class Registry:
 
     def rows(self) -> Mapping[str, Row]:
         return {
-            name: Row(name=name, family=OPS[name], reference=print, samples=())
+            name: Row(name=name, family=OPS.get(name, "bad"), reference=print, samples=())
             for name in self.names
         }
 
@@ -79,7 +79,7 @@ def run_case(case: Case) -> Verdict:
             raise RuntimeError("a bug of the check")
         case "slow":
             time.sleep(0.3)
-        case "wrong":
+        case "wrong" | "tanh":  # the second is a name that needle has too
             verdict.status, verdict.rho = Status.FAIL, 5100.0
             verdict.message = "dx[0] = 1.3120, should be 1.3447; error 5,100 x budget"
         case "cuda_error":

@@ -6,44 +6,18 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fake_verdicts import ALL, results
 
 from verify import junit, markdown
 from verify.cli import main
-from verify.plan import Plan, Selection
-from verify.results import Results, provenance
-from verify.spec import Case, Status, Verdict
-from verify.summary import summarize
 
 junitparser = pytest.importorskip("junitparser", reason="needs junitparser (extra: test)")
 pytestmark = pytest.mark.timeout(120)
 
 
-def results(*verdicts: Verdict, planned: int = 0) -> tuple[Results, object]:
-    plan = Plan(Selection(budget="smoke"), tuple(Case.parse(v.id) for v in verdicts))
-    return Results(provenance(plan, ["needle-verify"]), list(verdicts)), summarize(
-        verdicts, planned or len(verdicts)
-    )
-
-
-def verdict(op: str, status: Status, n: int = 1, **more: object) -> Verdict:
-    case = Case(op, "vjp", "cpu", "float32", ((n,),), (("mode", "a<b>&'c'"),))
-    return Verdict(case.id, status, seconds=0.25, **more)  # type: ignore[arg-type]
-
-
-ALL = (
-    verdict("good", Status.PASS, rho=0.5),
-    verdict("bad", Status.FAIL, worst="dx[0] = 1, should be 2", message="line\n<&>\x00\x1b[1m"),
-    verdict("bad", Status.CRASH, 2, message="the worker died: SIGSEGV"),
-    verdict("bad", Status.TIMEOUT, 3, message="no answer within 60 s"),
-    verdict("new", Status.UNIMPLEMENTED, message="needle has no new"),
-    verdict("later", Status.SKIP, message="until May"),
-    verdict("weak", Status.PASS, impostors=("zeros",)),
-)
-
-
 def test_junit_has_a_test_case_per_case_and_parses(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
-    path.write_text(junit.report(*results(*ALL, planned=9)))  # type: ignore[arg-type]
+    path.write_text(junit.report(*results(*ALL, planned=9)))
     (suite,) = junitparser.JUnitXml.fromfile(str(path))
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 3, 2, 1)
     assert suite.time == pytest.approx(1.75)
@@ -71,7 +45,7 @@ def test_junit_has_a_test_case_per_case_and_parses(tmp_path: Path) -> None:
 
 
 def test_markdown_has_failures_first_and_a_table_per_op() -> None:
-    text = markdown.report(*results(*ALL, planned=9))  # type: ignore[arg-type]
+    text = markdown.report(*results(*ALL, planned=9))
     assert text.startswith("# needle-verify: something is wrong (exit 1)\n")
     assert "2 not run = 9 cases" in text
     assert text.index("dx[0]" if "dx[0]" in text else "## Failures") < text.index("## By op")
@@ -80,7 +54,7 @@ def test_markdown_has_failures_first_and_a_table_per_op() -> None:
     assert "| good | cpu | f32 | 1 | PASS | 0.50 |" in text
     assert "WEAK weak/vjp/cpu/float32: zeros" in text
     assert "- SKIP 1: until May" in text
-    good = markdown.report(*results(ALL[0]))  # type: ignore[arg-type]
+    good = markdown.report(*results(ALL[0]))
     assert "Failures" not in good
 
 

@@ -7,6 +7,7 @@ from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
 from verify.targets.named import Named
 from verify.targets.protocol import Target
+from verify.targets.source import source
 from verify.targets.training import Trainer
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "device_status",
     "environment",
     "resolve",
+    "source",
     "unary",
 ]
