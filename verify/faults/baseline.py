@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 REACH = dict(zip(BUDGETS, ("smoke", "default", "default"), strict=True))
 
 
-# Judges whose cases execute much that is not their row's own.
-_INDIRECT = ("second", "errors")
+# Judges that ask a row's own results and gradients; others execute much else beside.
+_DIRECT = ("forward", "vjp", "distribution", "step", "trajectory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class Baseline:
 
     @functools.cached_property
     def answered_for(self) -> frozenset[str]:
-        """What its cases execute that ask for results and gradients themselves."""
+        """What its cases execute that ask for its own results and gradients."""
         cases = ((Case.parse(i).judge, seen.places) for i, seen in self.cases.items())
-        return frozenset().union(*(p for judge, p in cases if judge not in _INDIRECT))
+        return frozenset().union(*(p for judge, p in cases if judge in _DIRECT))
 
     @property
     def alarms(self) -> dict[str, str]:

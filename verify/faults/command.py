@@ -81,6 +81,7 @@ class _Asked:
 def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | None) -> Exit:
     """List, show or judge what the options say."""
     asked = _understood(options)
+    from verify import registry
     from verify.faults.run import Run, find
 
     languages, faults = find(asked.languages)
@@ -90,7 +91,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     chosen = asked.choice.of(faults)
     if asked.word == "show":
         return _show(chosen)
-    running = Run(languages, chosen, options.budget, options.jobs or min(2, os.cpu_count() or 1))
+    jobs = options.jobs or min(2, os.cpu_count() or 1)
+    rows = list((registry if parts is None else parts.registry or registry).rows())
+    running = Run(languages, chosen, options.budget, jobs, rows)
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:

@@ -16,7 +16,7 @@ _VERIFY = Path(__file__).resolve().parents[1]
 JUDGING = (
     "accuracy", "attribution", "batches", "budget", "checks", "counterexample", "fd", "idx",
     "judges", "laws", "reference", "regularity", "same", "sampling", "shrinking", "spec",
-    "subjects", "targets", "training",
+    "targets", "training",
 )  # fmt: skip
 
 
@@ -68,5 +68,5 @@ def of_fault(fault: Fault, root: Path, row: str, budget: str) -> str:
     """Of a fault's result: its file, itself, the judges, and the row that it is asked of first."""
     text = (root / fault.path).read_bytes()
     return digest(
-        text, fault.id, fault.before, fault.after, budget, judging(), of_rows().get(row, "")
+        text, fault.id, fault.before, fault.after, budget, judging(), row, of_rows().get(row, "")
     )

@@ -31,14 +31,22 @@ def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
 
 
 class Run:
-    """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`."""
+    """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`.
+
+    rows: the names of those that judge.
+    """
 
     def __init__(
-        self, languages: Mapping[str, Language], faults: Sequence[Fault], budget: str, jobs: int
+        self,
+        languages: Mapping[str, Language],
+        faults: Sequence[Fault],
+        budget: str,
+        jobs: int,
+        rows: Sequence[str],
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
-        self.budget = budget
+        self.budget, self.rows = budget, rows
         self.interrupted = False
         self.header: dict[str, Any] = {}
         root = next(iter(languages.values())).root
@@ -51,7 +59,10 @@ class Run:
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
-        self._workers.__enter__()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_terminable())
+            stack.enter_context(self._workers)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -60,12 +71,12 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._workers.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)
 
     def measure(self, quiet: bool) -> None:
         """What the right library does, of every row: from the cache, or asked now."""
         budget = REACH[self.budget]
-        wanted = [(name, row) for name in self.languages for row in registry.rows()]
+        wanted = [(name, row) for name in self.languages for row in self.rows]
         left = [
             Measure(name, row, budget)
             for name, row in wanted
@@ -134,7 +145,7 @@ class Run:
             else:
                 tasks.append(Judge(spoken.name, fault, rows, digest))
         done = (outcome.state for outcome in outcomes.values())
-        with _terminable(), Bar(len(faults), done, FOUND, quiet=quiet) as bar:
+        with Bar(len(faults), done, FOUND, quiet=quiet) as bar:
             try:
                 for _, outcome in self._workers.run(tasks):
                     assert outcome is not None
@@ -151,9 +162,10 @@ class Run:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
+    """The first SIGTERM ends a run as Ctrl-C does; its report is still written."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
