@@ -18,10 +18,11 @@ from verify import registry
 from verify.cli import main
 from verify.command import Parts
 from verify.faults import record
+from verify.faults.planting import source_root
 from verify.faults.python import faults
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = source_root()
 
 
 @pytest.fixture(scope="module")
