@@ -58,7 +58,12 @@ def options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--op", action="append", metavar="NAME", help="those asked first of these ops")
     p.add_argument("--sample", type=int, metavar="N", help="so many of them, some of every kind")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="another sample (0)")
-    p.add_argument("--budget", default="default", metavar="B", help=", ".join(BUDGETS))
+    p.add_argument(
+        "--budget",
+        default="default",
+        metavar="B",
+        help=f"{', '.join(BUDGETS)}; smoke asks at most 12 rows of a fault",
+    )
     p.add_argument("--jobs", type=int, metavar="N", help="faults at a time (2)")
     p.add_argument("--json", metavar="FILE", help="keep what became of each fault, a line each")
     p.add_argument("--resume", metavar="FILE", help="go on in the file of --json")

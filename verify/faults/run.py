@@ -23,6 +23,10 @@ from verify.plan import select_ops
 from verify.progress import Bar
 from verify.results import Writer, origin
 
+# Rows that are asked of one fault, at most: what every row executes would take a smoke run for each
+# survivor.
+_ROWS = {"smoke": 12}
+
 
 def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
     """Languages by name, and all their faults."""
@@ -97,11 +101,12 @@ class Run:
         return {case: text for baseline in every for case, text in baseline.alarms.items()}
 
     def rows_of(self, fault: Fault) -> tuple[str, ...]:
-        """The rows that execute a fault's place, in the order of asking."""
+        """The rows that are asked of a fault, in the order of asking: they execute its place."""
         place = self.languages[fault.language].place(fault)
         key = f"{fault.language}:{place}"
         if key not in self._rows:
-            self._rows[key] = reaching(place, self._baselines[fault.language])
+            found = reaching(place, self._baselines[fault.language])
+            self._rows[key] = found[: _ROWS.get(self.budget)]
         return self._rows[key]
 
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
