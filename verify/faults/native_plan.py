@@ -12,7 +12,8 @@ from pathlib import Path
 
 from verify.faults.cpp import blank, functions
 from verify.faults.fault import KINDS, Fault
-from verify.faults.native_rules import RULED, Change, Edit, changes
+from verify.faults.native_rules import changes
+from verify.faults.native_scope import RULED, Change, Edit
 from verify.spec import UsageError
 
 _PATCHES = Path(__file__).with_name("native_patches.toml")
@@ -41,11 +42,17 @@ def plan(source: Path) -> list[Planned]:
         taken = [e for c in by_hand for e in c.switched if e.start < e.end]
         rules = [c for c in changes(path, text) if not _meet(c.switched, taken)]
         by_file[path] = sorted([*rules, *by_hand], key=lambda c: (c.start, c.kind))
+        by_file[path] = _distinct(text, by_file[path])
     return [
         Planned(fault, change)
         for path, found in by_file.items()
         for fault, change in zip(_named(path, _read(source, path), found), found, strict=True)
     ]
+
+
+def _distinct(text: str, found: Iterable[Change]) -> list[Change]:
+    """Changes of which no two give the same text."""
+    return list({edited(text, change.plain): change for change in found}.values())
 
 
 def _read(source: Path, path: str) -> str:
@@ -70,7 +77,7 @@ def _named(path: str, text: str, found: Iterable[Change]) -> list[Fault]:
                 path=path,
                 line=text.count("\n", 0, first) + 1,
                 before=text[first:last],
-                after=_edited(text[first:last], inside),
+                after=edited(text[first:last], inside),
             )
         )
     return named
@@ -84,7 +91,7 @@ def _meet(edits: Iterable[Edit], taken: Iterable[Edit]) -> bool:
 _GUARDS = re.compile(r"if \(!|!")
 
 
-def _edited(text: str, edits: Iterable[Edit]) -> str:
+def edited(text: str, edits: Iterable[Edit]) -> str:
     """Edits applied; of those at one place guards of all that follows first, then the first."""
     done, at = [], 0
     for edit in sorted(edits, key=lambda e: (e.start, e.end, not _GUARDS.match(e.text))):
@@ -136,8 +143,11 @@ def _plain(switched: str) -> str:
     """What a switched text is while the switch is on, as a person would write it."""
     text = re.sub(r"\bif \(@\) ", "", switched)
     text = re.sub(r"\bif \(!@\) [^;]*;", "/* left out */", text)
-    text = re.sub(r"\(@ \? ([^:()]*(?:\([^()]*\))?[^:()]*) : [^()]*(?:\([^()]*\))?\)", r"\1", text)
+    text = re.sub(
+        r"(?<!\w)\(@ \? ([^:()]*(?:\([^()]*\))?[^:()]*) : [^()]*(?:\([^()]*\))?\)", r"\1", text
+    )
     text = text.replace("!@ && ", "false && ").replace("@ || ", "true || ").replace("@ && ", "")
+    text = text.replace("fault_coarse(@, ", "narrower(").replace("fault_flush(@, ", "flushed(")
     return text.replace("fault_minus(@) * ", "-").replace("@", "1")
 
 
@@ -145,8 +155,15 @@ def switched(source: Path, planned: Iterable[Planned]) -> dict[str, str]:
     """The text of every file that has faults, by its path: `fault_on(n)` is the switch of n."""
     edits: dict[str, list[Edit]] = {}
     for number, p in enumerate(planned, start=1):
-        edits.setdefault(p.fault.path, []).extend(
-            Edit(e.start, e.end, e.text.replace("@", f"fault_on({number})"))
-            for e in p.change.switched
-        )
-    return {path: _edited(_read(source, path), found) for path, found in edits.items()}
+        edits.setdefault(p.fault.path, []).extend(compiled(number, p.change))
+    texts = {path: edited(_read(source, path), found) for path, found in edits.items()}
+    return {  # a .def file is included in the middle of things, by files that have the header
+        path: text if path.endswith(".def") else f'#include "faults.h"\n{text}'
+        for path, text in texts.items()
+    }
+
+
+def compiled(number: int, change: Change) -> list[Edit]:
+    """The edits that put a fault behind the switch of its number."""
+    switch = f"fault_on({number})"
+    return [Edit(e.start, e.end, e.text.replace("@", switch)) for e in change.switched]

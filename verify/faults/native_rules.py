@@ -9,125 +9,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from verify.faults import cpp
 from verify.faults.cpp import Function
+from verify.faults.native_scope import RULED, Change, Edit, Source
 
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """What stands between two places becomes `text`."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A fault in one file, before it has an id and a number."""
-
-    function: str
-    kind: str
-    switched: tuple[Edit, ...]  # what is compiled; @ stands for the switch, 0 or 1
-    plain: tuple[Edit, ...]  # what a diff shows
-
-    @property
-    def start(self) -> int:
-        """Where it begins."""
-        return min(edit.start for edit in (*self.switched, *self.plain))
-
-
-# Files that rules look at, by language: the kernels, and the core's shapes and indices.
-RULED = (
-    "csrc/core/compute.cc",
-    "csrc/core/conv.cc",
-    "csrc/core/copies.cc",
-    "csrc/core/dims.cc",
-    "csrc/core/dtype.h",
-    "csrc/core/formulas.h",
-    "csrc/core/indexing.cc",
-    "csrc/core/ndarray.cc",
-    "csrc/core/selection.cc",
-    "csrc/core/view.h",
-    "csrc/core/views.cc",
-    "csrc/cpu/cascade.h",
-    "csrc/cpu/conv.cc",
-    "csrc/cpu/conv_axis.h",
-    "csrc/cpu/conv_gather.h",
-    "csrc/cpu/conv_grad_weight.cc",
-    "csrc/cpu/copy.cc",
-    "csrc/cpu/elementwise.cc",
-    "csrc/cpu/gemm.cc",
-    "csrc/cpu/gemm_block.cc",
-    "csrc/cpu/gemm_pack.cc",
-    "csrc/cpu/gemm_parallel.h",
-    "csrc/cpu/gemm_vector.cc",
-    "csrc/cpu/lanes.cc",
-    "csrc/cpu/loops.h",
-    "csrc/cpu/math.h",
-    "csrc/cpu/math_special.h",
-    "csrc/cpu/reduce.cc",
-    "csrc/cpu/reduce_plan.h",
-    "csrc/cpu/reduce_task.h",
-    "csrc/cpu/select.cc",
-    "csrc/cpu/transpose.h",
-    "csrc/cuda/conv.cu",
-    "csrc/cuda/conv_operands.cuh",
-    "csrc/cuda/copy.cu",
-    "csrc/cuda/elementwise.cu",
-    "csrc/cuda/gemm.cuh",
-    "csrc/cuda/lanes.cu",
-    "csrc/cuda/map.cuh",
-    "csrc/cuda/matmul.cu",
-    "csrc/cuda/nest.cuh",
-    "csrc/cuda/reduce.cu",
-    "csrc/cuda/select.cu",
-)
-# Functions that decide how fast something is, not what: a fault there changes nothing else.
-SPEED_ONLY = (
-    "csrc/cpu/elementwise.cc:turned_axis",
-    "csrc/cpu/gemm_parallel.h:parts_for",
-    "csrc/cpu/gemm_parallel.h:cut_grid",
-    "csrc/cpu/lanes.cc:for_lanes",
-    "csrc/cpu/loops.h:streams",
-    "csrc/cuda/reduce.cu:power_of_two_above",
-    "csrc/cuda/reduce.cu:slices_of",
-    "csrc/cuda/conv.cu:is_small",
-)
-# Text for people, and what is not judged: the size of memory.
-_TALK = ("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable")
-# Statements in which no switch can stand, or that only report.
-_BARRED = re.compile(
-    r"\bconstexpr\b|static_assert|\bthrow\b|message\(|\"|\bcase\b|\busing\b|prefetch|overflow|"
-    r"\btemplate\b|\bdecltype\b|#|\bstd::string\b|\bnullptr\b|__launch_bounds__"
-)
-# What keeps memory within bounds of speed: which path is taken for how much work.
+# How work is cut into pieces, and which way is taken for how much of it: results are the same.
 _TUNING = re.compile(
     r"\bworth\b|rows_collide|\bmost\b|parts|kPartElements|kFewTasks|kLongRun|kParallel|kDepth|"
     r"kBlockColumns|kStretch|kBand|kBlock\b|kStream|\bband\b|\bstretch\b|\bblock\b < |scratch|"
-    r"\bcost\b|omp_|\bstreamed\b|kBusy|kSlice|limit|1 << 31"
+    r"\bcost\b|omp_|\bstreamed\b|kBusy|kSlice|limit|1 << 31|"
+    r"\bbusy\b|plan\.rows|operator new|depth \+= segments|pixels = g\.batch \* g\.result"
 )
-_OPERAND = r"(?:[\w.]|->|::|\[[^][\n]*\])+(?:\((?:[^()\n]|\([^()\n]*\))*\))?"
+_OPERAND = r"(?:[\w.]|->|::|\[[^][\n]*\]|<[\w:, ]+>)+(?:\((?:[^()\n]|\([^()\n]*\))*\))?"
 _STRIDE = re.compile(
     r"\w*(?:stride|step|pitch|apart|along|_axis|channels|width|outputs|source_tap)"
 )
-
-
-class Source(cpp.Source):
-    """A file as the rules see it."""
-
-    def open_to(self, at: int) -> Function | None:
-        """The function in which a place may be changed, None where it may not."""
-        function = self.function_at(at)
-        if function is None or "constexpr" in function.head:
-            return None
-        if f"{self.path}:{function.name}" in SPEED_ONLY:
-            return None
-        if function.name.rpartition("::")[2] in _TALK or _BARRED.search(self.statement(at)):
-            return None
-        return function
 
 
 def changes(path: str, text: str) -> list[Change]:
@@ -196,9 +92,11 @@ def loops(source: Source) -> Iterator[Change]:
 
 def _is_fixed(source: Source, function: Function, bound: str) -> bool:
     body = source.code[function.start : function.end]
-    constants = set(re.findall(r"constexpr [\w:<>]+ (\w+)", body)) | set(
-        re.findall(r"int (\w+)[,>]", function.head)
-    )
+    template = re.search(r"template <(.*?)>\s", function.head, re.DOTALL)
+    constants = {
+        *re.findall(r"constexpr [\w:<>]+ (\w+)", body),
+        *re.findall(r"int (\w+)", template[1] if template else ""),
+    }
     rest = re.sub(r"\w+", lambda m: "" if m.group() in constants else m.group(), bound)
     return bool(_FIXED.fullmatch(rest)) or not rest.strip()
 
@@ -208,6 +106,10 @@ _COMPARED = re.compile(
     r"(?:(?<=\()|(?<=[,?:=&|] )|(?<=rn ))"
     rf"(?P<left>{_OPERAND}) (?P<sign><=|>=|<|>) (?P<right>-?{_OPERAND})"
     r"(?=[),;]| [?&|])"
+)
+# Sides that are never equal, or with which both ways lead to the same.
+_EQUAL_IS_SAME = re.compile(
+    r"size\(\) >|\btap > 0|\bb < 0|strides\[i\] < 0|\bv > 0|\bat < 0|length > unit|blockDim"
 )
 _OTHER = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
@@ -242,8 +144,14 @@ def _same_when_equal(left: str, right: str, rest: str) -> bool:
 
 def _in_loop_header(source: Source, at: int) -> bool:
     start = source.code.rfind("for (", 0, at)
-    header = source.code[start:at] if start >= 0 else ""
-    return header.count("(") > header.count(")")
+    if start < 0:
+        return False
+    depth = 0
+    for character in source.code[start:at]:
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and character == ")":
+            return False
+    return True
 
 
 _TERM = re.compile(r"(?<=[\w)\]]) (?P<sign>[+-])\s+(?=[\w(*:])")
@@ -273,8 +181,9 @@ def _balances(source: Source, at: int) -> bool:
     line = source.code[start : source.code.find("\n", at)]
     if _in_loop_header(source, at) or "- 1) / " in line:
         return True
-    if re.search(r"<[\w, ]+ [+*-] $", source.code[start:at]):
-        return True  # a template's argument
+    # an argument of a template, the size of an array
+    if re.search(r"<[\w, ]+ [+*-] $|(?:\)|\bT \w+)\[\w+ [+*-] $", source.code[start:at]):
+        return True
     return bool(_TUNING.search(source.statement(at)))
 
 
@@ -285,6 +194,8 @@ def factors(source: Source) -> Iterator[Change]:
         function = source.open_to(at)
         operand = re.match(_OPERAND, source.code[at:])
         if function is None or _balances(source, at) or operand is None:
+            continue
+        if operand.group() == "sizeof":
             continue
         name = operand.group()
         if _STRIDE.match(name.replace("->", ".").rpartition(".")[2]) or "stride" in name:

@@ -11,10 +11,14 @@ extern "C" {
 extern unsigned char needle_fault_states[];
 __attribute__((visibility("hidden"))) unsigned char needle_fault_states[NEEDLE_FAULTS + 1];
 __attribute__((visibility("hidden"), cold, noinline)) int needle_fault_state(int n);
+__attribute__((visibility("default"))) int needle_fault_active();  // its number, 0 without one
 }
 
 static unsigned char* marks = nullptr;
+static int active = 0;
 constexpr unsigned char kActive = 1, kMarked = 2;
+
+int needle_fault_active() { return active; }
 
 int needle_fault_state(int n) {
   if (marks != nullptr) __atomic_store_n(marks + n, 1, __ATOMIC_RELAXED);
@@ -23,8 +27,9 @@ int needle_fault_state(int n) {
 
 __attribute__((constructor)) static void read_environment() {
   const char* number = std::getenv("NEEDLE_FAULT");
-  const int active = number == nullptr ? 0 : std::atoi(number);
-  if (active > 0 && active <= NEEDLE_FAULTS) needle_fault_states[active] |= kActive;
+  active = number == nullptr ? 0 : std::atoi(number);
+  if (active < 0 || active > NEEDLE_FAULTS) active = 0;
+  if (active != 0) needle_fault_states[active] |= kActive;
   const char* path = std::getenv("NEEDLE_FAULT_MARKS");
   if (path == nullptr || *path == '\0') return;
   const int file = open(path, O_RDWR | O_CLOEXEC);
