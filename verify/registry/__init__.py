@@ -47,7 +47,7 @@ from verify.spec import Row
 
 __all__ = ["NOT_JUDGED", "plan_cases", "rows"]
 
-_FAMILIES = (
+FAMILIES = (
     elementwise,
     functions,
     activation,
@@ -107,7 +107,7 @@ def rows() -> dict[str, Row]:
     """Every row by its public name, families together, in the order of their files."""
     table: dict[str, Row] = {}
     refused = REFUSALS | LAYERS | UPDATES
-    for family in _FAMILIES:
+    for family in FAMILIES:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")
