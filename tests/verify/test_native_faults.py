@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -185,45 +184,50 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder / "counted.so", [change.kind for change in found]
 
 
-def call(library: Path, *numbers: int, **environment: str) -> str:
+def call(library: Path, *numbers: int, **environment: str) -> tuple[int, int, str]:
+    """What the function gives, the active fault, and the marks of its places."""
     program = (
         "import ctypes, sys\n"
         "f = ctypes.CDLL(sys.argv[1])\n"
+        "f.needle_fault_marks.restype = ctypes.c_void_p\n"
         "p = [int(n) for n in sys.argv[2:]]\n"
-        "print(f.last((ctypes.c_int * len(p))(*p), len(p)), f.needle_fault_active())"
+        "f.needle_fault_watch(1)\n"
+        "last = f.last((ctypes.c_int * len(p))(*p), len(p))\n"
+        "f.needle_fault_watch(0)\n"
+        "f.last((ctypes.c_int * 1)(1), 1)\n"
+        "marks = ctypes.string_at(f.needle_fault_marks(), 8)\n"
+        "print(last, f.needle_fault_active(), ''.join(map(str, marks)))"
     )
     command = [sys.executable, "-c", program, str(library), *map(str, numbers)]
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    last, active, marks = done.stdout.split()
+    return int(last), int(active), marks
 
 
 def test_a_switch_does_what_the_diff_says(library: tuple[Path, list[str]]) -> None:
     path, kinds = library
-    assert ctypes.CDLL(str(path)).needle_fault_active() == 0
-    assert call(path, 1, 2, 3) == "10 0"
+    assert call(path, 1, 2, 3)[:2] == (10, 0)
     results = {}
     for number, kind in enumerate(kinds, start=1):
-        results[kind] = call(path, 1, 2, 3, NEEDLE_FAULT=str(number))
-        assert results[kind].endswith(f" {number}")
-    assert results["off-by-one"].startswith("3 ")  # the last element is not reached
-    assert results["constant"].startswith("11 ")
-    assert results["sign"].startswith("-1 ")
-    assert call(path, 0, NEEDLE_FAULT=str(1 + kinds.index("comparison"))).startswith("-1 ")
-    assert call(path, 1, 2, 3, NEEDLE_FAULT="10000") == "10 0"
+        results[kind], active, _ = call(path, 1, 2, 3, NEEDLE_FAULT=str(number))
+        assert active == number
+    assert results["off-by-one"] == 3  # the last element is not reached
+    assert results["constant"] == 11
+    assert results["sign"] == -1
+    assert results["dropped"] == 5  # the sum is not doubled
+    assert call(path, 0, NEEDLE_FAULT=str(1 + kinds.index("comparison")))[0] == -1
+    assert call(path, 1, 2, 3, NEEDLE_FAULT="10000")[:2] == (10, 0)
 
 
-def test_places_that_are_executed_leave_marks(
-    library: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_places_that_are_executed_leave_marks(library: tuple[Path, list[str]]) -> None:
     path, kinds = library
-    marks = tmp_path / "marks"
-    marks.write_bytes(bytes(len(kinds) + 1))
-    assert call(path, -1, NEEDLE_FAULT_MARKS=str(marks)) == "-1 0"  # returns before the last line
-    seen = marks.read_bytes()
-    missing = {kind for number, kind in enumerate(kinds, start=1) if not seen[number]}
-    assert missing == {"constant"}
+    assert call(path, 1, 2, 3)[2][1 : len(kinds) + 1] == "1" * len(kinds)
+    last, _, marks = call(path, -1)  # returns before the last line; what is not watched leaves none
+    assert last == -1
+    unmarked = [kind for kind, mark in zip(kinds, marks[1:], strict=False) if mark == "0"]
+    assert unmarked == ["constant"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,10 @@ compiled. With no fault active it computes what the usual build computes.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -16,15 +19,18 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from verify.faults.fault import Fault
 from verify.faults.native_plan import plan, switched
 from verify.spec import UsageError
 
+T = TypeVar("T")
+
 _SWITCH = Path(__file__).with_name("switch")  # what is compiled beside the sources
-_VARIABLE, _MARKS = "NEEDLE_FAULT", "NEEDLE_FAULT_MARKS"  # read by switch/faults.cc
+_VARIABLE = "NEEDLE_FAULT"  # read by switch/faults.cc
 _NAMES = "faults.json"  # in a finished build: the ids, by number
 
 
@@ -59,31 +65,43 @@ def build(source: Path, say: Callable[[str], None]) -> Path:
 
 def activate(fault: Fault, built: Path) -> None:
     """Make a fault active in this process; before needle is imported, since modules read it."""
-    os.environ[_VARIABLE] = str(_numbers(built)[fault.id])
+    os.environ[_VARIABLE] = str(1 + _ids(built).index(fault.id))
 
 
-def watch(built: Path, marks: Path) -> None:
-    """Have this process and its children record the places that they execute in a new file.
-
-    Before needle is imported, as activate.
-    """
-    marks.write_bytes(bytes(len(_numbers(built)) + 1))
-    os.environ[_MARKS] = str(marks)
+def active(built: Path) -> str:
+    """The id of the fault that the imported modules have active, empty without one."""
+    number = int(_module("_core").needle_fault_active())
+    return _ids(built)[number - 1] if number else ""
 
 
-def reached(built: Path, marks: Path, run: Callable[[], object]) -> frozenset[str]:
-    """The ids of the faults whose places are executed while `run` runs, here or in a child."""
-    numbers = _numbers(built)
-    with marks.open("r+b") as file:
-        file.write(bytes(len(numbers) + 1))
-    run()
-    seen = marks.read_bytes()
-    return frozenset(name for name, number in numbers.items() if seen[number])
+def watched(run: Callable[[], T], built: Path, modules: Iterable[str]) -> tuple[T, frozenset[str]]:
+    """What run gives, and the ids of the faults whose places it executed in imported modules."""
+    libraries = [_module(name) for name in modules]
+    for library in libraries:
+        library.needle_fault_watch(1)
+    try:
+        result = run()
+    finally:
+        for library in libraries:
+            library.needle_fault_watch(0)
+    names = _ids(built)
+    marks = [ctypes.string_at(lib.needle_fault_marks(), len(names) + 1) for lib in libraries]
+    return result, frozenset(
+        name for number, name in enumerate(names, start=1) if any(seen[number] for seen in marks)
+    )
 
 
-def _numbers(built: Path) -> dict[str, int]:
-    names = json.loads((built.parent / _NAMES).read_text())
-    return {name: number for number, name in enumerate(names, start=1)}
+def _module(name: str) -> ctypes.CDLL:
+    """A module of needle that is loaded, as a library of C functions."""
+    library = ctypes.CDLL(importlib.import_module(f"needle.{name}").__file__)
+    library.needle_fault_marks.restype = ctypes.c_void_p
+    return library
+
+
+@functools.cache
+def _ids(built: Path) -> tuple[str, ...]:
+    """The ids in the order of their numbers, which begin at 1."""
+    return tuple(json.loads((built.parent / _NAMES).read_text()))
 
 
 def _cache() -> Path:

@@ -51,6 +51,8 @@ class Run:
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
+        for spoken in self.languages.values():
+            spoken.prepare()
         self._workers.__enter__()
         return self
 
