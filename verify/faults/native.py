@@ -202,7 +202,7 @@ def _package(source: Path, folder: Path) -> Path:
         if file.suffix != ".so" and file.name != "__pycache__":
             wanted[file.name] = file
     for link in package.iterdir():
-        if link.is_symlink() and link.name not in wanted:
+        if link.is_symlink() and wanted.get(link.name) != link.readlink():
             link.unlink(missing_ok=True)
     for entry, file in wanted.items():
         with contextlib.suppress(FileExistsError):
