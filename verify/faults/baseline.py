@@ -89,7 +89,8 @@ class Cache:
 
     def path(self, language: Language, row: str, budget: str) -> Path:
         """The file of one."""
-        return self.folder / f"{language.name}-{budget}-{row}.json"
+        stamp = f"-{language.stamp}" if language.stamp else ""
+        return self.folder / f"{language.name}{stamp}-{budget}-{row}.json"
 
     def has(self, language: Language, row: str, budget: str) -> bool:
         """Whether one is there."""

@@ -111,6 +111,7 @@ class Engine:
     def _language(self, name: str) -> Language:
         if name not in self._languages:
             self._languages[name] = language(name)
+            self._languages[name].prepare()
         return self._languages[name]
 
 

@@ -63,6 +63,8 @@ class Run:
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
+        for spoken in self.languages.values():
+            spoken.prepare()
         with contextlib.ExitStack() as stack:
             stack.enter_context(_terminable())
             stack.enter_context(self._workers)
