@@ -59,9 +59,9 @@ class Engine:
         return outcome
 
     def _ask(self, spoken: Language, fault: Fault, row: str, outcome: Outcome) -> None:
-        """One row's cases; on the first row every judge has its turn."""
-        first = row == outcome.row
-        asked = self._questions(spoken, fault, row, each=first)
+        """One row's cases; on the first row every judge has its turn, unless one is enough."""
+        each = row == outcome.row and not self.setup.first
+        asked = self._questions(spoken, fault, row, each)
         tried: dict[str, Tried] = {}
         for answer in ask(spoken, fault, asked, stop=True):
             judge = Case.parse(answer.case).judge
@@ -75,7 +75,7 @@ class Engine:
                 if outcome.state != FOUND:
                     outcome.state, outcome.case = FOUND, answer.case
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
-        if first:
+        if each:
             outcome.judges = tried
 
     def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:

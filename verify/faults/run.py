@@ -37,7 +37,7 @@ def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
 class Run:
     """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`.
 
-    rows: the names of those that judge.
+    rows: the names of those that judge. first: a fault is done with the first judge that finds it.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Run:
         budget: str,
         jobs: int,
         rows: Sequence[str],
+        first: bool = False,
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
@@ -56,7 +57,8 @@ class Run:
         root = next(iter(languages.values())).root
         key = of_subject(root)
         self._cache = Cache(cache_folder(), key)
-        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key))
+        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first))
+        self._how = f"{budget}{' first' if first else ''}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
@@ -145,7 +147,7 @@ class Run:
         for fault in faults:
             rows = self.rows_of(fault)
             spoken = self.languages[fault.language]
-            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self.budget)
+            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self._how)
             earlier = self._earlier.get(fault.id)
             if earlier is not None and earlier.digest == digest:
                 outcomes[fault.id] = earlier
