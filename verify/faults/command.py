@@ -14,7 +14,7 @@ from verify.command import Parts
 from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
-from verify.faults.language import LANGUAGES
+from verify.faults.language import LANGUAGES, usable
 from verify.faults.outcome import FOUND
 from verify.output import say, tell
 from verify.plan import require_known
@@ -52,7 +52,12 @@ _WORDS = ("run", "list", "show")
 def options(p: argparse.ArgumentParser) -> None:
     """Adds the options."""
     p.add_argument("what", nargs="*", metavar="run|list|show [ID ...]", help="run, unless given")
-    p.add_argument("--language", action="append", metavar="NAMES", help=", ".join(LANGUAGES))
+    p.add_argument(
+        "--language",
+        action="append",
+        metavar="NAMES",
+        help=f"{', '.join(LANGUAGES)} (all whose sources are here)",
+    )
     p.add_argument("--kind", action="append", metavar="NAMES", help="kinds, as sign,axis (all)")
     p.add_argument("--path", action="append", metavar="GLOB", help="source files, by path (all)")
     p.add_argument("--op", action="append", metavar="NAME", help="those asked first of these ops")
@@ -138,7 +143,7 @@ def _understood(options: argparse.Namespace) -> _Asked:
         raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
     if options.baseline is not None:
         record.read_report(Path(options.baseline))
-    languages = names(options, "language") or LANGUAGES
+    languages = names(options, "language") or usable()
     for name in languages:
         require_known("language", name, LANGUAGES)
     choice = Choice(tuple(ids), names(options, "kind"), languages, names(options, "path"))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import checks
-from verify.faults.baseline import REACH, Baseline, Cache, cases_of
+from verify.faults.baseline import KNOWN, Baseline, Cache, cases_of
 from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
@@ -100,7 +100,7 @@ class Engine:
     def _baseline(self, spoken: Language, row: str) -> Baseline:
         key = (spoken.name, row)
         if key not in self._baselines:
-            budget = REACH[self.setup.budget]
+            budget = KNOWN[self.setup.budget]
             found = self.cache.get(spoken, row, budget)
             if found is None:
                 found = measure(spoken, row, budget)

@@ -56,3 +56,10 @@ def language(name: str) -> Language:
 
 
 LANGUAGES = ("python", "cpu", "cuda_sim")
+
+
+def usable() -> tuple[str, ...]:
+    """Those whose sources are where needle is: an installed one has no C++."""
+    from verify.faults.planting import source_root
+
+    return LANGUAGES if (source_root() / "csrc").is_dir() else LANGUAGES[:1]

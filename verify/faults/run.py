@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from verify import registry
 from verify.faults import record
-from verify.faults.baseline import REACH, Baseline, Cache, cache_folder, reaching
+from verify.faults.baseline import KNOWN, REACH, Baseline, Cache, cache_folder, reaching
 from verify.faults.digests import of_fault, of_subject
 from verify.faults.fault import Fault
-from verify.faults.language import Language, language
+from verify.faults.language import Language, language, usable
 from verify.faults.outcome import FOUND, Outcome
 from verify.faults.tasks import Judge, Measure, Setup
 from verify.faults.workers import Workers
@@ -22,6 +22,7 @@ from verify.output import say
 from verify.plan import select_ops
 from verify.progress import Bar
 from verify.results import Writer, origin
+from verify.spec import UsageError
 
 # Rows that are asked of one fault, at most: what every row executes would take a smoke run for each
 # survivor.
@@ -29,8 +30,11 @@ _ROWS = {"smoke": 12}
 
 
 def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
-    """Languages by name, and all their faults."""
+    """Languages by name, and all their faults. Raises: UsageError where sources are missing."""
     languages = {name: language(name) for name in names}
+    for name, spoken in languages.items():
+        if name not in usable():
+            raise UsageError(f"[language] there are no sources of {name} here, got {spoken.root}")
     return languages, [fault for spoken in languages.values() for fault in spoken.faults()]
 
 
@@ -82,27 +86,30 @@ class Run:
         self._stack.__exit__(kind, error, trace)
 
     def measure(self, quiet: bool) -> None:
-        """What the right library does, of every row: from the cache, or asked now."""
-        budget = REACH[self.budget]
+        """What every row executes without a fault: from the cache, or asked now."""
         wanted = [(name, row) for name in self.languages for row in self.rows]
         left = [
-            Measure(name, row, budget)
+            Measure(name, row, REACH)
             for name, row in wanted
-            if not self._cache.has(self.languages[name], row, budget)
+            if not self._cache.has(self.languages[name], row, REACH)
         ]
         with Bar(len(left), (), "rows without a fault", quiet=quiet or not left) as bar:
             for _ in self._workers.run(left):
                 bar.count("rows without a fault")
         for name, row in wanted:
-            found = self._cache.get(self.languages[name], row, budget)
+            found = self._cache.get(self.languages[name], row, REACH)
             assert found is not None  # it was measured just now
             self._baselines.setdefault(name, []).append(found)
 
     @property
     def alarms(self) -> dict[str, str]:
-        """Cases that fail without a fault."""
-        every = [baseline for found in self._baselines.values() for baseline in found]
-        return {case: text for baseline in every for case, text in baseline.alarms.items()}
+        """Cases that fail without a fault, of those that were asked so."""
+        found: dict[str, str] = {}
+        for name, of_rows in self._baselines.items():
+            for reach in of_rows:
+                known = self._cache.get(self.languages[name], reach.row, KNOWN[self.budget])
+                found |= reach.alarms | (known.alarms if known else {})
+        return found
 
     def rows_of(self, fault: Fault) -> tuple[str, ...]:
         """The rows that are asked of a fault, in the order of asking: they execute its place."""
