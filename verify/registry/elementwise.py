@@ -72,7 +72,7 @@ _EXPONENT = Domain(spread=1.5, huge=lambda _: 6.0, tiny=lambda _: 2.0**-20)
 
 
 def _of_scalar(found: Any, tensors: Any, where: Any, scalar: float) -> Any:
-    """What an op class that holds a number makes of one Tensor: c / a and c ** a have no function."""
+    """The op of a class that holds a number: c / a and c ** a have no function."""
     return found(scalar)(*tensors)
 
 
