@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import checks
-from verify.faults.baseline import REACH, Baseline, Cache, cases_of
+from verify.faults.baseline import KNOWN, Baseline, Cache, cases_of
 from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
@@ -59,9 +59,9 @@ class Engine:
         return outcome
 
     def _ask(self, spoken: Language, fault: Fault, row: str, outcome: Outcome) -> None:
-        """One row's cases; on the first row every judge has its turn."""
-        first = row == outcome.row
-        asked = self._questions(spoken, fault, row, each=first)
+        """One row's cases; on the first row every judge has its turn, unless one is enough."""
+        each = row == outcome.row and not self.setup.first
+        asked = self._questions(spoken, fault, row, each)
         tried: dict[str, Tried] = {}
         for answer in ask(spoken, fault, asked, stop=True):
             judge = Case.parse(answer.case).judge
@@ -75,7 +75,7 @@ class Engine:
                 if outcome.state != FOUND:
                     outcome.state, outcome.case = FOUND, answer.case
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
-        if first:
+        if each:
             outcome.judges = tried
 
     def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:
@@ -100,7 +100,7 @@ class Engine:
     def _baseline(self, spoken: Language, row: str) -> Baseline:
         key = (spoken.name, row)
         if key not in self._baselines:
-            budget = REACH[self.setup.budget]
+            budget = KNOWN[self.setup.budget]
             found = self.cache.get(spoken, row, budget)
             if found is None:
                 found = measure(spoken, row, budget)
@@ -111,6 +111,7 @@ class Engine:
     def _language(self, name: str) -> Language:
         if name not in self._languages:
             self._languages[name] = language(name)
+            self._languages[name].prepare()
         return self._languages[name]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
+import itertools
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from verify.faults.by_hand import edits_by_hand
@@ -24,6 +26,7 @@ _ALL = ("eps", "variance", "correction", "broadcast")
 ELSEWHERE = {
     "needle/autograd/numpy_world.py": "needs NEEDLE_BACKEND=np",
     "FusedAddScalars": "for graph rewrites",
+    "fused_add_scalars": "for graph rewrites",
     "find_topo_sort": "the course's name for what backward does otherwise",
     "load_state_dict": "loading: tests/unit",
     "saved_count": "loading",
@@ -37,6 +40,7 @@ ELSEWHERE = {
 }
 
 
+@functools.cache
 def faults(source: Path) -> tuple[Fault, ...]:
     """Every Python fault of a source tree (a folder with needle/), in the order of files."""
     found: list[Fault] = []
@@ -66,34 +70,34 @@ def faults_of(path: str, text: str) -> list[Fault]:
 
 def _by_rules(source: Source, function: Function) -> Iterator[Edit]:
     """What the rules make of a function: each change once, the first and last of a kind."""
-    by_kind: dict[str, list[Edit]] = defaultdict(list)
-    known = {_meaning(source, function, Edit("", 0, 0, ""))}
+    known = {_meaning(source, function, None)}
+
+    def new(edits: Iterable[Edit]) -> Iterator[Edit]:
+        """Those that no other one, and the text as it is, means the same as."""
+        for edit in edits:
+            meaning = _meaning(source, function, edit)
+            if meaning not in known:
+                known.add(meaning)
+                yield edit
+
     where = list(places(function, source))
     for kind, rule in RULES.items():
-        for place in where:
-            for node, new in rule(place):
-                edit = Edit(kind, *source.span(node), new)
-                meaning = _meaning(source, function, edit)
-                if meaning not in known:
-                    known.add(meaning)
-                    by_kind[kind].append(edit)
-    for kind, edits in by_kind.items():
+        changes = (change for place in where for change in rule(place))
+        edits = [Edit(kind, *source.span(node), text) for node, text in changes]
         edits.sort(key=lambda e: (e.start, e.end))
-        twice = function.name in _COMPUTING and kind not in _ONCE
-        yield from edits if kind in _ALL else edits[:1]
-        if kind not in _ALL and twice and len(edits) > 1:
-            yield edits[-1]
+        if kind in _ALL:
+            yield from new(edits)
+            continue
+        yield from itertools.islice(new(edits), 1)
+        if function.name in _COMPUTING and kind not in _ONCE:
+            yield from itertools.islice(new(reversed(edits)), 1)
 
 
-def _meaning(source: Source, function: Function, edit: Edit) -> str:
+def _meaning(source: Source, function: Function, edit: Edit | None) -> str:
     """A function after a change as a syntax tree: texts that differ in parentheses are equal."""
     start, end = source.span(function)
-    data = source.data
-    inside = start <= edit.start and edit.end <= end
-    now = (
-        data[start : edit.start] + edit.new.encode() + data[edit.end : end]
-        if inside
-        else (data[start:end])
-    )
-    indent = " " * function.col_offset
-    return ast.dump(ast.parse(textwrap.dedent(indent + now.decode())))
+    text = source.data[start:end]
+    if edit is not None:
+        new = edit.new.encode()
+        text = source.data[start : edit.start] + new + source.data[edit.end : end]
+    return ast.dump(ast.parse(textwrap.dedent(" " * function.col_offset + text.decode())))

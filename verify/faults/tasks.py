@@ -14,6 +14,7 @@ class Setup:
     budget: str
     cache: str  # folder
     key: str  # of the cache
+    first: bool = False  # whether a fault is done with the first judge that finds it
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,13 +101,17 @@ def called_name(node: ast.AST) -> str:
 
 
 def places(function: Function, source: Source) -> Iterator[Place]:
-    """Every place of a function's defaults and body; the docstring is none."""
+    """Every place of a function's defaults and body; the docstring is none.
+
+    Nor are the defaults of an op class: its function hands on every argument.
+    """
     walk = _Walk(function, source)
+    told = function.name == "__init__" and source.path.startswith("needle/ops/")
     args = function.args
     given = [*args.posonlyargs, *args.args]
     pairs = [*zip(given[len(given) - len(args.defaults) :], args.defaults, strict=True)]
     pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d]
-    for argument, default in pairs:
+    for argument, default in [] if told else pairs:
         walk.visit(default, None, of_argument(argument.arg) - {"argument"} | {"default"})
     body = function.body
     documented = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)

@@ -71,7 +71,8 @@ class Workers:
 
 def _serve(pipe: Connection, setup: Setup) -> None:
     """A worker's life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are the parent's: it ends its workers
+        signal.signal(number, signal.SIG_IGN)
     os.environ.update(_THREADS)
     try:
         from verify.faults.engine import Engine, warm_up

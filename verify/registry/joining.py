@@ -38,13 +38,14 @@ ROWS = (
     Row(
         name="concatenate",
         family="joining",
-        reference=lambda t, *tensors, axis: t.cat(tensors, axis),
+        reference=lambda t, *tensors, axis=0: t.cat(tensors, axis),
         samples=(
             sample((1,), axis=0),
             sample((7,), (3,), axis=0),
             sample((0,), (5,), axis=0),
             sample((5, 13), (5, 1), (5, 4), axis=-1),
             sample((5, 13), (2, 13), axis=0),
+            sample((4, 3), (2, 3)),
             sample((2, 3, 4), (2, 0, 4), (2, 5, 4), axis=-2),
             sample((33, 2), (65, 2), axis=0),
             sample(MANY, (1, 257), axis=0),
