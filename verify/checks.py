@@ -47,23 +47,27 @@ class _Explaining:
 _explaining = _Explaining()
 
 
-def in_worker(tell: Callable[[Verdict], None], folder: str) -> None:
+def in_worker(tell: Callable[[Verdict], None], folder: str, in_full: int = IN_FULL) -> None:
     """Called once in a worker, before its first case.
 
     tell: is given a failure before it is explained, and again when who is wrong is known: should
     another device or a smaller input end the process, that verdict stands. folder: for
-    counterexamples; empty: none are saved.
+    counterexamples; empty: none are saved. in_full: failures of a group that are explained.
     """
     global _explaining
-    _explaining = _Explaining(IN_FULL, SECONDS, Path(folder) if folder else None, tell)
+    _explaining = _Explaining(in_full, SECONDS, Path(folder) if folder else None, tell)
 
 
 def warm_up(threads: int = 1) -> dict[str, str]:
     """Called once in a worker: imports what cases need, pins threads; gives the environment."""
-    relu = registry.rows()["relu"]  # the first reference pays for torch's start
-    point = [np.ones((2, 2))]
-    reference.vjp(relu, point, {}, point, budget.format_of("float32"))
+    warm_reference()
     return targets.environment(threads)
+
+
+def warm_reference() -> None:
+    """The first reference pays for torch's start."""
+    point = [np.ones((2, 2))]
+    reference.vjp(registry.rows()["relu"], point, {}, point, budget.format_of("float32"))
 
 
 def run_case(case: Case) -> Verdict:

@@ -32,6 +32,7 @@ examples:
 
 subcommands, each with a --help of its own:
   calibrate   the error of every unary op over all float32 there are
+  faults      faults planted in needle: which judges find which, and what none finds
 
 what is judged:
   forward  the result against torch in float64, under a bound derived for each element
@@ -57,7 +58,7 @@ exit codes:
 
 
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
-SUBCOMMANDS = {"calibrate": "verify.calibration.command"}
+SUBCOMMANDS = {"calibrate": "verify.calibration.command", "faults": "verify.faults.command"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,7 +73,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """parse_args, with a hint for an unknown option."""
-        found, unknown = self.parse_known_args(arguments)
+        found, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             from verify.plan import require_known
 

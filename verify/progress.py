@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,11 +21,19 @@ from rich.progress import (
 from verify.spec import Status, Verdict
 
 
-class Watch:
-    """Shows verdicts as they come: `with Watch(total, done) as watch: watch.show(verdict)`."""
+class Bar:
+    """Counts words as they come: `with Bar(total, done, "PASS") as bar: bar.count(word)`."""
 
-    def __init__(self, total: int, done: Sequence[Verdict], *, quiet: bool) -> None:
-        self._counts = Counter(v.status for v in done)
+    def __init__(
+        self,
+        total: int,
+        done: Iterable[str],
+        good: str,
+        *,
+        quiet: bool,
+        first: str = "warming up the workers",
+    ) -> None:
+        self._counts, self._good = Counter(done), good
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -37,21 +46,19 @@ class Watch:
             disable=quiet or not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task(
-            "warming up the workers", total=total, completed=len(done)
+            first, total=total, completed=sum(self._counts.values())
         )
 
-    def show(self, verdict: Verdict | None) -> None:
-        """Count a verdict; None: none came for a while."""
-        if verdict is None or self._progress.disable:
+    def count(self, word: str) -> None:
+        """One more."""
+        self._counts[word] += 1
+        if self._progress.disable:
             return
-        self._counts[verdict.status] += 1
-        bad = {s: n for s, n in self._counts.items() if s is not Status.PASS}
-        text = " ".join(
-            f"{n} {s}" for s, n in [(Status.PASS, self._counts[Status.PASS]), *bad.items()]
-        )
+        others = [(w, n) for w, n in self._counts.items() if w != self._good]
+        text = " ".join(f"{n} {w}" for w, n in [(self._good, self._counts[self._good]), *others])
         self._progress.update(self._task, advance=1, description=text)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -62,3 +69,15 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+
+class Watch(Bar):
+    """Shows verdicts as they come: `with Watch(total, done) as watch: watch.show(verdict)`."""
+
+    def __init__(self, total: int, done: Sequence[Verdict], *, quiet: bool) -> None:
+        super().__init__(total, (v.status for v in done), Status.PASS, quiet=quiet)
+
+    def show(self, verdict: Verdict | None) -> None:
+        """Count a verdict; None: none came for a while."""
+        if verdict is not None:
+            self.count(verdict.status)

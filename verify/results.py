@@ -46,21 +46,27 @@ def provenance(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
     """The header: what was run, from which sources, on which machine."""
     return {
         "needle_verify": FORMAT,
-        "command": list(command),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": plan.selection.seed,
         "plan": {
             "size": len(plan.cases),
             "hash": plan.hash,
             "selection": plan.selection.to_json(),
         },
+    } | origin(command, plan.selection.devices)
+
+
+def origin(command: Sequence[str], devices: Sequence[str]) -> dict[str, Any]:
+    """By which command, from which sources, on which machine."""
+    return {
+        "command": list(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | _versions(),
         "commit": _commit(),
         "machine": {
             "system": platform.platform(),
             "cpu": _cpu(),
             "cores": os.cpu_count(),
-            "gpu": _gpu() if "cuda" in plan.selection.devices else None,
+            "gpu": _gpu() if "cuda" in devices else None,
         },
     }
 
@@ -76,16 +82,17 @@ class Writer:
         except OSError as error:
             raise UsageError(f"[json] cannot write, got file={path} ({error})") from error
         if header is not None:
-            self._line(header)
+            self.line(header)
         else:
             self._file.truncate(keep)
             self._file.seek(0, os.SEEK_END)
 
     def write(self, verdict: Verdict) -> None:
         """Add one verdict."""
-        self._line(to_line(verdict))
+        self.line(to_line(verdict))
 
-    def _line(self, data: Mapping[str, Any]) -> None:
+    def line(self, data: Mapping[str, Any]) -> None:
+        """Add one line."""
         try:
             self._file.write(json.dumps(data, allow_nan=False, separators=(",", ":")) + "\n")
             self._file.flush()

@@ -67,7 +67,8 @@ class Fault:
 
     def diff(self) -> str:
         """A unified diff."""
-        lines = [text.rstrip("\n").split("\n") for text in (self.before, self.after)]
-        hunk = difflib.unified_diff(*lines, f"a/{self.path}", f"b/{self.path}", lineterm="")
-        header = f"@@ -{self.line},{len(lines[0])} +{self.line},{len(lines[1])} @@"
+        before, after = self.before.rstrip("\n").split("\n"), self.after.rstrip("\n").split("\n")
+        names = (f"a/{self.path}", f"b/{self.path}")
+        hunk = difflib.unified_diff(before, after, *names, lineterm="", n=len(before))
+        header = f"@@ -{self.line},{len(before)} +{self.line},{len(after)} @@"
         return "\n".join(header if text.startswith("@@") else text for text in hunk) + "\n"

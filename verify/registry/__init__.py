@@ -50,7 +50,7 @@ from verify.spec import Row, UsageError
 
 __all__ = ["NOT_JUDGED", "given_plugins", "plan_cases", "rows", "use_plugins"]
 
-_FAMILIES = (
+FAMILIES = (
     elementwise,
     functions,
     activation,
@@ -147,7 +147,7 @@ def _own_rows() -> dict[str, Row]:
     """Those of this package."""
     table: dict[str, Row] = {}
     refused = REFUSALS | LAYERS | UPDATES
-    for family in _FAMILIES:
+    for family in FAMILIES:
         for row in family.ROWS:
             if row.name in table:
                 raise ValueError(f"[registry] a name has one row, got name={row.name!r} twice")

@@ -1,0 +1,92 @@
+"""Run as a program: what becomes of some faults in processes forked from this one, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from verify.faults.baseline import Baseline, Cache
+from verify.faults.child import Asked, Stillborn, ask
+from verify.faults.engine import Engine, warm_up
+from verify.faults.fault import Fault
+from verify.faults.planting import Python
+from verify.faults.tasks import Judge, Setup
+from verify.spec import Status
+
+ROOT = Path(__file__).parents[2]
+CASE = "{}/{}/cpu/float32/{}/-/compact/interior/seed0"
+
+
+def fault(path: str, before: str, after: str) -> Fault:
+    """One made by hand, of a line that stands once in a file."""
+    lines = (ROOT / path).read_text().split("\n")
+    line = lines.index(before) + 1
+    return Fault(f"{path}:made:dropped:{line}", path, line, before, after)
+
+
+SIN = ("needle/ops/functions.py", "        return a.sin()")
+RIGHT = fault(*SIN, "        return a.sin() * 1")
+FAULTS = {
+    "wrong": fault(*SIN, "        return a.sin() * 1.001"),
+    "equal": RIGHT,
+    "crash": fault(*SIN, "        import os; os.abort()"),
+    "hang": fault(*SIN, "        import time; time.sleep(1000)"),
+    "raises": fault(*SIN, "        raise ValueError('no')"),
+    "greedy": fault(*SIN, "        bytearray(1 << 40); return a.sin()"),
+    "printing": fault(*SIN, "        print('noise', flush=True); return a.sin()"),
+    "stillborn": fault("needle/ops/functions.py", "import math", "import maths"),
+    "package": fault("needle/ops/__init__.py", "from needle.ops.softmax import *",
+                     "from needle.ops.softmax import *; sin = cos"),
+}  # fmt: skip
+
+
+def answers(name: str, made: Fault | None, **options: Any) -> list[Any]:
+    asked = [
+        Asked(CASE.format("sin", judge, shape), judge, 3.0 if name == "hang" else 20.0)
+        for judge in ("forward", "vjp")
+        for shape in ("33", "2x3")
+    ]
+    asked.append(Asked(CASE.format("cos", "forward", "33"), "cos"))
+    try:
+        found = list(ask(Python(ROOT), made, asked, **options))
+    except Stillborn as error:
+        return ["stillborn", str(error)]
+    if options.get("watch"):
+        return [sorted(a.places) for a in found]
+    return [[a.case.split("/")[0], a.group, a.status, a.message] for a in found]
+
+
+def judged(folder: str) -> dict[str, Any]:
+    """Faults through the engine at budget smoke, asked of the rows sin and cos."""
+    engine = Engine(Setup("smoke", folder, "key"))
+    found = {}
+    for name in ("wrong", "equal", "stillborn"):
+        made = replace(FAULTS[name], id="needle/ops/functions.py:Sin.compute:dropped:9")
+        found[name] = engine.do(Judge("python", made, ("sin", "cos"), "digest"))
+    found["unreached"] = engine.do(Judge("python", FAULTS["wrong"], (), "digest"))
+    # a case that fails without the fault, too, is none that found it
+    baseline = Cache(Path(folder), "key").get(Python(ROOT), "sin", "smoke")
+    assert baseline is not None
+    assert found["wrong"] is not None
+    alarm = found["wrong"].case
+    cases = dict(baseline.cases)
+    cases[alarm] = replace(cases[alarm], status=Status.FAIL)
+    Cache(Path(folder), "alarm").put(Python(ROOT), Baseline("sin", cases), "smoke")
+    made = replace(FAULTS["wrong"], id="needle/ops/functions.py:Sin.compute:dropped:9")
+    engine = Engine(Setup("smoke", folder, "alarm"))
+    found["alarmed"] = engine.do(Judge("python", made, ("sin",), "digest"))
+    return {name: outcome.to_json() for name, outcome in found.items() if outcome}
+
+
+if __name__ == "__main__":
+    warm_up()
+    report: dict[str, Any] = {name: answers(name, made, stop=True) for name, made in FAULTS.items()}
+    report["right"] = answers("right", None)
+    report["every"] = answers("wrong", FAULTS["wrong"])
+    report["watched"] = answers("watched", None, watch=True)
+    report["engine"] = judged(sys.argv[1])
+    report["imported"] = "needle" in sys.modules
+    sys.stdout.write(json.dumps(report))

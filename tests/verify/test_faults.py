@@ -1,0 +1,209 @@
+"""Choosing faults, rates, reports, the results file: what needs no process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from verify.cli import main
+from verify.faults import digests, equivalent, record, report
+from verify.faults.choosing import Choice, sample
+from verify.faults.equivalent import Equivalent
+from verify.faults.fault import Fault
+from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
+from verify.faults.python import faults
+from verify.faults.rates import Rate, rates
+from verify.registry import rows
+from verify.results import Writer
+from verify.spec import UsageError
+
+ROOT = Path(__file__).parents[2]
+FAULTS = faults(ROOT)
+
+
+# --- choosing
+
+
+def test_a_choice_is_by_id_kind_and_path() -> None:
+    one = FAULTS[7]
+    assert Choice(ids=(one.id,)).of(FAULTS) == [one]
+    chosen = Choice(kinds=("sign",), paths=("needle/optim/*",)).of(FAULTS)
+    assert chosen == [f for f in FAULTS if f.kind == "sign" and "optim" in f.path]
+    assert chosen
+    assert Choice().of(FAULTS) == list(FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("choice", "hint"),
+    [
+        (Choice(ids=(FAULTS[0].id + "1",)), "did you mean " + FAULTS[0].id),
+        (Choice(kinds=("sing",)), "did you mean sign"),
+        (Choice(paths=("needle/opts/*",)), "needle/optim/"),
+    ],
+)
+def test_what_does_not_exist_is_told_with_what_is_like_it(choice: Choice, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        choice.of(FAULTS)
+
+
+def test_a_sample_has_some_of_every_kind_and_stays_where_others_come_and_go() -> None:
+    chosen = sample(FAULTS, 40, seed=0)
+    assert len(chosen) == 40
+    assert {f.kind for f in chosen} == {f.kind for f in FAULTS}
+    assert chosen == sample(FAULTS, 40, seed=0) != sample(FAULTS, 40, seed=1)
+    gone = next(f for f in FAULTS if f not in chosen)
+    assert sample([f for f in FAULTS if f is not gone], 40, seed=0) == chosen
+    assert len(sample(FAULTS, 10**6, seed=0)) == len(FAULTS)
+
+
+def test_list_and_show_answer_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = next(f for f in FAULTS if f.kind == "correction")
+    assert main(["faults", "list", "--kind", "correction"]) == 0
+    assert one.id in capsys.readouterr().out.splitlines()
+    assert main(["faults", "show", one.id]) == 0
+    shown = capsys.readouterr().out
+    assert one.diff() in shown
+    assert f"{one.path}:{one.line}" in shown
+    assert main(["faults", "show", one.id + "0"]) == 2
+    assert f"did you mean {one.id}" in capsys.readouterr().err
+    assert main(["faults", "list", "--kind", "correction", "--path", "needle/ops/*"]) == 3
+    assert main(["faults", "show"]) == main(["faults", "lits"]) == 2
+    assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
+
+
+# --- rates
+
+
+@pytest.mark.parametrize(
+    ("found", "of", "low", "high"),
+    [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1), (99, 100, 0.9455, 0.9982)],
+)
+def test_the_interval_is_wilsons(found: int, of: int, low: float, high: float) -> None:
+    assert Rate(found, of).interval == pytest.approx((low, high), abs=5e-5)
+    assert Rate().interval == (0.0, 1.0)
+
+
+def outcome(fault: Fault, state: str, **by: bool) -> Outcome:
+    judges = {judge: Tried(3, "a/case" if found else "") for judge, found in by.items()}
+    return Outcome(fault.id, "d", state, "softmax", judges, to_kill=len(fault.id) / 100)
+
+
+ENDED = {
+    f.id: o
+    for f, o in [
+        (FAULTS[0], outcome(FAULTS[0], FOUND, forward=True, vjp=True)),
+        (FAULTS[1], outcome(FAULTS[1], FOUND, forward=False, vjp=True)),
+        (FAULTS[2], outcome(FAULTS[2], SURVIVED, forward=False)),
+        (FAULTS[3], replace(outcome(FAULTS[3], UNREACHED), row="")),
+        (FAULTS[4], outcome(FAULTS[4], STILLBORN)),
+    ]
+}
+EQUAL = {FAULTS[5].id: Equivalent("it is", False)}
+
+
+def ended(**changes: object) -> report.Ended:
+    whole = report.Ended({"budget": "smoke"}, FAULTS[:6], ENDED, EQUAL, {})
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def test_rates_leave_out_what_is_equivalent_or_stillborn() -> None:
+    found = rates(FAULTS[:6], ENDED, EQUAL)
+    assert found.whole == Rate(2, 4)
+    assert found.languages == {"python": Rate(2, 4)}
+    assert found.judges == {"softmax": {"forward": Rate(1, 3), "vjp": Rate(2, 2)}}
+    assert found.rows == {"softmax": Rate(2, 3), "": Rate(0, 1)}
+    assert found.alone == {"vjp": [FAULTS[1].id]}
+    assert found.to_kill == sorted(ENDED[f.id].to_kill for f in FAULTS[:2])
+
+
+def test_reports_name_survivors_with_their_diff_and_count_everything() -> None:
+    text = report.markdown(ended(alarms={"exp/forward": "wrong"}))
+    for fault in FAULTS[2:4]:
+        assert f"### {fault.id}\n" in text
+        assert fault.diff() in text
+    assert "`exp/forward`: wrong" in text
+    assert "it is (not yet confirmed)" in text
+    assert "| softmax | 2/3 |" in text
+    data = report.as_json(ended())
+    assert data["rate"]["found"] == 2
+    assert data["survivors"].keys() == {FAULTS[2].id, FAULTS[3].id}
+    assert data["found"] == [FAULTS[0].id, FAULTS[1].id]
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert report.totals(ended()) == (
+        "2 of 4 faults found (50 %), 2 survived, 1 equivalent, 1 stillborn"
+    )
+    assert ended(faults=FAULTS[:8]).missing == 2
+    assert max(map(len, report.terminal(ended()).splitlines())) <= 80
+
+
+def test_a_rate_is_never_rounded_up_to_100() -> None:
+    assert report.percent(Rate(9999, 10000)) == "99.9 %"
+    assert report.percent(Rate(10, 10)) == "100 %"
+
+
+# --- what is kept
+
+
+def test_a_line_that_was_cut_off_is_judged_again(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    with Writer(path, {record.KEY: record.FORMAT}) as writer:
+        for one in ENDED.values():
+            writer.line(one.to_json())
+    whole = path.read_bytes()
+    assert record.read(path).outcomes == ENDED
+    path.write_bytes(whole[:-20])
+    found = record.read(path)
+    assert found.outcomes.keys() == ENDED.keys() - {FAULTS[4].id}
+    assert whole[: found.complete_bytes].endswith(b"\n")
+    for wrong in (b"", b'{"needle_verify":1}\n', whole.replace(b'"survived"', b'"alive"')):
+        path.write_bytes(wrong)
+        with pytest.raises(UsageError, match=r"f\.jsonl"):
+            record.read(path)
+
+
+def test_a_digest_follows_the_file_the_fault_the_row_and_the_budget(tmp_path: Path) -> None:
+    fault = FAULTS[0]
+    path = tmp_path / fault.path
+    path.parent.mkdir(parents=True)
+    path.write_text("a")
+    known = {digests.of_fault(fault, tmp_path, row, budget)
+             for row in ("relu", "nn.ReLU", "conv") for budget in ("smoke", "deep")}  # fmt: skip
+    assert len(known) == 6
+    assert digests.of_fault(fault, tmp_path, "relu", "smoke") in known
+    assert digests.of_fault(replace(fault, after="x"), tmp_path, "relu", "smoke") not in known
+    path.write_text("b")
+    assert digests.of_fault(fault, tmp_path, "relu", "smoke") not in known
+    assert digests.of_rows().keys() == rows().keys()
+
+
+def test_what_judges_is_what_a_worker_imports() -> None:
+    code = "import sys, verify.checks; print(*(m for m in sys.modules if m.startswith('verify.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.split(".")[1] for name in done.stdout.split()}
+    assert imported - {"registry"} == set(digests.JUDGING)
+
+
+# --- equivalents
+
+
+def test_equivalents_exist_and_are_few() -> None:
+    known = equivalent.read()
+    equivalent.require_current(known, FAULTS)
+    assert len(known) <= equivalent.MOST * len(FAULTS)
+
+
+def test_an_equivalent_needs_a_reason_and_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text('["a:b:sign:1"]\nreason = "none"\nconfirmed = false\n')
+    assert equivalent.read(path) == {"a:b:sign:1": Equivalent("none", False)}
+    with pytest.raises(UsageError, match="a:b:sign:1"):
+        equivalent.require_current(equivalent.read(path), FAULTS)
+    for wrong in ('["x"]\nconfirmed = true', '["x"]\nreason = ""\nconfirmed = true', "x = 1", "["):
+        path.write_text(wrong)
+        with pytest.raises(UsageError, match=r"e\.toml"):
+            equivalent.read(path)

@@ -1,0 +1,153 @@
+"""What the right library does: which cases of a row execute which functions, and false alarms.
+
+A row is asked once, in a process without a fault, and kept in a cache folder by the content of
+the sources.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verify import registry
+from verify.faults.language import Language
+from verify.plan import Selection, make_plan
+from verify.spec import BUDGETS, JUDGES, Case, Status
+from verify.summary import WRONG
+
+if TYPE_CHECKING:
+    from verify.faults.child import Answer
+
+# Budget -> the budget whose cases say which rows reach a place: a deep plan takes too long.
+REACH = dict(zip(BUDGETS, ("smoke", "default", "default"), strict=True))
+
+
+# Judges that ask a row's own results and gradients; others execute much else beside.
+_DIRECT = ("forward", "vjp", "distribution", "step", "trajectory")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One case of the right library."""
+
+    status: Status
+    seconds: float
+    places: frozenset[str]
+    message: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it fails: a false alarm."""
+        return self.status in WRONG
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A row on one device at one budget, without a fault."""
+
+    row: str
+    cases: Mapping[str, Seen]
+
+    @classmethod
+    def of(cls, row: str, answers: Iterable[Answer]) -> Baseline:
+        """What answers make."""
+        return cls(row, {a.case: Seen(a.status, a.seconds, a.places, a.message) for a in answers})
+
+    @functools.cached_property
+    def places(self) -> frozenset[str]:
+        """Everything that its cases execute."""
+        return frozenset().union(*(seen.places for seen in self.cases.values()))
+
+    @functools.cached_property
+    def answered_for(self) -> frozenset[str]:
+        """What its cases execute that ask for its own results and gradients."""
+        cases = ((Case.parse(i).judge, seen.places) for i, seen in self.cases.items())
+        return frozenset().union(*(p for judge, p in cases if judge in _DIRECT))
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """Cases that fail on the right library, and what they say."""
+        return {i: seen.message for i, seen in self.cases.items() if seen.wrong}
+
+
+def cases_of(row: str, device: str, budget: str) -> tuple[Case, ...]:
+    """A row's plan, both dtypes, judge by judge."""
+    cases = make_plan(Selection((row,), (device,), budget=budget), registry).cases
+    return tuple(sorted(cases, key=lambda case: JUDGES.index(case.judge)))
+
+
+class Cache:
+    """Baselines in a folder, by the content of what they depend on."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder / key
+
+    def path(self, language: Language, row: str, budget: str) -> Path:
+        """The file of one."""
+        return self.folder / f"{language.name}-{budget}-{row}.json"
+
+    def has(self, language: Language, row: str, budget: str) -> bool:
+        """Whether one is there."""
+        return self.path(language, row, budget).exists()
+
+    def get(self, language: Language, row: str, budget: str) -> Baseline | None:
+        """One that is there."""
+        try:
+            data = json.loads(self.path(language, row, budget).read_text())
+        except (OSError, ValueError):
+            return None
+        return _read(data)
+
+    def put(self, language: Language, baseline: Baseline, budget: str) -> None:
+        """Keep one; a reader never sees half of it."""
+        path = self.path(language, baseline.row, budget)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(_written(baseline), separators=(",", ":")))
+        draft.replace(path)
+
+
+def _written(baseline: Baseline) -> dict[str, Any]:
+    """Sets of places are many and alike: each is written once, by numbers."""
+    numbers = {place: i for i, place in enumerate(sorted(baseline.places))}
+    sets: dict[frozenset[str], int] = {}
+    cases = [
+        [i, s.status, round(s.seconds, 4), sets.setdefault(s.places, len(sets)), s.message]
+        for i, s in baseline.cases.items()
+    ]
+    return {
+        "row": baseline.row,
+        "places": list(numbers),
+        "sets": [sorted(numbers[place] for place in found) for found in sets],
+        "cases": cases,
+    }
+
+
+def _read(data: Mapping[str, Any]) -> Baseline:
+    names = data["places"]
+    sets = [frozenset(names[i] for i in found) for found in data["sets"]]
+    return Baseline(
+        data["row"],
+        {i: Seen(Status(s), sec, sets[k], text) for i, s, sec, k, text in data["cases"]},
+    )
+
+
+def reaching(place: str, baselines: Iterable[Baseline]) -> tuple[str, ...]:
+    """The rows that execute a place, the nearest first.
+
+    Those that answer for it, ops before what is built of them, small ones before large ones.
+    """
+    found = [b for b in baselines if place in b.places]
+    found.sort(key=lambda b: (place not in b.answered_for, "." in b.row, len(b.places)))
+    return tuple(b.row for b in found)
+
+
+def cache_folder() -> Path:
+    """Where baselines are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home, "needle-verify", "faults")

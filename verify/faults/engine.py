@@ -1,0 +1,135 @@
+"""Faults judged: the first row judge by judge, then the other rows until one finds it.
+
+Runs in a process that imports torch and verify once and needle never; each fault gets processes of
+its own, forked from it (child.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from verify import checks
+from verify.faults.baseline import REACH, Baseline, Cache, cases_of
+from verify.faults.child import Answer, Asked, Stillborn, ask
+from verify.faults.fault import Fault
+from verify.faults.language import Language, language
+from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
+from verify.faults.tasks import Judge, Measure, Setup
+from verify.spec import Case
+
+_SECONDS = 20.0  # that a case may take, beside 20 times what it takes without a fault
+
+
+class Engine:
+    """One process's work."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.cache = Cache(Path(setup.cache), setup.key)
+        self._languages: dict[str, Language] = {}
+        self._baselines: dict[tuple[str, str], Baseline] = {}
+
+    def do(self, task: Measure | Judge) -> Outcome | None:
+        """A task's result; a measurement is left in the cache."""
+        found = self._language(task.language)
+        if isinstance(task, Judge):
+            return self.judge(found, task)
+        self.cache.put(found, measure(found, task.row, task.budget), task.budget)
+        return None
+
+    def judge(self, spoken: Language, task: Judge) -> Outcome:
+        """What becomes of a fault."""
+        outcome = Outcome(task.fault.id, task.digest, SURVIVED if task.rows else UNREACHED)
+        outcome.row = task.rows[0] if task.rows else ""
+        began = time.perf_counter()
+        try:
+            for row in task.rows:
+                outcome.rows += 1
+                self._ask(spoken, task.fault, row, outcome)
+                if outcome.state == FOUND:
+                    break
+        except Stillborn as error:
+            outcome.state, outcome.says = STILLBORN, _first_line(str(error))
+        outcome.seconds = round(time.perf_counter() - began, 3)
+        return outcome
+
+    def _ask(self, spoken: Language, fault: Fault, row: str, outcome: Outcome) -> None:
+        """One row's cases; on the first row every judge has its turn."""
+        first = row == outcome.row
+        asked = self._questions(spoken, fault, row, each=first)
+        tried: dict[str, Tried] = {}
+        for answer in ask(spoken, fault, asked, stop=True):
+            judge = Case.parse(answer.case).judge
+            outcome.cases += 1
+            number = tried[judge].cases + 1 if judge in tried else 1
+            tried[judge] = Tried(number)
+            if outcome.state != FOUND:
+                outcome.to_kill = round(outcome.to_kill + answer.seconds, 4)
+            if answer.wrong and not self._alarm(spoken, row, answer):
+                tried[judge] = Tried(number, answer.case, str(answer.status))
+                if outcome.state != FOUND:
+                    outcome.state, outcome.case = FOUND, answer.case
+                    outcome.says = f"{answer.status}: {_first_line(answer.message)}"
+        if first:
+            outcome.judges = tried
+
+    def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:
+        """The cases of a row that execute the fault's function, and are right without it."""
+        seen, place = self._baseline(spoken, row).cases, spoken.place(fault)
+        found = []
+        for case in cases_of(row, spoken.device, self.setup.budget):
+            group = case.judge if each else ""
+            known = seen.get(case.id)
+            if known is None:
+                found.append(Asked(case.id, group, 60.0))
+            elif place in known.places and not known.wrong:
+                found.append(Asked(case.id, group, _SECONDS + 20 * known.seconds))
+        return found
+
+    def _alarm(self, spoken: Language, row: str, answer: Answer) -> bool:
+        """Whether the right library fails the case, too: those of a deep plan are asked now."""
+        if answer.case in self._baseline(spoken, row).cases:
+            return False
+        return any(a.wrong for a in ask(spoken, None, [Asked(answer.case, limit=60.0)]))
+
+    def _baseline(self, spoken: Language, row: str) -> Baseline:
+        key = (spoken.name, row)
+        if key not in self._baselines:
+            budget = REACH[self.setup.budget]
+            found = self.cache.get(spoken, row, budget)
+            if found is None:
+                found = measure(spoken, row, budget)
+                self.cache.put(spoken, found, budget)
+            self._baselines[key] = found
+        return self._baselines[key]
+
+    def _language(self, name: str) -> Language:
+        if name not in self._languages:
+            self._languages[name] = language(name)
+        return self._languages[name]
+
+
+def measure(spoken: Language, row: str, budget: str) -> Baseline:
+    """Every case of a row without a fault."""
+    asked = [Asked(case.id, limit=60.0) for case in cases_of(row, spoken.device, budget)]
+    return Baseline.of(row, ask(spoken, None, asked, watch=True))
+
+
+def warm_up() -> None:
+    """Once per process: torch on one thread, its first reference, and nothing of needle."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a process that used CUDA cannot be forked
+    checks.warm_reference()
+    if "needle" in sys.modules:
+        raise RuntimeError("needle was imported where faults are to be planted")
+    gc.collect()
+    gc.freeze()  # forks share these objects: no collection writes to them
+
+
+def _first_line(text: str) -> str:
+    lines: Sequence[str] = text.strip().splitlines() or [""]
+    return lines[0][:300]

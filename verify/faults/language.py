@@ -1,0 +1,47 @@
+"""What the faults of a language have in common: how they come into a process, and who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from verify.faults.fault import Fault
+
+T = TypeVar("T")
+
+
+class Language(Protocol):
+    """How the faults of one language come into a process."""
+
+    name: str  # as fault.language says it
+    device: str  # that its faults are judged on
+    root: Path  # the folder with needle/
+
+    def faults(self) -> tuple[Fault, ...]:
+        """All of them, in a fixed order."""
+
+    def place(self, fault: Fault) -> str:
+        """What must be executed for a fault to show, as `watched` names it."""
+
+    def enter(self) -> None:
+        """In a process of its own, before needle is imported there."""
+
+    def plant(self, fault: Fault) -> None:
+        """After enter: the fault is in what will be imported."""
+
+    def require_planted(self) -> None:
+        """Once needle is imported: RuntimeError unless the fault is there."""
+
+    def watched(self, run: Callable[[], T]) -> tuple[T, frozenset[str]]:
+        """What run gives, and the places that it executed."""
+
+
+def language(name: str) -> Language:
+    """The faults of one of LANGUAGES, in the needle that this process would import."""
+    from verify.faults.planting import Python
+
+    return {"python": Python}[name]()
+
+
+LANGUAGES = ("python",)

@@ -1,0 +1,69 @@
+"""The results file of faults: JSON Lines, a header with the provenance, then a fault a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verify.faults.outcome import Outcome
+from verify.spec import UsageError
+
+FORMAT = 1
+KEY = "needle_verify_faults"
+
+
+@dataclass
+class Record:
+    """What a results file holds; of two lines of one fault the last says."""
+
+    header: dict[str, Any]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    complete_bytes: int = 0  # where a line cut off by an interrupt begins, else the size
+
+
+def read(path: Path) -> Record:
+    """The contents of a results file; UsageError names file and line of what is malformed.
+
+    A last line that was cut off by an interrupt is left out: its fault is judged again.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"[faults] cannot read the file, got file={path} ({error})") from error
+    record = Record({})
+    for number, line in enumerate(raw.splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            data = json.loads(line)
+            if number == 1:
+                record.header = _checked(data)
+            else:
+                outcome = Outcome.from_json(data)
+                record.outcomes[outcome.fault] = outcome
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"[faults] malformed line, got {path}:{number}: {error}") from error
+        record.complete_bytes += len(line)
+    if not record.header:
+        raise UsageError(f"[faults] a results file starts with a header, got {path}:1")
+    return record
+
+
+def _checked(data: Mapping[str, Any]) -> dict[str, Any]:
+    if data.get(KEY) != FORMAT:
+        raise ValueError(f"a results file of faults starts with {KEY}={FORMAT}")
+    return dict(data)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report that --report wrote; UsageError where it is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.get(KEY) != FORMAT or not isinstance(data["survivors"], dict):
+            raise ValueError(f"a report of faults has {KEY}={FORMAT} and names its survivors")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UsageError(f"[baseline] no report of faults, got file={path} ({error})") from error
+    return dict(data)

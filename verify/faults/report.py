@@ -1,0 +1,219 @@
+"""What a run of faults found: for the terminal, as Markdown, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from verify.faults.equivalent import Equivalent
+from verify.faults.fault import Fault
+from verify.faults.outcome import FOUND, STATES, STILLBORN, SURVIVED, UNREACHED, Outcome
+from verify.faults.rates import Rate, Rates, of_judges, rates
+from verify.faults.record import FORMAT, KEY
+from verify.spec import JUDGES
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run at its end: the faults chosen, and what became of them."""
+
+    header: Mapping[str, Any]
+    faults: Sequence[Fault]
+    outcomes: Mapping[str, Outcome]
+    equivalents: Mapping[str, Equivalent]  # of all faults
+    alarms: Mapping[str, str]  # cases that fail on the right library
+
+    @property
+    def rates(self) -> Rates:
+        """Its rates."""
+        return rates(self.faults, self.outcomes, self.equivalents)
+
+    def in_state(self, *states: str) -> list[tuple[Fault, Outcome]]:
+        """The faults in these states that are no equivalents."""
+        pairs = [(f, self.outcomes[f.id]) for f in self.faults if f.id in self.outcomes]
+        return [(f, o) for f, o in pairs if o.state in states and f.id not in self.equivalents]
+
+    @property
+    def survivors(self) -> list[tuple[Fault, Outcome]]:
+        """What nothing found."""
+        return self.in_state(SURVIVED, UNREACHED)
+
+    @property
+    def called_equivalent(self) -> list[Fault]:
+        """The chosen faults that are equivalents."""
+        return [f for f in self.faults if f.id in self.equivalents]
+
+    @property
+    def refuted(self) -> list[tuple[Fault, Outcome]]:
+        """Faults called equivalent that a case found."""
+        pairs = [(f, self.outcomes.get(f.id)) for f in self.called_equivalent]
+        return [(f, o) for f, o in pairs if o is not None and o.state == FOUND]
+
+    @property
+    def missing(self) -> int:
+        """Faults not judged."""
+        return sum(f.id not in self.outcomes and f.id not in self.equivalents for f in self.faults)
+
+
+def percent(rate: Rate) -> str:
+    """Never rounded up to 100."""
+    return f"{int(1000 * rate.share) / 10:g} %"
+
+
+def _interval(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def terminal(ended: Ended) -> str:
+    """At most 80 columns."""
+    found = ended.rates
+    lines = [f"{'':14} {'found':>6} {'of':>6} {'rate':>8}  95 % interval"]
+    parts = [*found.languages.items(), *found.kinds.items(), ("all", found.whole)]
+    for name, rate in parts:
+        lines.append(f"{name:14} {rate.found:6} {rate.of:6} {percent(rate):>8}  {_interval(rate)}")
+    judges = of_judges(found)
+    lines += ["", f"{'judge':14} {'found':>6} {'of':>6} {'alone':>8}"]
+    for judge, rate in judges.items():
+        alone = len(found.alone.get(judge, ()))
+        lines.append(f"{judge:14} {rate.found:6} {rate.of:6} {alone:8}")
+    return "\n".join(lines)
+
+
+def names(ended: Ended) -> str:
+    """Survivors, and whatever else needs a look."""
+    lines = [f"ALARM {case}: {text}" for case, text in ended.alarms.items()]
+    lines += [f"{o.state.upper()} {f.id}" for f, o in ended.survivors]
+    lines += [f"FOUND though called equivalent: {f.id}: {o.case}" for f, o in ended.refuted]
+    lines += [f"STILLBORN {f.id}: {o.says}" for f, o in ended.in_state(STILLBORN)]
+    return "\n".join(lines)
+
+
+def totals(ended: Ended) -> str:
+    """One line."""
+    whole = ended.rates.whole
+    text = f"{whole.found} of {whole.of} faults found ({percent(whole)})"
+    counts = {
+        "survived": len(ended.survivors),
+        "equivalent": len(ended.called_equivalent),
+        "stillborn": len(ended.in_state(STILLBORN)),
+        "alarms": len(ended.alarms),
+        "not judged": ended.missing,
+    }
+    return ", ".join([text, *(f"{n} {name}" for name, n in counts.items() if n)])
+
+
+def as_json(ended: Ended) -> dict[str, Any]:
+    """The report of --report, which --baseline reads."""
+    found = ended.rates
+    return {KEY: FORMAT} | {k: v for k, v in ended.header.items() if k != KEY} | {
+        "rate": _rate(found.whole),
+        "languages": {name: _rate(rate) for name, rate in found.languages.items()},
+        "kinds": {name: _rate(rate) for name, rate in found.kinds.items()},
+        "judges": {name: _rate(rate) for name, rate in of_judges(found).items()},
+        "rows": {
+            row: {judge: [rate.found, rate.of] for judge, rate in of_row.items()}
+            for row, of_row in found.judges.items()
+        },
+        "alone": found.alone,
+        "seconds_to_kill": _quantiles(found.to_kill),
+        "alarms": dict(ended.alarms),
+        "survivors": {f.id: {"state": o.state, "row": o.row} for f, o in ended.survivors},
+        "stillborn": [f.id for f, _ in ended.in_state(STILLBORN)],
+        "equivalents": {
+            f.id: {"reason": e.reason, "confirmed": e.confirmed}
+            for f in ended.called_equivalent
+            for e in [ended.equivalents[f.id]]
+        },
+        "found": [f.id for f, _ in ended.in_state(FOUND)],
+    }  # fmt: skip
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    low, high = rate.interval
+    return {"found": rate.found, "of": rate.of, "interval": [round(low, 4), round(high, 4)]}
+
+
+def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    last = len(seconds) - 1
+    return {"median": seconds[last // 2], "99 %": seconds[int(last * 0.99)], "most": seconds[-1]}
+
+
+def markdown(ended: Ended) -> str:
+    """The report of --markdown."""
+    found, header = ended.rates, ended.header
+    machine, command = header.get("machine") or {}, " ".join(header.get("command", ()))
+    seconds = ", ".join(f"{k} {v:.3g} s" for k, v in _quantiles(found.to_kill).items())
+    text = [
+        "# Planted faults",
+        f"{totals(ended)}. {machine.get('cpu')}; commit {header.get('commit')}, started "
+        f"{header.get('started')}; `{command}`. A fault is asked of the rows that execute it. On "
+        "the first every judge has its turn, and the tables count those; the others go on until "
+        f"one finds it. Seconds of cases until the first that failed: {seconds or 'none'}.",
+        _rate_table("language", found.languages | {"all": found.whole}),
+        _rate_table("kind", found.kinds),
+        "## Judges",
+        "Of the faults that a judge had cases for, on the first row.",
+        _judge_table(found),
+        "## Rows and judges",
+        _row_table(found),
+    ]
+    text += _listed("Survivors", [_survivor(f, o) for f, o in ended.survivors])
+    text += _listed("False alarms", [f"- `{c}`: {t}" for c, t in ended.alarms.items()])
+    text += _listed(
+        "Equivalent",
+        [_equivalent(f, ended.equivalents[f.id]) for f in ended.called_equivalent],
+    )
+    text += _listed(
+        f"Stillborn: {STATES[STILLBORN]}",
+        [f"- `{f.id}`: {o.says}" for f, o in ended.in_state(STILLBORN)],
+    )
+    return "\n\n".join(text) + "\n"
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "\n".join(lines)] if lines else []
+
+
+def _rate_table(what: str, parts: Mapping[str, Rate]) -> str:
+    rows = [f"| {what} | found | of | rate | 95 % interval |", "|---|--:|--:|--:|---|"]
+    for name, rate in parts.items():
+        rows.append(f"| {name} | {rate.found} | {rate.of} | {percent(rate)} | {_interval(rate)} |")
+    return "\n".join(rows)
+
+
+def _judge_table(found: Rates) -> str:
+    rows = ["| judge | found | of | rate | 95 % interval | alone |", "|---|--:|--:|--:|---|--:|"]
+    for judge, rate in of_judges(found).items():
+        alone = len(found.alone.get(judge, ()))
+        rows.append(
+            f"| {judge} | {rate.found} | {rate.of} | {percent(rate)} | {_interval(rate)} "
+            f"| {alone or ''} |"
+        )
+    return "\n".join(rows)
+
+
+def _row_table(found: Rates) -> str:
+    shown = [judge for judge in JUDGES if judge in of_judges(found)]
+    rows = [f"| row | all | 95 % interval | {' | '.join(shown)} |"]
+    rows.append("|---|--:|---|" + "--:|" * len(shown))
+    for row, rate in found.rows.items():
+        of_row = found.judges.get(row, {})
+        cells = [f"{of_row[j].found}/{of_row[j].of}" if j in of_row else "" for j in shown]
+        rows.append(
+            f"| {row or '(none)'} | {rate.found}/{rate.of} | {_interval(rate)} | "
+            f"{' | '.join(cells)} |"
+        )
+    return "\n".join(rows)
+
+
+def _survivor(fault: Fault, outcome: Outcome) -> str:
+    asked = f"{outcome.cases} cases of {outcome.rows} rows" if outcome.rows else STATES[UNREACHED]
+    return f"### {fault.id}\n\n{asked}\n\n```diff\n{fault.diff()}```\n"
+
+
+def _equivalent(fault: Fault, entry: Equivalent) -> str:
+    return f"- `{fault.id}`: {entry.reason}{'' if entry.confirmed else ' (not yet confirmed)'}"

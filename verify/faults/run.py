@@ -1,0 +1,175 @@
+"""A run of faults in the process of the command: what is measured, judged, kept, interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from verify import registry
+from verify.faults import record
+from verify.faults.baseline import REACH, Baseline, Cache, cache_folder, reaching
+from verify.faults.digests import of_fault, of_subject
+from verify.faults.fault import Fault
+from verify.faults.language import Language, language
+from verify.faults.outcome import FOUND, Outcome
+from verify.faults.tasks import Judge, Measure, Setup
+from verify.faults.workers import Workers
+from verify.output import say
+from verify.plan import select_ops
+from verify.progress import Bar
+from verify.results import Writer, origin
+
+
+def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
+    """Languages by name, and all their faults."""
+    languages = {name: language(name) for name in names}
+    return languages, [fault for spoken in languages.values() for fault in spoken.faults()]
+
+
+class Run:
+    """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`.
+
+    rows: the names of those that judge.
+    """
+
+    def __init__(
+        self,
+        languages: Mapping[str, Language],
+        faults: Sequence[Fault],
+        budget: str,
+        jobs: int,
+        rows: Sequence[str],
+    ) -> None:
+        spoken = {fault.language for fault in faults}
+        self.languages = {name: found for name, found in languages.items() if name in spoken}
+        self.budget, self.rows = budget, rows
+        self.interrupted = False
+        self.header: dict[str, Any] = {}
+        root = next(iter(languages.values())).root
+        key = of_subject(root)
+        self._cache = Cache(cache_folder(), key)
+        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key))
+        self._baselines: dict[str, list[Baseline]] = {}
+        self._rows: dict[str, tuple[str, ...]] = {}  # by place
+        self._earlier: dict[str, Outcome] = {}
+        self._writer: Writer | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_terminable())
+            stack.enter_context(self._workers)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def measure(self, quiet: bool) -> None:
+        """What the right library does, of every row: from the cache, or asked now."""
+        budget = REACH[self.budget]
+        wanted = [(name, row) for name in self.languages for row in self.rows]
+        left = [
+            Measure(name, row, budget)
+            for name, row in wanted
+            if not self._cache.has(self.languages[name], row, budget)
+        ]
+        with Bar(len(left), (), "rows without a fault", quiet=quiet or not left) as bar:
+            for _ in self._workers.run(left):
+                bar.count("rows without a fault")
+        for name, row in wanted:
+            found = self._cache.get(self.languages[name], row, budget)
+            assert found is not None  # it was measured just now
+            self._baselines.setdefault(name, []).append(found)
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """Cases that fail without a fault."""
+        every = [baseline for found in self._baselines.values() for baseline in found]
+        return {case: text for baseline in every for case, text in baseline.alarms.items()}
+
+    def rows_of(self, fault: Fault) -> tuple[str, ...]:
+        """The rows that execute a fault's place, in the order of asking."""
+        place = self.languages[fault.language].place(fault)
+        key = f"{fault.language}:{place}"
+        if key not in self._rows:
+            self._rows[key] = reaching(place, self._baselines[fault.language])
+        return self._rows[key]
+
+    def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
+        """The faults whose first row is one of ops; no op: all."""
+        if not ops:
+            return list(faults)
+        chosen = set(select_ops(ops, registry.rows()))
+        return [fault for fault in faults if chosen & set(self.rows_of(fault)[:1])]
+
+    @contextlib.contextmanager
+    def keeping(self, path: Path | None, resume: bool, command: Sequence[str]) -> Iterator[None]:
+        """Outcomes go into a file as they come; resume: those there stand, where they still do."""
+        devices = [spoken.device for spoken in self.languages.values()]
+        self.header = {record.KEY: record.FORMAT, "budget": self.budget} | origin(command, devices)
+        if path is None:
+            yield
+            return
+        if resume:
+            earlier = record.read(path)
+            self.header, self._earlier = earlier.header, earlier.outcomes
+            writer = Writer(path, None, earlier.complete_bytes)
+        else:
+            writer = Writer(path, self.header)
+        with writer:
+            self._writer = writer
+            yield
+            self._writer = None
+
+    def judge(
+        self, faults: Sequence[Fault], *, quiet: bool = False, verbose: bool = False
+    ) -> dict[str, Outcome]:
+        """What becomes of each; of fewer where Ctrl-C ends it."""
+        tasks, outcomes = [], {}
+        for fault in faults:
+            rows = self.rows_of(fault)
+            spoken = self.languages[fault.language]
+            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self.budget)
+            earlier = self._earlier.get(fault.id)
+            if earlier is not None and earlier.digest == digest:
+                outcomes[fault.id] = earlier
+            else:
+                tasks.append(Judge(spoken.name, fault, rows, digest))
+        done = (outcome.state for outcome in outcomes.values())
+        with Bar(len(faults), done, FOUND, quiet=quiet) as bar:
+            try:
+                for _, outcome in self._workers.run(tasks):
+                    assert outcome is not None
+                    outcomes[outcome.fault] = outcome
+                    if self._writer is not None:
+                        self._writer.line(outcome.to_json())
+                    bar.count(outcome.state)
+                    if verbose:
+                        say(f"{outcome.state:9} {outcome.fault}  {outcome.case}")
+            except KeyboardInterrupt:
+                self.interrupted = True
+        return outcomes
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """The first SIGTERM ends a run as Ctrl-C does; its report is still written."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,35 @@
+"""What processes that work on faults are told; cheap to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from verify.faults.fault import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process is told at its start."""
+
+    budget: str
+    cache: str  # folder
+    key: str  # of the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The task to ask a row without a fault."""
+
+    language: str
+    row: str
+    budget: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The task to judge a fault; rows: those that execute its place, in the order of asking."""
+
+    language: str
+    fault: Fault
+    rows: tuple[str, ...]
+    digest: str
