@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import checks
+from verify.faults import peers
 from verify.faults.baseline import REACH, Baseline, Cache, cases_of
+from verify.faults.beside import verdicts
 from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
 from verify.faults.tasks import Judge, Measure, Setup
-from verify.spec import Case
+from verify.spec import Case, Status
 
 _SECONDS = 20.0  # that a case may take, beside 20 times what it takes without a fault
 
@@ -33,6 +35,7 @@ class Engine:
         self.cache = Cache(Path(setup.cache), setup.key)
         self._languages: dict[str, Language] = {}
         self._baselines: dict[tuple[str, str], Baseline] = {}
+        self._right: dict[tuple[str, str], dict[str, Status]] = {}  # what peers say without a fault
 
     def do(self, task: Measure | Judge) -> Outcome | None:
         """A task's result; a measurement is left in the cache."""
@@ -53,6 +56,8 @@ class Engine:
                 self._ask(spoken, task.fault, row, outcome)
                 if outcome.state == FOUND:
                     break
+            if self.setup.peers and outcome.row:
+                outcome.peers = self._peers(spoken, task.fault, outcome.row)
         except Stillborn as error:
             outcome.state, outcome.says = STILLBORN, _first_line(str(error))
         outcome.seconds = round(time.perf_counter() - began, 3)
@@ -77,6 +82,13 @@ class Engine:
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
         if first:
             outcome.judges = tried
+
+    def _peers(self, spoken: Language, fault: Fault, row: str) -> dict[str, str]:
+        """What other projects' checks say of the row."""
+        asked = peers.questions(row, spoken.device)
+        if (spoken.name, row) not in self._right:
+            self._right[spoken.name, row] = peers.statuses(ask(spoken, None, asked))
+        return verdicts(peers.statuses(ask(spoken, fault, asked)), self._right[spoken.name, row])
 
     def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:
         """The cases of a row that execute the fault's function, and are right without it."""

@@ -10,19 +10,20 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from verify import registry
+from verify.faults.child import PEERS as GROUP
+from verify.faults.child import Answer, Asked
 from verify.judges import Question
 from verify.reference import peers as torch_peers
 from verify.sampling import Array, size
 from verify.spec import DTYPES, Case, Row, Sample, Status
 
-GROUP = "peers"  # of a process's questions
 SECONDS = 30.0  # that one peer may take
 _SAMPLES = 3  # of a row
 _TELLING = 40  # elements of all inputs, about
@@ -33,7 +34,7 @@ _COURSE = 1e-2  # its largest norm of the error
 
 
 @dataclass(frozen=True)
-class Asked:
+class At:
     """The op at one point of one dtype, with what it gives there."""
 
     row: Row
@@ -80,38 +81,38 @@ class Asked:
         return list(zip(got, want, strict=True))
 
 
-def _gradcheck(asked: Asked, fast: bool) -> bool:
-    return torch_peers.gradcheck(asked.forward, asked.pull, asked.point, fast)
+def _gradcheck(at: At, fast: bool) -> bool:
+    return torch_peers.gradcheck(at.forward, at.pull, at.point, fast)
 
 
-def _assert_close(asked: Asked) -> bool:
-    return all(torch_peers.close(got, want) for got, want in asked.pairs)
+def _assert_close(at: At) -> bool:
+    return all(torch_peers.close(got, want) for got, want in at.pairs)
 
 
-def _nmse(asked: Asked) -> bool:
+def _nmse(at: At) -> bool:
     def error(got: Array, want: Array) -> float:
         squares = float(np.sum((got.astype(np.float64) - want) ** 2))
         return squares / float(np.sum(want.astype(np.float64) ** 2)) if squares else 0.0
 
-    return all(error(got, want) < 1e-7 for got, want in asked.pairs)
+    return all(error(got, want) < 1e-7 for got, want in at.pairs)
 
 
-def _allclose(asked: Asked) -> bool:
-    return all(np.allclose(got, want, rtol=1e-2, atol=1e-2) for got, want in asked.pairs)
+def _allclose(at: At) -> bool:
+    return all(np.allclose(got, want, rtol=1e-2, atol=1e-2) for got, want in at.pairs)
 
 
-def _course(asked: Asked) -> bool:
+def _course(at: At) -> bool:
     """The sum over the inputs of |gradient - central difference|, in float32 throughout."""
-    seeds = asked.cotangents
+    seeds = at.cotangents
     total = 0.0
-    for i, gradient in enumerate(asked.pull(asked.point, seeds)):
+    for i, gradient in enumerate(at.pull(at.point, seeds)):
         slope = np.zeros(gradient.shape)
         for index in np.ndindex(gradient.shape):
             ends = []
             for step in (_EPS, -_EPS):
-                moved = [x.copy() for x in asked.point]
+                moved = [x.copy() for x in at.point]
                 moved[i][index] += step
-                results = asked.target.evaluate(moved)
+                results = at.target.evaluate(moved)
                 ends.append(sum(float(np.sum(y * c)) for y, c in zip(results, seeds, strict=True)))
             slope[index] = (ends[0] - ends[1]) / (2 * _EPS)
         total += float(np.linalg.norm(gradient - slope))
@@ -122,7 +123,7 @@ def _course(asked: Asked) -> bool:
 class Peer:
     """One check."""
 
-    passes: Callable[[Asked], bool]
+    passes: Callable[[At], bool]
     dtypes: tuple[str, ...]
     needs_gradient: bool = False
     most: float = math.inf  # elements of all inputs
@@ -138,30 +139,42 @@ PEERS = {
 }
 
 
+class Peers:
+    """The peers before one row; what several of them ask is computed once."""
+
+    def __init__(self, row: Row, device: str = "cpu") -> None:
+        self.row, self.device = row, device
+        self._at: dict[tuple[str, Sample], At] = {}
+
+    def says_wrong(self, name: str) -> bool | None:
+        """Whether a peer says that something is wrong; None where it does not apply.
+
+        An exception says so too: no test would pass over it.
+        """
+        peer = PEERS[name]
+        if peer.needs_gradient and not self.row.differentiable:
+            return None
+        samples = [s for s in _samples(self.row) if size(s.shapes) <= peer.most]
+        if not samples:
+            return None
+        try:
+            return not all(peer.passes(self.at(d, s)) for s in samples for d in peer.dtypes)
+        except Exception:
+            return True
+
+    def at(self, dtype: str, s: Sample) -> At:
+        """The op at a sample."""
+        if (dtype, s) not in self._at:
+            name, region = self.row.name, s.region
+            case = Case(name, "vjp", self.device, dtype, s.shapes, s.kwargs, "compact", region)
+            self._at[dtype, s] = At(self.row, Question(case, self.row))
+        return self._at[dtype, s]
+
+
 def judge(row: Row, device: str = "cpu") -> dict[str, bool | None]:
     """What each peer says of a row: True: something is wrong; None: it does not apply."""
-    return {name: says_wrong(name, row, device) for name in PEERS}
-
-
-def says_wrong(name: str, row: Row, device: str) -> bool | None:
-    """Whether a peer says that something is wrong; None where it does not apply.
-
-    An exception says so too: no test would pass over it.
-    """
-    peer = PEERS[name]
-    if peer.needs_gradient and not row.differentiable:
-        return None
-    samples = [s for s in _samples(row) if size(s.shapes) <= peer.most]
-    if not samples:
-        return None
-    try:
-        return not all(
-            peer.passes(_asked(row.name, device, dtype, s))
-            for s in samples
-            for dtype in peer.dtypes
-        )
-    except Exception:
-        return True
+    peers = Peers(row, device)
+    return {name: peers.says_wrong(name) for name in PEERS}
 
 
 def _samples(row: Row) -> list[Sample]:
@@ -177,45 +190,28 @@ def _samples(row: Row) -> list[Sample]:
     return [*reversed(first), *others][:_SAMPLES]
 
 
-@functools.lru_cache(maxsize=16)
-def _asked(row: str, device: str, dtype: str, s: Sample) -> Asked:
-    """The op at a sample: what several peers ask is computed once."""
-    found = registry.rows()[row]
-    case = Case(row, "vjp", device, dtype, s.shapes, s.kwargs, "compact", s.region)
-    return Asked(found, Question(case, found))
+# --- in a process with a fault
 
 
-# --- in a process with a fault, and what comes of it
-
-
-def questions(row: str, device: str) -> list[str]:
+def questions(row: str, device: str) -> list[Asked]:
     """What a process is asked, a peer each."""
-    return [f"{row}/{device}/{name}" for name in PEERS]
+    return [Asked(f"{row}/{device}/{name}", GROUP, SECONDS) for name in PEERS]
 
 
-def answer(question: str) -> tuple[Status, float]:
-    """FAIL: something is wrong; SKIP: it does not apply; and the seconds."""
+def answer(question: Asked) -> Answer:
+    """FAIL: something is wrong; SKIP: it does not apply."""
     began = time.perf_counter()
-    row, device, name = question.split("/")
-    said = says_wrong(name, registry.rows()[row], device)
+    row, device, name = question.case.split("/")
+    said = _of(row, device).says_wrong(name)
     status = Status.SKIP if said is None else Status.FAIL if said else Status.PASS
-    return status, time.perf_counter() - began
+    return Answer(question.case, GROUP, status, time.perf_counter() - began)
 
 
-FOUND, MISSED, NOT_APPLICABLE, ALARM = "found", "missed", "does not apply", "alarm"
+@functools.cache
+def _of(row: str, device: str) -> Peers:
+    return Peers(registry.rows()[row], device)
 
 
-def verdicts(
-    faulty: Mapping[str, Status], right: Mapping[str, Status], wrong: Sequence[Status]
-) -> dict[str, str]:
-    """Each peer's verdict on a fault, from its answers with the fault and without."""
-    said = {}
-    for question, status in faulty.items():
-        name = question.rpartition("/")[2]
-        if status is Status.SKIP:
-            said[name] = NOT_APPLICABLE
-        elif right[question] in wrong:
-            said[name] = ALARM  # of the right library too: that it is found says nothing
-        else:
-            said[name] = FOUND if status in wrong else MISSED
-    return said
+def statuses(answers: Iterable[Answer]) -> dict[str, Status]:
+    """By peer."""
+    return {answer.case.rpartition("/")[2]: answer.status for answer in answers}

@@ -43,16 +43,17 @@ class Run:
         budget: str,
         jobs: int,
         rows: Sequence[str],
+        peers: bool = False,
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
-        self.budget, self.rows = budget, rows
+        self.budget, self.rows, self.peers = budget, rows, peers
         self.interrupted = False
         self.header: dict[str, Any] = {}
         root = next(iter(languages.values())).root
         key = of_subject(root)
         self._cache = Cache(cache_folder(), key)
-        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key))
+        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, peers))
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
@@ -140,7 +141,8 @@ class Run:
             spoken = self.languages[fault.language]
             digest = of_fault(fault, spoken.root, rows[0] if rows else "", self.budget)
             earlier = self._earlier.get(fault.id)
-            if earlier is not None and earlier.digest == digest:
+            whole = earlier is not None and (earlier.peers or not self.peers or not rows)
+            if earlier is not None and whole and earlier.digest == digest:
                 outcomes[fault.id] = earlier
             else:
                 tasks.append(Judge(spoken.name, fault, rows, digest))

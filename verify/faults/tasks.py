@@ -14,6 +14,7 @@ class Setup:
     budget: str
     cache: str  # folder
     key: str  # of the cache
+    peers: bool = False  # whether other projects' checks are asked too
 
 
 @dataclass(frozen=True, slots=True)
