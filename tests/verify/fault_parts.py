@@ -12,11 +12,11 @@ from verify.faults.baseline import Baseline, Cache
 from verify.faults.child import Asked, Stillborn, ask
 from verify.faults.engine import Engine, warm_up
 from verify.faults.fault import Fault
-from verify.faults.planting import Python
+from verify.faults.planting import Python, source_root
 from verify.faults.tasks import Judge, Setup
 from verify.spec import Status
 
-ROOT = Path(__file__).parents[2]
+ROOT = source_root()
 CASE = "{}/{}/cpu/float32/{}/-/compact/interior/seed0"
 
 

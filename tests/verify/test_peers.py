@@ -176,8 +176,9 @@ def test_an_alarm_is_no_find() -> None:
 
 def test_the_table_counts_all_faults_and_those_asked() -> None:
     def outcome(state: str, on_first: bool, said: str) -> Outcome:
-        tried = {"vjp": Tried(1, "a/case" if on_first else "")}
-        return Outcome("f", "d", state, "relu", tried, peers={"check": said} if said else {})
+        case = f"{'relu' if on_first else 'clip'}/vjp/cpu/float32/3/-/compact/interior/seed0"
+        case = case if state == FOUND else ""
+        return Outcome("f", "d", state, "relu", case=case, peers={"check": said} if said else {})
 
     table = beside.beside(
         [
@@ -199,7 +200,8 @@ def test_the_table_counts_all_faults_and_those_asked() -> None:
 
 def test_reports_have_the_table_where_peers_were_asked() -> None:
     fault = Fault("needle/a.py:f:sign:1", "needle/a.py", 1, "a\n", "b\n")
-    plain = Outcome(fault.id, "d", FOUND, "relu", {"vjp": Tried(1, "a/case")})
+    case = "relu/vjp/cpu/float32/3/-/compact/interior/seed0"
+    plain = Outcome(fault.id, "d", FOUND, "relu", {"vjp": Tried(1, case)}, case)
     ended = report.Ended({}, [fault], {fault.id: plain}, {}, {})
     assert "NMSE" not in report.markdown(ended) + report.terminal(ended)
     asked = replace(plain, peers={"NMSE < 1e-7": beside.MISSED})

@@ -23,12 +23,14 @@ from verify.summary import WRONG
 if TYPE_CHECKING:
     from verify.faults.child import Answer
 
-# Budget -> the budget whose cases say which rows reach a place: a deep plan takes too long.
-REACH = dict(zip(BUDGETS, ("smoke", "default", "default"), strict=True))
+REACH = BUDGETS[0]  # whose cases say which rows execute a place: larger plans take long
+# Budget -> the one whose cases are asked without a fault first; others once they find something.
+KNOWN = dict(zip(BUDGETS, ("smoke", "default", "default"), strict=True))
 
 
-# Judges that ask a row's own results and gradients; others execute much else beside.
-_DIRECT = ("forward", "vjp", "distribution", "step", "trajectory")
+# How near a place is to a row: what these judges' cases execute is the row's own, and what the
+# others execute is that of ops that its gradient or its identities use.
+_NEAR = (("forward", "distribution"), ("vjp",), ("step", "trajectory"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,17 @@ class Baseline:
         """Everything that its cases execute."""
         return frozenset().union(*(seen.places for seen in self.cases.values()))
 
+    def distance(self, place: str) -> int:
+        """How far a place is from the row itself."""
+        return next((i for i, found in enumerate(self._by_distance) if place in found), len(_NEAR))
+
     @functools.cached_property
-    def answered_for(self) -> frozenset[str]:
-        """What its cases execute that ask for its own results and gradients."""
-        cases = ((Case.parse(i).judge, seen.places) for i, seen in self.cases.items())
-        return frozenset().union(*(p for judge, p in cases if judge in _DIRECT))
+    def _by_distance(self) -> list[frozenset[str]]:
+        cases = [(Case.parse(i).judge, seen.places) for i, seen in self.cases.items()]
+        return [
+            frozenset().union(*(places for judge, places in cases if judge in judges))
+            for judges in _NEAR
+        ]
 
     @property
     def alarms(self) -> dict[str, str]:
@@ -89,7 +97,8 @@ class Cache:
 
     def path(self, language: Language, row: str, budget: str) -> Path:
         """The file of one."""
-        return self.folder / f"{language.name}-{budget}-{row}.json"
+        stamp = f"-{language.stamp}" if language.stamp else ""
+        return self.folder / f"{language.name}{stamp}-{budget}-{row}.json"
 
     def has(self, language: Language, row: str, budget: str) -> bool:
         """Whether one is there."""
@@ -140,10 +149,10 @@ def _read(data: Mapping[str, Any]) -> Baseline:
 def reaching(place: str, baselines: Iterable[Baseline]) -> tuple[str, ...]:
     """The rows that execute a place, the nearest first.
 
-    Those that answer for it, ops before what is built of them, small ones before large ones.
+    By distance; ops before what is built of them, small ones before large ones.
     """
     found = [b for b in baselines if place in b.places]
-    found.sort(key=lambda b: (place not in b.answered_for, "." in b.row, len(b.places)))
+    found.sort(key=lambda b: (b.distance(place), "." in b.row, len(b.places)))
     return tuple(b.row for b in found)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from verify.faults.outcome import FOUND, Outcome
 from verify.faults.rates import Rate
-from verify.spec import Status
+from verify.spec import Case, Status
 from verify.summary import WRONG
 
 MISSED, NOT_APPLICABLE, ALARM = "missed", "does not apply", "alarm"
@@ -52,7 +52,7 @@ def beside(outcomes: Iterable[Outcome]) -> dict[str, Beside]:
 
     asked: Sequence[Outcome] = [outcome for outcome in outcomes if outcome.peers]
     for outcome in asked:
-        on_first = any(tried.case for tried in outcome.judges.values())
+        on_first = outcome.state == FOUND and Case.parse(outcome.case).op == outcome.row
         count("needle-verify", outcome.state if outcome.state == FOUND else MISSED, outcome.row)
         count("needle-verify, that row alone", FOUND if on_first else MISSED, outcome.row)
         for peer, said in outcome.peers.items():

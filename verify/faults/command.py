@@ -14,7 +14,7 @@ from verify.command import Parts
 from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
-from verify.faults.language import LANGUAGES
+from verify.faults.language import LANGUAGES, usable
 from verify.faults.outcome import FOUND
 from verify.output import say, tell
 from verify.plan import require_known
@@ -31,7 +31,7 @@ is in the memory of a process of its own. What no judge finds is a hole in needl
 EPILOG = f"""\
 examples:
   needle-verify faults                                every fault at budget default
-  needle-verify faults --sample 40 --budget smoke     some of every kind: a minute or two
+  needle-verify faults --sample 40 --budget smoke --first     some of every kind: a minute or two
   needle-verify faults --op softmax                   those that are asked of softmax first
   needle-verify faults --path 'needle/optim/*' --kind sign,correction
   needle-verify faults --json f.jsonl                 keep a line for each fault
@@ -52,13 +52,28 @@ _WORDS = ("run", "list", "show")
 def options(p: argparse.ArgumentParser) -> None:
     """Adds the options."""
     p.add_argument("what", nargs="*", metavar="run|list|show [ID ...]", help="run, unless given")
-    p.add_argument("--language", action="append", metavar="NAMES", help=", ".join(LANGUAGES))
+    p.add_argument(
+        "--language",
+        action="append",
+        metavar="NAMES",
+        help=f"{', '.join(LANGUAGES)} (all whose sources are here)",
+    )
     p.add_argument("--kind", action="append", metavar="NAMES", help="kinds, as sign,axis (all)")
     p.add_argument("--path", action="append", metavar="GLOB", help="source files, by path (all)")
     p.add_argument("--op", action="append", metavar="NAME", help="those asked first of these ops")
     p.add_argument("--sample", type=int, metavar="N", help="so many of them, some of every kind")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="another sample (0)")
-    p.add_argument("--budget", default="default", metavar="B", help=", ".join(BUDGETS))
+    p.add_argument(
+        "--budget",
+        default="default",
+        metavar="B",
+        help=f"{', '.join(BUDGETS)}; smoke asks at most 12 rows of a fault",
+    )
+    p.add_argument(
+        "--first",
+        action="store_true",
+        help="one judge that finds a fault is enough: four times as fast",
+    )
     p.add_argument("--jobs", type=int, metavar="N", help="faults at a time (2)")
     p.add_argument("--json", metavar="FILE", help="keep what became of each fault, a line each")
     p.add_argument("--resume", metavar="FILE", help="go on in the file of --json")
@@ -98,7 +113,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         return _show(chosen)
     jobs = options.jobs or min(2, os.cpu_count() or 1)
     rows = list((registry if parts is None else parts.registry or registry).rows())
-    running = Run(languages, chosen, options.budget, jobs, rows, options.peers)
+    running = Run(
+        languages, chosen, options.budget, jobs, rows, first=options.first, peers=options.peers
+    )
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:
@@ -133,7 +150,7 @@ def _understood(options: argparse.Namespace) -> _Asked:
         raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
     if options.baseline is not None:
         record.read_report(Path(options.baseline))
-    languages = names(options, "language") or LANGUAGES
+    languages = names(options, "language") or usable()
     for name in languages:
         require_known("language", name, LANGUAGES)
     choice = Choice(tuple(ids), names(options, "kind"), languages, names(options, "path"))

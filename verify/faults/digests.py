@@ -64,9 +64,8 @@ def of_subject(root: Path) -> str:
     return digest(_of_files(sources), *stamps, judging(), *of_rows().values())
 
 
-def of_fault(fault: Fault, root: Path, row: str, budget: str) -> str:
-    """Of a fault's result: its file, itself, the judges, and the row that it is asked of first."""
+def of_fault(fault: Fault, root: Path, row: str, how: str) -> str:
+    """Of a fault's result: its file, itself, the judges, its first row, and how it is asked."""
     text = (root / fault.path).read_bytes()
-    return digest(
-        text, fault.id, fault.before, fault.after, budget, judging(), row, of_rows().get(row, "")
-    )
+    of_row = of_rows().get(row, "")
+    return digest(text, fault.id, fault.before, fault.after, how, judging(), row, of_row)

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from verify import checks
 from verify.faults import peers
-from verify.faults.baseline import REACH, Baseline, Cache, cases_of
+from verify.faults.baseline import KNOWN, Baseline, Cache, cases_of
 from verify.faults.beside import verdicts
 from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
 from verify.faults.tasks import Judge, Measure, Setup
-from verify.spec import Case, Status
+from verify.spec import Case
 
 _SECONDS = 20.0  # that a case may take, beside 20 times what it takes without a fault
 
@@ -35,7 +35,7 @@ class Engine:
         self.cache = Cache(Path(setup.cache), setup.key)
         self._languages: dict[str, Language] = {}
         self._baselines: dict[tuple[str, str], Baseline] = {}
-        self._right: dict[tuple[str, str], dict[str, Status]] = {}  # what peers say without a fault
+        self._right: dict[tuple[str, str], dict[str, Answer]] = {}  # of peers, without a fault
 
     def do(self, task: Measure | Judge) -> Outcome | None:
         """A task's result; a measurement is left in the cache."""
@@ -64,9 +64,9 @@ class Engine:
         return outcome
 
     def _ask(self, spoken: Language, fault: Fault, row: str, outcome: Outcome) -> None:
-        """One row's cases; on the first row every judge has its turn."""
-        first = row == outcome.row
-        asked = self._questions(spoken, fault, row, each=first)
+        """One row's cases; on the first row every judge has its turn, unless one is enough."""
+        each = row == outcome.row and not self.setup.first
+        asked = self._questions(spoken, fault, row, each)
         tried: dict[str, Tried] = {}
         for answer in ask(spoken, fault, asked, stop=True):
             judge = Case.parse(answer.case).judge
@@ -80,15 +80,22 @@ class Engine:
                 if outcome.state != FOUND:
                     outcome.state, outcome.case = FOUND, answer.case
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
-        if first:
+        if each:
             outcome.judges = tried
 
     def _peers(self, spoken: Language, fault: Fault, row: str) -> dict[str, str]:
         """What other projects' checks say of the row."""
-        asked = peers.questions(row, spoken.device)
         if (spoken.name, row) not in self._right:
-            self._right[spoken.name, row] = peers.statuses(ask(spoken, None, asked))
-        return verdicts(peers.statuses(ask(spoken, fault, asked)), self._right[spoken.name, row])
+            asked = peers.questions(row, spoken.device, {})
+            self._right[spoken.name, row] = peers.by_peer(ask(spoken, None, asked))
+        right = self._right[spoken.name, row]
+        limits = {name: _SECONDS + 20 * answer.seconds for name, answer in right.items()}
+        asked = peers.questions(row, spoken.device, limits)
+        faulty = peers.by_peer(ask(spoken, fault, asked))
+        return verdicts(
+            {name: answer.status for name, answer in faulty.items()},
+            {name: answer.status for name, answer in right.items()},
+        )
 
     def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:
         """The cases of a row that execute the fault's function, and are right without it."""
@@ -112,7 +119,7 @@ class Engine:
     def _baseline(self, spoken: Language, row: str) -> Baseline:
         key = (spoken.name, row)
         if key not in self._baselines:
-            budget = REACH[self.setup.budget]
+            budget = KNOWN[self.setup.budget]
             found = self.cache.get(spoken, row, budget)
             if found is None:
                 found = measure(spoken, row, budget)
@@ -123,6 +130,7 @@ class Engine:
     def _language(self, name: str) -> Language:
         if name not in self._languages:
             self._languages[name] = language(name)
+            self._languages[name].prepare()
         return self._languages[name]
 
 

@@ -18,8 +18,15 @@ class Language(Protocol):
     device: str  # that its faults are judged on
     root: Path  # the folder with needle/
 
+    @property
+    def stamp(self) -> str:
+        """What the right library's results depend on, beside the Python sources; may be empty."""
+
     def faults(self) -> tuple[Fault, ...]:
         """All of them, in a fixed order."""
+
+    def prepare(self) -> None:
+        """What must be done once, before processes are forked: a build."""
 
     def place(self, fault: Fault) -> str:
         """What must be executed for a fault to show, as `watched` names it."""
@@ -39,9 +46,20 @@ class Language(Protocol):
 
 def language(name: str) -> Language:
     """The faults of one of LANGUAGES, in the needle that this process would import."""
-    from verify.faults.planting import Python
+    if name == "python":
+        from verify.faults.planting import Python
 
-    return {"python": Python}[name]()
+        return Python()
+    from verify.faults.native_planting import Native
+
+    return Native(name)
 
 
-LANGUAGES = ("python",)
+LANGUAGES = ("python", "cpu", "cuda_sim")
+
+
+def usable() -> tuple[str, ...]:
+    """Those whose sources are where needle is: an installed one has no C++."""
+    from verify.faults.planting import source_root
+
+    return LANGUAGES if (source_root() / "csrc").is_dir() else LANGUAGES[:1]

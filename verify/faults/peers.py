@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from verify.reference import peers as torch_peers
 from verify.sampling import Array, size
 from verify.spec import DTYPES, Case, Row, Sample, Status
 
-SECONDS = 30.0  # that one peer may take
 _SAMPLES = 3  # of a row
 _TELLING = 40  # elements of all inputs, about
 _REGIONS = ("interior", "integer", "negative")  # labels are asked as they are
@@ -193,9 +192,9 @@ def _samples(row: Row) -> list[Sample]:
 # --- in a process with a fault
 
 
-def questions(row: str, device: str) -> list[Asked]:
-    """What a process is asked, a peer each."""
-    return [Asked(f"{row}/{device}/{name}", GROUP, SECONDS) for name in PEERS]
+def questions(row: str, device: str, limits: Mapping[str, float]) -> list[Asked]:
+    """What a process is asked, a peer each; limits: seconds that a peer may take (60)."""
+    return [Asked(f"{row}/{device}/{name}", GROUP, limits.get(name, 60.0)) for name in PEERS]
 
 
 def answer(question: Asked) -> Answer:
@@ -212,6 +211,6 @@ def _of(row: str, device: str) -> Peers:
     return Peers(registry.rows()[row], device)
 
 
-def statuses(answers: Iterable[Answer]) -> dict[str, Status]:
-    """By peer."""
-    return {answer.case.rpartition("/")[2]: answer.status for answer in answers}
+def by_peer(answers: Iterable[Answer]) -> dict[str, Answer]:
+    """The answers by the names of their peers."""
+    return {answer.case.rpartition("/")[2]: answer for answer in answers}

@@ -67,6 +67,7 @@ class Python:
 
     name = "python"
     device = "cpu"
+    stamp = ""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = source_root() if root is None else root
@@ -75,6 +76,9 @@ class Python:
     def faults(self) -> tuple[Fault, ...]:
         """All of them."""
         return python.faults(self.root)
+
+    def prepare(self) -> None:
+        """Nothing: the sources are read where they are."""
 
     def place(self, fault: Fault) -> str:
         """What must be executed for a fault to show, as `watched` names it."""

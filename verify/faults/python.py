@@ -26,6 +26,7 @@ _ALL = ("eps", "variance", "correction", "broadcast")
 ELSEWHERE = {
     "needle/autograd/numpy_world.py": "needs NEEDLE_BACKEND=np",
     "FusedAddScalars": "for graph rewrites",
+    "fused_add_scalars": "for graph rewrites",
     "find_topo_sort": "the course's name for what backward does otherwise",
     "load_state_dict": "loading: tests/unit",
     "saved_count": "loading",

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from verify import registry
 from verify.faults import record
-from verify.faults.baseline import REACH, Baseline, Cache, cache_folder, reaching
+from verify.faults.baseline import KNOWN, REACH, Baseline, Cache, cache_folder, reaching
 from verify.faults.digests import of_fault, of_subject
 from verify.faults.fault import Fault
-from verify.faults.language import Language, language
+from verify.faults.language import Language, language, usable
 from verify.faults.outcome import FOUND, Outcome
 from verify.faults.tasks import Judge, Measure, Setup
 from verify.faults.workers import Workers
@@ -22,18 +22,26 @@ from verify.output import say
 from verify.plan import select_ops
 from verify.progress import Bar
 from verify.results import Writer, origin
+from verify.spec import UsageError
+
+# Rows that are asked of one fault, at most: what every row executes would take a smoke run for each
+# survivor.
+_ROWS = {"smoke": 12}
 
 
 def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
-    """Languages by name, and all their faults."""
+    """Languages by name, and all their faults. Raises: UsageError where sources are missing."""
     languages = {name: language(name) for name in names}
+    for name, spoken in languages.items():
+        if name not in usable():
+            raise UsageError(f"[language] there are no sources of {name} here, got {spoken.root}")
     return languages, [fault for spoken in languages.values() for fault in spoken.faults()]
 
 
 class Run:
     """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`.
 
-    rows: the names of those that judge.
+    rows: the names of those that judge. first: a fault is done with the first judge that finds it.
     """
 
     def __init__(
@@ -43,23 +51,27 @@ class Run:
         budget: str,
         jobs: int,
         rows: Sequence[str],
+        first: bool = False,
         peers: bool = False,
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
-        self.budget, self.rows, self.peers = budget, rows, peers
+        self.budget, self.rows = budget, rows
         self.interrupted = False
         self.header: dict[str, Any] = {}
         root = next(iter(languages.values())).root
         key = of_subject(root)
         self._cache = Cache(cache_folder(), key)
-        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, peers))
+        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first, peers))
+        self._how = f"{budget}{' first' if first else ''}{' peers' if peers else ''}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
+        for spoken in self.languages.values():
+            spoken.prepare()
         with contextlib.ExitStack() as stack:
             stack.enter_context(_terminable())
             stack.enter_context(self._workers)
@@ -75,34 +87,38 @@ class Run:
         self._stack.__exit__(kind, error, trace)
 
     def measure(self, quiet: bool) -> None:
-        """What the right library does, of every row: from the cache, or asked now."""
-        budget = REACH[self.budget]
+        """What every row executes without a fault: from the cache, or asked now."""
         wanted = [(name, row) for name in self.languages for row in self.rows]
         left = [
-            Measure(name, row, budget)
+            Measure(name, row, REACH)
             for name, row in wanted
-            if not self._cache.has(self.languages[name], row, budget)
+            if not self._cache.has(self.languages[name], row, REACH)
         ]
         with Bar(len(left), (), "rows without a fault", quiet=quiet or not left) as bar:
             for _ in self._workers.run(left):
                 bar.count("rows without a fault")
         for name, row in wanted:
-            found = self._cache.get(self.languages[name], row, budget)
+            found = self._cache.get(self.languages[name], row, REACH)
             assert found is not None  # it was measured just now
             self._baselines.setdefault(name, []).append(found)
 
     @property
     def alarms(self) -> dict[str, str]:
-        """Cases that fail without a fault."""
-        every = [baseline for found in self._baselines.values() for baseline in found]
-        return {case: text for baseline in every for case, text in baseline.alarms.items()}
+        """Cases that fail without a fault, of those that were asked so."""
+        found: dict[str, str] = {}
+        for name, of_rows in self._baselines.items():
+            for reach in of_rows:
+                known = self._cache.get(self.languages[name], reach.row, KNOWN[self.budget])
+                found |= reach.alarms | (known.alarms if known else {})
+        return found
 
     def rows_of(self, fault: Fault) -> tuple[str, ...]:
-        """The rows that execute a fault's place, in the order of asking."""
+        """The rows that are asked of a fault, in the order of asking: they execute its place."""
         place = self.languages[fault.language].place(fault)
         key = f"{fault.language}:{place}"
         if key not in self._rows:
-            self._rows[key] = reaching(place, self._baselines[fault.language])
+            found = reaching(place, self._baselines[fault.language])
+            self._rows[key] = found[: _ROWS.get(self.budget)]
         return self._rows[key]
 
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
@@ -139,10 +155,9 @@ class Run:
         for fault in faults:
             rows = self.rows_of(fault)
             spoken = self.languages[fault.language]
-            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self.budget)
+            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self._how)
             earlier = self._earlier.get(fault.id)
-            whole = earlier is not None and (earlier.peers or not self.peers or not rows)
-            if earlier is not None and whole and earlier.digest == digest:
+            if earlier is not None and earlier.digest == digest:
                 outcomes[fault.id] = earlier
             else:
                 tasks.append(Judge(spoken.name, fault, rows, digest))

@@ -14,6 +14,7 @@ class Setup:
     budget: str
     cache: str  # folder
     key: str  # of the cache
+    first: bool = False  # whether a fault is done with the first judge that finds it
     peers: bool = False  # whether other projects' checks are asked too
 
 

@@ -67,6 +67,11 @@ def _bounds(a: Any, low: Any = None, high: Any = None) -> Any:
     return np.minimum.reduce([np.abs(a - b) for b in (low, high) if b is not None])
 
 
+def _leaky_relu(found: Any, tensors: Any, where: Any, slope: float, said: bool = True) -> Any:
+    """leaky_relu with a slope, or with the one that it has unless told."""
+    return found(*tensors, slope) if said else found(*tensors)
+
+
 # Enough elements for all of both tails, whichever samples the plan picks for the region.
 _TAILS = sample((65,), region="huge")
 _FORMS = ("none", "tanh")
@@ -84,10 +89,14 @@ ROWS = (
     ),
     row(
         "leaky_relu",
-        lambda t, a, slope: t.where(a > 0, a, a * slope),
-        tuple(sample(*s.shapes, slope=_SLOPES[i % len(_SLOPES)]) for i, s in enumerate(UNARY)),
+        lambda t, a, slope, said=True: t.where(a > 0, a, a * slope),
+        (
+            *(sample(*s.shapes, slope=_SLOPES[i % len(_SLOPES)]) for i, s in enumerate(UNARY)),
+            sample((40,), slope=0.01, said=False),
+        ),
         regions=_TAILED,
-        kinks=lambda a, slope: np.abs(a),
+        kinks=lambda a, slope, said=True: np.abs(a),
+        call=_leaky_relu,
     ),
     row(
         "clip",

@@ -70,6 +70,12 @@ def _comparison(name: str, reference: Any) -> Row:
 _BASE = Domain(low=0, spread=0.7, huge=lambda _: 2.0**20, tiny=lambda _: 2.0**-20)
 _EXPONENT = Domain(spread=1.5, huge=lambda _: 6.0, tiny=lambda _: 2.0**-20)
 
+
+def _of_scalar(found: Any, tensors: Any, where: Any, scalar: float) -> Any:
+    """The op of a class that holds a number: c / a and c ** a have no function."""
+    return found(scalar)(*tensors)
+
+
 ROWS = (
     row(
         "add",
@@ -88,6 +94,22 @@ ROWS = (
         domains=(Domain(), Domain(low=0)),
     ),
     row("divide_scalar", lambda t, a, scalar: a / scalar, scalars(3.0, -0.5, 0.1), linear=True),
+    row(
+        "ScalarDiv",
+        lambda t, a, scalar: t.full_like(a, scalar) / a,
+        scalars(3.0, -0.5, 0.1),
+        regions=("tiny", "huge", "special", "edge", "integer"),
+        domains=(Domain(low=0),),
+        call=_of_scalar,
+    ),
+    row(
+        "ScalarPower",
+        lambda t, a, scalar: t.full_like(a, scalar) ** a,
+        scalars(2.0, 0.5, 1.5, 1.0),
+        regions=("tiny", "huge", "integer"),
+        domains=(_EXPONENT,),
+        call=_of_scalar,
+    ),
     row("negate", lambda t, a: -a, UNARY, linear=True),
     row(
         "power",

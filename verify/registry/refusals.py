@@ -161,7 +161,11 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), (3, 5), axis=0, says="shapes agree but for the axis"),
         refuses((3, 4), (3, 4), axis=2, raises="IndexError", says="axis=2, ndim=2"),
     ),
-    "clip": (refuses((3,), low=2.0, high=1.0, says="low=2.0, high=1.0"),),
+    "clip": (
+        refuses((3,), low=2.0, high=1.0, says="low=2.0, high=1.0"),
+        refuses((3,), low="x", raises="TypeError", says="low is a number"),
+        refuses((3,), says="at least one bound"),
+    ),
     "leaky_relu": (refuses((3,), slope="x", raises="TypeError", says="type=str"),),
     "gelu": (refuses((3,), approximate="x", says="approximate='x'"),),
     "stack": (
