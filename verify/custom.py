@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from verify import subjects, targets
-from verify.sampling import MIXTURES
+from verify.sampling import KNOWN, MIXTURES
 from verify.spec import LAYOUTS, Case, Domain, Missing, Refusal, Row, Sample, UsageError
 from verify.targets import functions
 
@@ -59,6 +59,7 @@ def row(
         ("domains are verify.Domain, one an input", _all(Domain, domains), f"{domains=}"),
         ("a plain function needs via='needle', 'numpy' or 'torch'", kind, "via=''"),
         (f"via is one of {', '.join(KINDS)}", kind in KINDS, f"{via=}"),
+        (f"regions are of {', '.join(sorted(KNOWN))}", set(regions) <= KNOWN, f"{regions=}"),
         (f"layouts are of {', '.join(LAYOUTS)}", set(layouts) <= set(LAYOUTS), f"{layouts=}"),
         (f"{kind} brings its own gradient", kind == "numpy" or gradient is None, "gradient=..."),
     ):

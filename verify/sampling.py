@@ -222,6 +222,7 @@ _REGIONS: dict[str, Draw] = {
     "shifted": _shifted,
     **dict.fromkeys((*MIXTURES, "refused"), _interior),
 }
+KNOWN = _REGIONS.keys() - {*MIXTURES, "refused"}  # regions that a row may name
 
 
 def on_grid(value: Array) -> Array:

@@ -11,7 +11,8 @@ import pytest
 from verify import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+PAGES = sorted(ROOT.glob("docs/*.md"))  # whose code is that of files in docs/examples
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
 PATHS = re.compile(r"`((?:needle|verify|csrc|tests|reports)/[\w./]+)`")
 
 
@@ -41,10 +42,21 @@ def test_docs_name_files_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [b for path in DOCUMENTS for b in blocks(path, "python")], ids=lambda code: code[:30]
+    "code",
+    [b for path in DOCUMENTS if path not in PAGES for b in blocks(path, "python")],
+    ids=lambda code: code[:30],
 )
 def test_docs_python_blocks_run(code: str) -> None:
     exec(compile(code, "document", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_docs_pages_show_what_their_examples_say(page: Path) -> None:
+    """The files run in tests/verify/test_plugin.py, with the commands of the pages."""
+    examples = [path.read_text() for path in (ROOT / "docs" / "examples").iterdir()]
+    shown = [code for language in ("python", "cpp") for code in blocks(page, language)]
+    assert shown
+    assert [code for code in shown if not any(code in text for text in examples)] == []
 
 
 def test_docs_command_lines_parse() -> None:

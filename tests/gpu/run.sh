@@ -54,6 +54,7 @@ step tests "$python" -m pytest tests -k cuda -p no:cacheprovider --junit-xml="$r
 step checked env NEEDLE_CHECKED=1 "$python" tests/gpu/smoke.py
 rm -f "$reports/verify.jsonl"
 step verify "$python" -m verify --device cuda,cpu --json "$reports/verify.jsonl"
+step plugin "$python" -m verify --plugin docs/examples/cuda_kernel.py --op row_norms --device cuda
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" tests/gpu/smoke.py

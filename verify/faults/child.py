@@ -25,6 +25,7 @@ from verify.pool import how
 from verify.spec import Status
 from verify.summary import WRONG
 
+PEERS = "peers"  # the group of what other projects' checks are asked
 _START_SECONDS = 60.0  # for needle's import
 _MEMORY = 6 << 30  # bytes beyond those of the process at its start
 _PR_SET_PDEATHSIG = 1
@@ -162,6 +163,10 @@ def _serve(
 
 
 def _answer(question: Asked, environment: dict[str, str]) -> Answer:
+    if question.group == PEERS:
+        from verify.faults import peers
+
+        return peers.answer(question)
     verdict = worker.answer(question.case, checks.run_case, environment)
     text = verdict.message if verdict.status in WRONG else ""
     return Answer(question.case, question.group, verdict.status, verdict.seconds, text)

@@ -80,6 +80,11 @@ def options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--report", metavar="FILE", help="rates, survivors and finds as JSON")
     p.add_argument("--markdown", metavar="FILE", help="the same to read, survivors with their diff")
     p.add_argument("--baseline", metavar="FILE", help="a --report: no lower kill rate than there")
+    p.add_argument(
+        "--peers",
+        action="store_true",
+        help="gradcheck, assert_close, NMSE, allclose and the course's check on the same faults",
+    )
     p.add_argument("-v", "--verbose", action="store_true", help="every fault as it is judged")
     p.add_argument("-q", "--quiet", action="store_true", help="survivors and totals only")
 
@@ -108,7 +113,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         return _show(chosen)
     jobs = options.jobs or min(2, os.cpu_count() or 1)
     rows = list((registry if parts is None else parts.registry or registry).rows())
-    running = Run(languages, chosen, options.budget, jobs, rows, options.first)
+    running = Run(
+        languages, chosen, options.budget, jobs, rows, first=options.first, peers=options.peers
+    )
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import checks
+from verify.faults import peers
 from verify.faults.baseline import KNOWN, Baseline, Cache, cases_of
+from verify.faults.beside import verdicts
 from verify.faults.child import Answer, Asked, Stillborn, ask
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language
@@ -33,6 +35,7 @@ class Engine:
         self.cache = Cache(Path(setup.cache), setup.key)
         self._languages: dict[str, Language] = {}
         self._baselines: dict[tuple[str, str], Baseline] = {}
+        self._right: dict[tuple[str, str], dict[str, Answer]] = {}  # of peers, without a fault
 
     def do(self, task: Measure | Judge) -> Outcome | None:
         """A task's result; a measurement is left in the cache."""
@@ -53,6 +56,8 @@ class Engine:
                 self._ask(spoken, task.fault, row, outcome)
                 if outcome.state == FOUND:
                     break
+            if self.setup.peers and outcome.row:
+                outcome.peers = self._peers(spoken, task.fault, outcome.row)
         except Stillborn as error:
             outcome.state, outcome.says = STILLBORN, _first_line(str(error))
         outcome.seconds = round(time.perf_counter() - began, 3)
@@ -77,6 +82,20 @@ class Engine:
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
         if each:
             outcome.judges = tried
+
+    def _peers(self, spoken: Language, fault: Fault, row: str) -> dict[str, str]:
+        """What other projects' checks say of the row."""
+        if (spoken.name, row) not in self._right:
+            asked = peers.questions(row, spoken.device, {})
+            self._right[spoken.name, row] = peers.by_peer(ask(spoken, None, asked))
+        right = self._right[spoken.name, row]
+        limits = {name: _SECONDS + 20 * answer.seconds for name, answer in right.items()}
+        asked = peers.questions(row, spoken.device, limits)
+        faulty = peers.by_peer(ask(spoken, fault, asked))
+        return verdicts(
+            {name: answer.status for name, answer in faulty.items()},
+            {name: answer.status for name, answer in right.items()},
+        )
 
     def _questions(self, spoken: Language, fault: Fault, row: str, each: bool) -> list[Asked]:
         """The cases of a row that execute the fault's function, and are right without it."""

@@ -39,6 +39,7 @@ class Outcome:
     cases: int = 0  # asked of all rows
     to_kill: float = 0.0  # seconds of the cases up to that one
     seconds: float = 0.0  # in all
+    peers: dict[str, str] = field(default_factory=dict)  # other projects' checks, on that row
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""

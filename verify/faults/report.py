@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verify.faults.beside import Beside, beside
 from verify.faults.equivalent import Equivalent
 from verify.faults.fault import Fault
 from verify.faults.outcome import FOUND, STATES, STILLBORN, SURVIVED, UNREACHED, Outcome
@@ -51,6 +52,11 @@ class Ended:
         return [(f, o) for f, o in pairs if o is not None and o.state == FOUND]
 
     @property
+    def beside(self) -> dict[str, Beside]:
+        """Other projects' checks, where they were asked."""
+        return beside(o for _, o in self.in_state(FOUND, SURVIVED, UNREACHED))
+
+    @property
     def missing(self) -> int:
         """Faults not judged."""
         return sum(f.id not in self.outcomes and f.id not in self.equivalents for f in self.faults)
@@ -78,6 +84,11 @@ def terminal(ended: Ended) -> str:
     for judge, rate in judges.items():
         alone = len(found.alone.get(judge, ()))
         lines.append(f"{judge:14} {rate.found:6} {rate.of:6} {alone:8}")
+    if table := ended.beside:
+        lines += ["", f"{'on the same faults':30} {'found':>6} {'of':>6} {'rate':>8}"]
+        for name, b in table.items():
+            of_all = b.of_all
+            lines.append(f"{name:30} {of_all.found:6} {of_all.of:6} {percent(of_all):>8}")
     return "\n".join(lines)
 
 
@@ -117,6 +128,10 @@ def as_json(ended: Ended) -> dict[str, Any]:
             for row, of_row in found.judges.items()
         },
         "alone": found.alone,
+        "peers": {
+            name: {"of all": _rate(b.of_all), "of asked": _rate(b.of_asked), "alarms": b.alarms}
+            for name, b in ended.beside.items()
+        },
         "seconds_to_kill": _quantiles(found.to_kill),
         "alarms": dict(ended.alarms),
         "survivors": {f.id: {"state": o.state, "row": o.row} for f, o in ended.survivors},
@@ -161,6 +176,7 @@ def markdown(ended: Ended) -> str:
         "## Rows and judges",
         _row_table(found),
     ]
+    text += _listed("Other projects' checks on the same faults", _peer_table(ended.beside))
     text += _listed("Survivors", [_survivor(f, o) for f, o in ended.survivors])
     text += _listed("False alarms", [f"- `{c}`: {t}" for c, t in ended.alarms.items()])
     text += _listed(
@@ -183,6 +199,25 @@ def _rate_table(what: str, parts: Mapping[str, Rate]) -> str:
     for name, rate in parts.items():
         rows.append(f"| {name} | {rate.found} | {rate.of} | {percent(rate)} | {_interval(rate)} |")
     return "\n".join(rows)
+
+
+def _peer_table(table: Mapping[str, Beside]) -> list[str]:
+    if not table:
+        return []
+    rows = [
+        "On the row that is asked first: random values in the interior, compact arrays. Of all "
+        "faults, and of those where the check applies and says nothing of the right library.",
+        "",
+        "| check | found | of all | 95 % interval | of asked | 95 % interval | alarms |",
+        "|---|--:|--:|---|--:|---|---|",
+    ]
+    for name, b in table.items():
+        asked = f"{percent(b.of_asked)} of {b.of_asked.of} | {_interval(b.of_asked)}"
+        rows.append(
+            f"| {name} | {b.of_all.found} | {percent(b.of_all)} of {b.of_all.of} "
+            f"| {_interval(b.of_all)} | {asked} | {', '.join(b.alarms)} |"
+        )
+    return rows
 
 
 def _judge_table(found: Rates) -> str:

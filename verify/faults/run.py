@@ -52,6 +52,7 @@ class Run:
         jobs: int,
         rows: Sequence[str],
         first: bool = False,
+        peers: bool = False,
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
@@ -61,8 +62,8 @@ class Run:
         root = next(iter(languages.values())).root
         key = of_subject(root)
         self._cache = Cache(cache_folder(), key)
-        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first))
-        self._how = f"{budget}{' first' if first else ''}"
+        self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first, peers))
+        self._how = f"{budget}{' first' if first else ''}{' peers' if peers else ''}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}

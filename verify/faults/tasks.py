@@ -15,6 +15,7 @@ class Setup:
     cache: str  # folder
     key: str  # of the cache
     first: bool = False  # whether a fault is done with the first judge that finds it
+    peers: bool = False  # whether other projects' checks are asked too
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def _asked(what: str, path: str, load: Callable[[], Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        place = _place(error, path) or what
+        place = _place(error, path)
+        place = f"{what} ({place})" if not path else place or what
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise UsageError(f"[plugin] it cannot be used, got plugin={place}: {text}") from error
 

@@ -44,7 +44,8 @@ def _across_sizes(samples: list[Sample], n: int, deep: bool) -> list[Sample]:
 
 def _algebra(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
     exact = [identity for identity in row.identities if identity.bound is None]
-    adjoint = row.differentiable and (row.linear or row.multilinear)
+    # zeros fulfil it: where no identity may be stated beside it, it is no evidence
+    adjoint = row.differentiable and (row.linear or row.multilinear) and row.target is None
     varied = _varied(row)
     if adjoint or exact:
         for s in _between(varied, 3, deep):
