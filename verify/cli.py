@@ -31,6 +31,7 @@ examples:
 
 subcommands, each with a --help of its own:
   calibrate   the error of every unary op over all float32 there are
+  gate        a run beside a recorded one: failures, coverage, accuracy, speed, planted faults
 
 what is judged:
   forward  the result against torch in float64, under a bound derived for each element
@@ -56,7 +57,10 @@ exit codes:
 
 
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
-SUBCOMMANDS = {"calibrate": "verify.calibration.command"}
+SUBCOMMANDS = {
+    "calibrate": "verify.calibration.command",
+    "gate": "verify.gate.command",
+}
 
 
 class _Parser(argparse.ArgumentParser):
