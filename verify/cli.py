@@ -31,6 +31,7 @@ examples:
 
 subcommands, each with a --help of its own:
   calibrate   the error of every unary op over all float32 there are
+  compare     two runs side by side: changed verdicts, rho, seconds
   gate        a run beside a recorded one: failures, coverage, accuracy, speed, planted faults
 
 what is judged:
@@ -59,6 +60,7 @@ exit codes:
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
 SUBCOMMANDS = {
     "calibrate": "verify.calibration.command",
+    "compare": "verify.compare.command",
     "gate": "verify.gate.command",
 }
 

@@ -54,10 +54,11 @@ def rhos(verdicts: Iterable[Verdict]) -> dict[Group, dict[str, float]]:
 
 def quantiles(verdicts: Iterable[Verdict]) -> dict[Group, Quantiles]:
     """Of each group."""
-    return {group: _of(values) for group, values in rhos(verdicts).items()}
+    return {group: of(values) for group, values in rhos(verdicts).items()}
 
 
-def _of(rhos: Mapping[str, float]) -> Quantiles:
+def of(rhos: Mapping[str, float]) -> Quantiles:
+    """Of rho by case id, at least one."""
     values = np.array(list(rhos.values()))
     median, q99, q999 = np.quantile(values, (0.5, 0.99, 0.999), method="higher").tolist()
     worst = max(rhos, key=lambda i: rhos[i])

@@ -66,7 +66,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.strategies",
     },
     {"verify.command", "verify.pytest_plugin"},
-    {"verify.calibration", "verify.faults", "verify.gate"},
+    {"verify.calibration", "verify.compare", "verify.faults", "verify.gate"},
     {"verify.completion"},
     {"verify.cli"},
     {"verify.__main__"},
