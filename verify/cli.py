@@ -24,6 +24,7 @@ examples:
   needle-verify --op init,transform,schedule what is no op has a family too
   needle-verify --device cpu,numpy,cuda_sim --json results.jsonl
   needle-verify --budget smoke               a few cases of everything, in seconds
+  needle-verify --changed needle/ops/convolution.py --budget smoke
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
@@ -110,6 +111,12 @@ def parser() -> _Parser:
         what.add_argument(
             f"--{kind}", action="append", metavar="NAME", help=f"the same for {kind}s: {example}"
         )
+    what.add_argument(
+        "--changed",
+        nargs="+",
+        metavar="FILE",
+        help="ops that source files of needle concern; every op where others rest on them",
+    )
     what.add_argument(
         "--device",
         action="append",

@@ -74,6 +74,12 @@ def select(
     for kind, prefix in KINDS.items():
         for name in names(options, kind):
             patterns.append(require_kind(kind, prefix + name.removeprefix(prefix), rows))
+    if (files := getattr(options, "changed", None)) is not None:  # pytest has no such option
+        from verify.changed import ops_of
+
+        if not (concerned := ops_of(files, rows)):
+            raise UsageError(f"[changed] no verdict depends on these files, got {' '.join(files)}")
+        patterns += concerned
     if patterns:
         chosen["ops"] = tuple(patterns)
     for option, field in _LISTS.items():

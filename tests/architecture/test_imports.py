@@ -46,7 +46,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.registry", "verify.judges"},
     {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},
-    {"verify.plan", "verify.worker", "verify.request"},
+    {"verify.changed", "verify.plan", "verify.worker", "verify.request"},
     {
         "verify.pool",
         "verify.results",
