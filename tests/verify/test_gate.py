@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_gate import Bench, Change
+from junit_rules import require_junit
 
 from verify.gate import accuracy
 from verify.gate.baseline import cases_of
@@ -164,6 +165,19 @@ def test_a_failure_is_new_unless_it_is_known(
     assert "stale, all" in capsys.readouterr().out
 
 
+def test_failures_of_a_group_are_one_finding(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(v: Verdict) -> Verdict:
+        wrong = v.id.startswith("slow/vjp/cpu/float32")
+        return replace(v, status=Status.CRASH, message="SIGSEGV") if wrong else failing(v)
+
+    assert bench.gate(bench.results("r.jsonl", change=change)) == 4
+    out = " ".join(capsys.readouterr().out.split())
+    assert "CRASH: SIGSEGV; and 19 more of slow/vjp/cpu/float32" in out
+    assert "2 regressions" in out
+
+
 def test_a_skip_of_the_run_that_the_file_does_not_know_is_a_failure(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,6 +271,7 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     lines = [line for line in out.splitlines() if "replay: " not in line]  # to be copied whole
     assert max(map(len, lines)) <= 80
+    require_junit(xml.read_text())
     (suite,) = junitparser.JUnitXml.fromfile(str(xml))
     names = {(c.classname, c.name) for c in suite}
     assert ("gate.accuracy", "goodness/*/cpu/*") in names

@@ -11,8 +11,8 @@ from verify.gate.outcome import Finding, Outcome
 from verify.plan import Registry, make_plan
 from verify.results import Results
 from verify.skips import Skips
-from verify.spec import Status, Verdict
-from verify.summary import WRONG, Summary, summarize
+from verify.spec import Case, Status, Verdict
+from verify.summary import WRONG, Group, Summary, group_of, summarize
 from verify.table import spread
 
 ALARMS = 0.01  # that each of accuracy and speed raises by chance in a run of an unchanged needle
@@ -60,7 +60,9 @@ def judge(run: Run, baseline: Baseline) -> Outcome:
     out = Outcome(weak=list(_weak(summary)))
     out.findings += _failures(verdicts)
     out.held["failures"] = f"{len(verdicts):,} cases"
-    out.findings += accuracy.lost(baseline.groups, here)
+    broken = {"/".join(group_of(Case.parse(v.id))) for v in verdicts if v.status in WRONG}
+    # what fails has no rho: told once
+    out.findings += (f for f in accuracy.lost(baseline.groups, here) if f.subject not in broken)
     cases = sum(map(len, baseline.groups.values()))
     out.held["coverage"] = f"{cases:,} cases on record in {len(baseline.groups):,} groups"
     asked = accuracy.questions(baseline.groups, here, run.factor)
@@ -77,9 +79,15 @@ def judge(run: Run, baseline: Baseline) -> Outcome:
 
 
 def _failures(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    """One of a group, status for status: a broken op fails often."""
+    found: dict[tuple[Group, Status], list[Verdict]] = {}
     for v in spread([v for v in verdicts if v.status in WRONG]):
-        said = v.worst or (v.message.splitlines() or ["it says nothing"])[0]
-        yield Finding("failures", v.id, f"{v.status}: {said}")
+        found.setdefault((group_of(Case.parse(v.id)), v.status), []).append(v)
+    for (group, status), members in found.items():
+        first = members[0]
+        said = first.worst or (first.message.splitlines() or ["it says nothing"])[0]
+        more = f"; and {len(members) - 1:,} more of {'/'.join(group)}" if members[1:] else ""
+        yield Finding("failures", first.id, f"{status}: {said}{more}")
 
 
 def _weak(summary: Summary) -> Iterator[str]:
