@@ -24,6 +24,7 @@ examples:
   needle-verify --op init,transform,schedule what is no op has a family too
   needle-verify --device cpu,numpy,cuda_sim --json results.jsonl
   needle-verify --budget smoke               a few cases of everything, in seconds
+  needle-verify --changed needle/ops/convolution.py --budget smoke
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
   needle-verify --plugin my_ops.py --op swish  an op of your own: docs/custom-op.md
@@ -33,6 +34,8 @@ examples:
 subcommands, each with a --help of its own:
   calibrate   the error of every unary op over all float32 there are
   faults      faults planted in needle: which judges find which, and what none finds
+  compare     two runs side by side: changed verdicts, rho, seconds
+  gate        a run beside a recorded one: failures, coverage, accuracy, speed, planted faults
 
 what is judged:
   forward  the result against torch in float64, under a bound derived for each element
@@ -58,7 +61,12 @@ exit codes:
 
 
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
-SUBCOMMANDS = {"calibrate": "verify.calibration.command", "faults": "verify.faults.command"}
+SUBCOMMANDS = {
+    "calibrate": "verify.calibration.command",
+    "compare": "verify.compare.command",
+    "faults": "verify.faults.command",
+    "gate": "verify.gate.command",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,6 +114,12 @@ def parser() -> _Parser:
         what.add_argument(
             f"--{kind}", action="append", metavar="NAME", help=f"the same for {kind}s: {example}"
         )
+    what.add_argument(
+        "--changed",
+        nargs="+",
+        metavar="FILE",
+        help="ops that source files of needle concern; every op where others rest on them",
+    )
     what.add_argument(
         "--device",
         action="append",

@@ -9,10 +9,9 @@ import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from verify import registry
 from verify.output import printable
@@ -22,7 +21,6 @@ from verify.spec import Exit, Status, Verdict
 from verify.summary import WRONG, Group, Line, Summary
 from verify.table import number, plain, spread, totals
 
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
 _SHOWN = 100  # failures in full
 _LONGEST = 4000  # characters of a failure's text
 _TONES = {Exit.GOOD: "pass", Exit.WRONG: "wrong", Exit.WEAK: "weak"}
@@ -62,10 +60,8 @@ def report(results: Results, summary: Summary) -> str:
     counted = totals(summary, sum(v.seconds for v in results.verdicts), plain).splitlines()
     wrong = [v for v in results.verdicts if v.status in WRONG]
     unjudged = Counter((v.status, v.message) for v in results.verdicts if v.status in _UNJUDGED)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=False, keep_trailing_newline=True
-    )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return page(
+        "report.html.j2",
         verdict=counted[-1],
         tone=_TONES.get(summary.exit, "wrong"),
         totals=[line for line in counted[:-1] if not line.startswith("WEAK")],
@@ -79,6 +75,18 @@ def report(results: Results, summary: Summary) -> str:
         ops=list(_ops(results, summary)),
         provenance=list(_provenance(results)),
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A template of this package with every value escaped."""
+    environment = Environment(
+        loader=PackageLoader("verify", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _failure(verdict: Verdict) -> Failure:

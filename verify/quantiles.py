@@ -42,17 +42,23 @@ class Quantiles:
     worst: str  # the id of the largest
 
 
-def quantiles(verdicts: Iterable[Verdict]) -> dict[Group, Quantiles]:
-    """By op, judge, device and dtype, in the order in which they come."""
-    rhos: dict[Group, dict[str, float]] = {}
+def rhos(verdicts: Iterable[Verdict]) -> dict[Group, dict[str, float]]:
+    """By op, judge, device and dtype, in the order in which they come: rho by case id."""
+    found: dict[Group, dict[str, float]] = {}
     for verdict in verdicts:
         if verdict.status is Status.PASS and verdict.rho is not None:
             group = group_of(Case.parse(verdict.id))
-            rhos.setdefault(group, {})[verdict.id] = verdict.rho
-    return {group: _of(values) for group, values in rhos.items()}
+            found.setdefault(group, {})[verdict.id] = verdict.rho
+    return found
 
 
-def _of(rhos: Mapping[str, float]) -> Quantiles:
+def quantiles(verdicts: Iterable[Verdict]) -> dict[Group, Quantiles]:
+    """Of each group."""
+    return {group: of(values) for group, values in rhos(verdicts).items()}
+
+
+def of(rhos: Mapping[str, float]) -> Quantiles:
+    """Of rho by case id, at least one."""
     values = np.array(list(rhos.values()))
     median, q99, q999 = np.quantile(values, (0.5, 0.99, 0.999), method="higher").tolist()
     worst = max(rhos, key=lambda i: rhos[i])
@@ -143,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
         verdicts = [v for path in options.files for v in read(path).verdicts]
         groups = quantiles(verdicts)
         if options.json:
-            _write(options.json, _json(report(groups)))
+            _write(options.json, by_lines(report(groups)))
         if options.markdown:
             _write(options.markdown, markdown(groups))
     except UsageError as error:
@@ -155,13 +161,16 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
     return Exit.WEAK if unexplained else Exit.GOOD
 
 
-def _json(data: Mapping[str, Sequence[Any]]) -> str:
-    """A line for each entry of each list."""
-    lists = (
-        f" {json.dumps(name)}: [\n" + ",\n".join(f"  {json.dumps(e)}" for e in entries) + "\n ]"
-        for name, entries in data.items()
+def by_lines(data: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of each list: a change shows as that line."""
+    parts = (
+        "[\n" + ",\n".join(f"  {json.dumps(e)}" for e in value) + "\n ]"
+        if isinstance(value, list) and value
+        else json.dumps(value)
+        for value in data.values()
     )
-    return "{\n" + ",\n".join(lists) + "\n}\n"
+    entries = (f" {json.dumps(name)}: {part}" for name, part in zip(data, parts, strict=True))
+    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _write(path: Path, text: str) -> None:

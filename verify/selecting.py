@@ -32,10 +32,7 @@ def check_options(options: argparse.Namespace) -> None:
     for name in ("json", *REPORTS, "resume", "replay", "data", "executor", "skips"):
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
-    for name in REPORTS:  # written at the end, but told now
-        path = getattr(options, name)
-        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-            raise UsageError(f"[{name}] cannot write, got {name}={path}")
+    require_writable(options, REPORTS)
     seed = os.environ.get("NEEDLE_SIM_SEED", "")
     if seed and not (seed.isdecimal() and int(seed) < 2**64):
         raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
@@ -45,6 +42,22 @@ def check_options(options: argparse.Namespace) -> None:
         if not Path(options.data).is_dir():
             raise UsageError(f"[data] there is no such folder, got data={options.data}")
         os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
+
+
+def require_writable(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """UsageError for a path that cannot be written: at the end, but told at once."""
+    for name in names:
+        path = getattr(options, name)
+        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+            raise UsageError(f"[{name}] cannot write, got {name}={path}")
+
+
+def write(option: str, path: str, text: str) -> None:
+    """The file that an option asks for. Raises: UsageError."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:  # a folder that went away, a full disk
+        raise UsageError(f"[{option}] cannot write, got {option}={path} ({error})") from error
 
 
 def select(
@@ -63,6 +76,12 @@ def select(
     for kind, prefix in KINDS.items():
         for name in names(options, kind):
             patterns.append(require_kind(kind, prefix + name.removeprefix(prefix), rows))
+    if (files := getattr(options, "changed", None)) is not None:  # pytest has no such option
+        from verify.changed import ops_of
+
+        if not (concerned := ops_of(files, rows)):
+            raise UsageError(f"[changed] no verdict depends on these files, got {' '.join(files)}")
+        patterns += concerned
     if patterns:
         chosen["ops"] = tuple(patterns)
     for option, field in _LISTS.items():

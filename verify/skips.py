@@ -60,14 +60,17 @@ class Skips:
 
     def applied(self, verdict: Verdict) -> Verdict:
         """The verdict, or SKIP where it is wrong and an entry that holds excuses it."""
-        if verdict.status not in _EXCUSED:
+        entry = self.excuse(verdict.id) if verdict.status in _EXCUSED else None
+        if entry is None:
             return verdict
-        for entry in self.entries:
-            if not self._expired(entry) and entry.matches(verdict.id):
-                said = f"{entry.reason} (until {entry.expires}, {entry.where})"
-                text = f"{said}\n{verdict.status} {verdict.message or verdict.worst}".strip()
-                return replace(verdict, status=Status.SKIP, message=text)
-        return verdict
+        said = f"{entry.reason} (until {entry.expires}, {entry.where})"
+        text = f"{said}\n{verdict.status} {verdict.message or verdict.worst}".strip()
+        return replace(verdict, status=Status.SKIP, message=text)
+
+    def excuse(self, case_id: str) -> Entry | None:
+        """The entry that holds for a case, if it is wrong."""
+        matching = (e for e in self.entries if not self._expired(e) and e.matches(case_id))
+        return next(matching, None)
 
     def rotten(self, plan: Plan, verdicts: Sequence[Verdict], registry: Registry) -> list[str]:
         """A line for every entry that has expired or is stale."""

@@ -46,7 +46,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.registry", "verify.judges", "verify.custom"},
     {"verify.attribution", "verify.shrinking"},
     {"verify.checks"},
-    {"verify.plan", "verify.worker", "verify.request"},
+    {"verify.changed", "verify.plan", "verify.worker", "verify.request"},
     {
         "verify.pool",
         "verify.results",
@@ -66,7 +66,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.strategies",
     },
     {"verify.command", "verify.pytest_plugin"},
-    {"verify.calibration", "verify.faults"},
+    {"verify.calibration", "verify.compare", "verify.faults", "verify.gate"},
     {"verify.completion"},
     {"verify.cli"},
     {"verify.__main__"},

@@ -39,10 +39,24 @@ def repeats_for(call: Call, target: float) -> int:
     return max(1, int(target / once))
 
 
-def compare(pair: Pair, rounds: int, target: float) -> dict[str, Any]:
+def slower(call: Call, by: float) -> Call:
+    """The call, and as long again times `by`: what the gate is to find."""
+
+    def planted() -> object:
+        start = time.perf_counter()
+        result = call()
+        end = start + (time.perf_counter() - start) * (1 + by)
+        while time.perf_counter() < end:
+            pass
+        return result
+
+    return planted
+
+
+def compare(pair: Pair, rounds: int, target: float, slowdown: float = 0.0) -> dict[str, Any]:
     """Times every side in turn, `rounds` times; torch's fastest layout by median counts."""
     sides = {
-        "needle": pair.needle,
+        "needle": slower(pair.needle, slowdown) if slowdown else pair.needle,
         **{f"torch {k}".strip(): call for k, call in pair.torch.items()},
     }
     repeats = {name: repeats_for(call, target) for name, call in sides.items()}
@@ -51,7 +65,7 @@ def compare(pair: Pair, rounds: int, target: float) -> dict[str, Any]:
         for name, call in sides.items():
             times[name].append(seconds(call, repeats[name]) / pair.nodes)
     best = min((n for n in times if n != "needle"), key=lambda n: statistics.median(times[n]))
-    ratios = sorted(t / o for t, o in zip(times[best], times["needle"], strict=True))
+    ratios = [t / o for t, o in zip(times[best], times["needle"], strict=True)]
     median = statistics.median(times["needle"])
     quartiles = statistics.quantiles(ratios, n=4)
     row: dict[str, Any] = {
@@ -59,6 +73,7 @@ def compare(pair: Pair, rounds: int, target: float) -> dict[str, Any]:
         "dtype": pair.dtype,
         "ratio": statistics.median(ratios),
         "ratio_quartiles": [quartiles[0], quartiles[2]],
+        "ratios": [float(f"{r:.5g}") for r in ratios],  # of each round: what the gate compares
         "needle_us": median * 1e6,
         "torch_us": statistics.median(times[best]) * 1e6,
         "torch_layout": best.removeprefix("torch").strip(),
@@ -105,13 +120,18 @@ def main() -> None:
     parser.add_argument(
         "--target", type=float, default=0.01, help="seconds of one round of one side"
     )
+    parser.add_argument(
+        "--slowdown", type=float, default=0.0, help="plant one: 0.2 makes needle 20 %% slower"
+    )
     options = parser.parse_args()
     rows = []
     for threads in options.threads:
         torch.set_num_threads(threads)
         ndl.set_num_threads(threads)
         for pair in pairs(options.family, tuple(options.dtype)):
-            row = {"threads": threads} | compare(pair, options.rounds, options.target)
+            row = {"threads": threads} | compare(
+                pair, options.rounds, options.target, options.slowdown
+            )
             rows.append(row)
             low, high = row["ratio_quartiles"]
             sys.stdout.write(

@@ -26,6 +26,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def bench(fake: ModuleType, tmp_path: Path) -> Any:
+    """Runs for the gate, the first of them on record."""
+    made = importlib.import_module("fake_gate").Bench(fake, tmp_path)
+    assert made.gate(made.results("first.jsonl"), "--update") == 0
+    return made
+
+
+@pytest.fixture
 def start() -> Callable[..., subprocess.Popen[str]]:
     """Starts a Python program that can import verify and the fakes, as a user's shell would."""
 

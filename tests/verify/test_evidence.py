@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 EVIDENCE = Path(__file__).parents[1] / "evidence"
@@ -152,3 +153,41 @@ def test_large_inputs_meet_finite_differences(size: ModuleType) -> None:
 
     assert large("default") == []
     assert large("deep") == [263 * 257]
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    return importlib.import_module("gate")
+
+
+def test_the_gate_is_told_from_noise(gate: ModuleType, tmp_path: Path) -> None:
+    path, text, folder = tmp_path / "a.json", tmp_path / "a.md", tmp_path / "runs"
+    chosen = ["--op", "exp,matmul", "--check", "forward,vjp", "--budget", "smoke", "--jobs", "1"]
+    arguments = ["accuracy", "--seeds", "2", "--folder", str(folder), "--json", str(path)]
+    assert gate.main([*arguments, "--markdown", str(text), "--", *chosen]) == 0
+    report = json.loads(path.read_text())
+    assert report["comparisons"] == 2
+    assert report["alarms"] == {}
+    assert "No alarm." in text.read_text()
+    rows = {(r["part"], r["factor"]): r["found"] for r in report["planted"]}
+    assert rows["all of it", 5.0] >= rows["all of it", 1.25]
+    assert all(r["ops"] >= 2 for r in report["planted"])
+
+
+def test_the_gate_is_told_from_noise_of_speed(gate: ModuleType, tmp_path: Path) -> None:
+    """From processes that are there already: a run that was interrupted goes on."""
+    rng = np.random.default_rng(3)
+    for name, n, slower in (("record", 4, 0.0), ("rerun", 6, 0.0), ("planted", 3, 0.2)):
+        for i in range(n):
+            ratios = (rng.normal(2, 0.05, 15) / (1 + slower)).tolist()
+            row = {"threads": 1, "dtype": "float32", "name": "exp 16", "ratios": ratios}
+            where = {"cpu": "a", "isa": "b", "torch": "c"}
+            text = json.dumps({"provenance": where, "rows": [row]})
+            (tmp_path / f"{name}{i}.json").write_text(text)
+    path, counts = tmp_path / "s.json", ["--record", "4", "--reruns", "6", "--planted", "3"]
+    arguments = ["speed", *counts, "--folder", str(tmp_path), "--json", str(path)]
+    assert gate.main([*arguments, "--markdown", str(tmp_path / "s.md")]) == 0
+    report = json.loads(path.read_text())
+    assert [(r["runs"], r["runs with an alarm"]) for r in report["reruns"]] == [(6, 0), (2, 0)]
+    assert [(r["runs"], r["runs with an alarm"]) for r in report["planted"]] == [(3, 3), (1, 1)]

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 from fake_verdicts import ALL, results
+from junit_rules import require_junit
 
 from verify import junit, markdown
 from verify.cli import main
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 def test_junit_has_a_test_case_per_case_and_parses(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     path.write_text(junit.report(*results(*ALL, planned=9)))
+    require_junit(path.read_text())
     (suite,) = junitparser.JUnitXml.fromfile(str(path))
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 3, 2, 1)
     assert suite.time == pytest.approx(1.75)

@@ -1,0 +1,126 @@
+"""Two runs side by side: what changed, whatever they differ in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_gate import Bench, Change
+from test_html import Page
+
+from verify.cli import main
+from verify.compare.pairs import compare
+from verify.results import read
+from verify.spec import Status, Verdict
+
+pytestmark = pytest.mark.timeout(120)
+EVIL = "<script>alert('|')</script>"
+
+
+def failing(status: Status, *parts: str) -> Change:
+    def change(v: Verdict) -> Verdict:
+        if set(parts) <= set(v.id.split("/")):
+            return replace(v, status=status, worst=f"dx[0] = 1 {EVIL}", rho=9.0)
+        return v
+
+    return change
+
+
+def both(bench: Bench, one: dict[str, Any], two: dict[str, Any]) -> tuple[str, str]:
+    return (str(bench.results("one.jsonl", **one)), str(bench.results("two.jsonl", **two)))
+
+
+def test_changed_verdicts_worse_first(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(v: Verdict) -> Verdict:
+        crashed = failing(Status.CRASH, "slow", "3", "vjp", "float32")(v)
+        return failing(Status.FAIL, "good", "7", "vjp", "float64")(crashed)
+
+    before = {"change": failing(Status.FAIL, "goodness", "5", "vjp", "float32")}
+    paths = both(bench, before, {"change": change})
+    found = compare(*(read(Path(p)) for p in paths))
+    assert [(str(c.before), str(c.after), c.id.split("/")[0], c.worse) for c in found.changes] == [
+        ("PASS", "FAIL", "good", True),
+        ("PASS", "CRASH", "slow", True),
+        ("FAIL", "PASS", "goodness", False),
+    ]
+    assert found.only == ([], [])
+    capsys.readouterr()
+    assert main(["compare", *paths], bench.parts) == 0
+    out = capsys.readouterr().out
+    assert "3 verdicts changed, 2 for the worse" in out
+    assert "  PASS -> FAIL good/vjp/cpu/float64/7/" in out
+    assert max(len(line) for line in out.splitlines() if " -> " not in line) <= 80
+    assert "239 PASS, 1 FAIL" in out
+    assert "238 PASS, 1 FAIL, 1 CRASH" in out
+
+
+@pytest.mark.parametrize(
+    "two", [{"seed": 5}, {"devices": ("numpy",)}, {"seed": 5, "devices": ("numpy",)}]
+)
+def test_another_seed_or_device_is_the_same_case(bench: Bench, two: dict[str, Any]) -> None:
+    two["change"] = failing(Status.FAIL, "good", "7", "vjp", "float64")
+    paths = both(bench, {}, two)
+    found = compare(*(read(Path(p)) for p in paths))
+    assert found.only == ([], [])
+    assert len(found.changes) == 1
+    assert found.changes[0].id.endswith(f"seed{two.get('seed', 0)}")
+
+
+def test_several_devices_are_told_apart(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = both(bench, {"devices": ("cpu", "numpy")}, {})
+    found = compare(*(read(Path(p)) for p in paths))
+    assert not found.changes
+    assert [len(ids) for ids in found.only] == [240, 0]
+    assert main(["compare", *paths], bench.parts) == 0
+    assert f"240 cases only in {paths[0]}:" in capsys.readouterr().out
+
+
+def test_an_op_that_one_run_has_not(bench: Bench) -> None:
+    paths = both(bench, {}, {"change": lambda v: None if v.id.startswith("slow/") else v})
+    found = compare(*(read(Path(p)) for p in paths))
+    (line,) = [line for line in found.lines if line.op == "slow"]
+    assert line.cases == (80, 0)
+    assert line.rho[0] is not None
+    assert line.rho[1] is None
+
+
+def test_rho_is_that_of_all_cases_of_the_op(bench: Bench) -> None:
+    def change(v: Verdict) -> Verdict:
+        return replace(v, rho=(v.rho or 0) * 2, seconds=0.5)
+
+    found = compare(*(read(Path(p)) for p in both(bench, {}, {"change": change})))
+    for line in found.lines:
+        one, two = line.rho
+        assert one is not None
+        assert two is not None
+        assert two.largest == pytest.approx(2 * one.largest)
+        assert one.verdicts == 80
+        assert line.seconds == (0, 40)
+
+
+def test_reports(bench: Bench, tmp_path: Path) -> None:
+    page, text = tmp_path / "c.html", tmp_path / "c.md"
+    change = failing(Status.FAIL, "good", "7", "vjp", "float64")
+    paths = both(bench, {}, {"change": change})
+    arguments = ["compare", *paths, "--html", str(page), "--markdown", str(text)]
+    assert main(arguments, bench.parts) == 0
+    markdown = text.read_text()
+    assert markdown.startswith("# needle-verify compare: 1 verdict changed, 1 for the worse\n")
+    assert markdown.index("PASS → **FAIL** `good/vjp/cpu/float64/7/") < markdown.index("| commit |")
+    assert r"alert('\|')" in markdown
+    html = page.read_text()
+    parsed = Page(html)
+    assert EVIL not in html, "escaped"
+    assert EVIL in parsed.text
+    assert next(r for r in parsed.rows if r[0] == "good")[:3] == ["good", "80", "80"]
+    assert "src=" not in html, "a page needs no network"
+
+
+def test_usage_errors(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (one, _) = both(bench, {}, {})
+    assert main(["compare", one], bench.parts) == 2
+    assert main(["compare", one, "/no/such/file"], bench.parts) == 2
+    assert "[results] cannot read the file, got file=/no/such/file" in capsys.readouterr().err
+    assert main(["compare", one, one, "--html", "/no/such/folder/x"], bench.parts) == 2

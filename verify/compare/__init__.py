@@ -1,0 +1,1 @@
+"""needle-verify compare: two runs side by side."""

@@ -1,0 +1,148 @@
+"""Speed: ratios to torch, each of one round in which both took turns (tests/benchmarks/ratios.py).
+
+A row is slower when the ratios of its rounds lie below the recorded ones by more than its threshold
+and by more than chance allows. Rounds of one process are more alike than processes are: memory
+lies elsewhere, neighbours come and go. So the record takes the rounds of several processes, and a
+row's threshold follows from how far their medians lie apart. Only what was measured on the same
+processor, instruction set and torch is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from verify.gate.outcome import Finding
+from verify.gate.ranks import below
+from verify.spec import UsageError
+
+LEAST = 0.08  # no threshold is lower
+SPREAD = 3.0  # thresholds are so many standard deviations of the medians of processes
+ENOUGH = 3  # processes, before their spread is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What is on record of one row."""
+
+    machine: str
+    row: str  # threads, dtype, name
+    threshold: float  # 0.1: ten per cent slower
+    ratios: tuple[tuple[float, ...], ...]  # torch's time by needle's, of each round by process
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Speed:
+        """What to_json gave."""
+        ratios = tuple(tuple(map(_positive, rounds)) for rounds in data["ratios"])
+        return cls(data["machine"], data["row"], _positive(data["threshold"]), ratios)
+
+
+def _positive(value: Any) -> float:
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"a ratio is positive, got {value!r}")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file of ratios.py."""
+
+    machine: str
+    rows: dict[str, tuple[float, ...]]
+
+
+def read(path: Path) -> Measured:
+    """What a file holds. Raises: UsageError."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        where = data["provenance"]
+        place = f"{where['cpu']}, {where['isa']}, torch {where['torch']}"
+        place = f"{where['cpu']}, {where['isa']}, torch {where['torch']}"
+        rows = {
+            f"{d['threads']} thread(s) {d['dtype']} {d['name']}": tuple(map(_positive, d["ratios"]))
+            for d in data["rows"]
+        }
+    except OSError as error:
+        raise UsageError(f"[ratios] cannot read, got file={path} ({error})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(
+            f"[ratios] no report of tests/benchmarks/ratios.py, got file={path}: {what}"
+        ) from error
+    return Measured(place, rows)
+
+
+def machine(files: Sequence[Measured]) -> str:
+    """Where all of them were measured. Raises: UsageError where that is not one machine."""
+    found = sorted({f.machine for f in files})
+    if len(found) != 1:
+        raise UsageError(f"[ratios] files of one machine, got {' and '.join(found)}")
+    return found[0]
+
+
+def record(files: Sequence[Measured]) -> list[Speed]:
+    """The rows that every file has, each with its threshold."""
+    where = machine(files)
+    found = []
+    for row in files[0].rows:
+        if all(row in f.rows for f in files):
+            ratios = tuple(f.rows[row] for f in files)
+            found.append(Speed(where, row, _threshold(ratios), ratios))
+    return found
+
+
+def _threshold(ratios: Sequence[Sequence[float]]) -> float:
+    if len(ratios) < ENOUGH:
+        return LEAST
+    spread = statistics.stdev(math.log(statistics.median(rounds)) for rounds in ratios)
+    return round(max(LEAST, math.expm1(SPREAD * spread)), 3)
+
+
+def findings(
+    recorded: Sequence[Speed], files: Sequence[Measured], alarms: float
+) -> Iterator[Finding]:
+    """Rows that are slower, and those that are gone; `alarms`: of all, by chance, in a run."""
+    for speed in recorded:
+        here = [f.rows[speed.row] for f in files if speed.row in f.rows]
+        if not here:
+            yield Finding("speed", speed.row, "the row was on record and is gone")
+            continue
+        p = _chance(speed, here)
+        if p < alarms / len(recorded):
+            old, new = _center(speed.ratios), _center(here)
+            text = (
+                f"{old / new - 1:.0%} slower beside torch: ratio {new:.2f}, on record {old:.2f}; "
+                f"if it were slower by its threshold of {speed.threshold:.0%}, p = {p:.0e}"
+            )
+            yield Finding("speed", speed.row, text)
+
+
+def too_few(recorded: Sequence[Speed], files: Sequence[Measured], alarms: float) -> list[str]:
+    """Rows of which not even rounds that are all far slower would raise an alarm."""
+    found = []
+    for speed in recorded:
+        here = [f.rows[speed.row] for f in files if speed.row in f.rows]
+        old = [r for rounds in speed.ratios for r in rounds]
+        new = [0.0 for rounds in here for _ in rounds]
+        if here and below(new, old) >= alarms / len(recorded):
+            found.append(speed.row)
+    return found
+
+
+def _chance(speed: Speed, here: Sequence[Sequence[float]]) -> float:
+    """That rounds so slow come of a row that is slower by its threshold, and no more."""
+    new = [r * (1 + speed.threshold) for rounds in here for r in rounds]
+    return below(new, [r for rounds in speed.ratios for r in rounds])
+
+
+def _center(ratios: Sequence[Sequence[float]]) -> float:
+    return statistics.median(statistics.median(rounds) for rounds in ratios)
