@@ -26,6 +26,7 @@ examples:
   needle-verify --budget smoke               a few cases of everything, in seconds
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
+  needle-verify --target ~/hw4               the needle in that folder, as far as the course goes
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
@@ -104,6 +105,11 @@ def parser() -> _Parser:
         what.add_argument(
             f"--{kind}", action="append", metavar="NAME", help=f"the same for {kind}s: {example}"
         )
+    what.add_argument(
+        "--target",
+        metavar="PATH",
+        help="somebody else's needle, written as in the course: its repository, homework or package",
+    )
     what.add_argument(
         "--device",
         action="append",

@@ -14,14 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verify.output import say, tell
 from verify.selecting import REPORTS, check_options, select
-from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
+from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict, replay_with
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from verify.runner import Runner
     from verify.skips import Skips
     from verify.summary import Summary
+    from verify.targets import Found
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Command:
         self.parts = parts
         self.time_is_up = False
         self.cluster: Cluster | None = None
+        self.target: Found | None = None  # somebody else's needle
         check_options(options)
 
     def run(self) -> Exit:
@@ -69,6 +71,7 @@ class Command:
             from verify import registry
 
             self.registry = registry
+        self.look_at_target()
         with contextlib.ExitStack() as stack:
             if self.options.executor is not None and not self.options.list:
                 from verify.dask_engine import Cluster
@@ -78,6 +81,28 @@ class Command:
             if self.options.replay is not None:
                 return self.replay(self.options.replay)
             return self.verify()
+
+    def look_at_target(self) -> None:
+        """Somebody else's needle, where --target or the resumed run names one."""
+        path = self.options.target
+        if self.options.resume is not None:
+            from verify.results import read
+
+            before = read(Path(self.options.resume)).header.get("target", {}).get("path")
+            if path is not None and before != str(Path(path).resolve()):
+                raise UsageError(f"[resume] the run was of target={before}, got target={path}")
+            path = before
+        if path is None:
+            return
+        from verify import targets
+        from verify.registry import course
+
+        path = str(Path(path).resolve())
+        self.target = targets.probe(path, (*course.ARGUMENTS, *course.BEYOND))
+        self.registry = course.CourseRegistry(self.target)
+        replay_with("--target", path)
+        if not self.options.quiet:
+            tell(self.target.says(tuple(course.ARGUMENTS)))
 
     # --- a run
 
@@ -90,6 +115,8 @@ class Command:
         earlier = self.earlier()
         usable = partial(self.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
+        if self.target is not None and not self.options.device and before is None:
+            self.options.device = list(self.target.usable[:1])
         plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
         if not plan.cases:
             return self.nothing()
@@ -154,6 +181,8 @@ class Command:
         """None, or why the device cannot be used."""
         if self.parts.device_status is not None:
             return self.parts.device_status(device)
+        if self.target is not None:
+            return self.target.devices.get(device, "the course has no such device") or None
         from verify import targets
 
         asked = targets if self.cluster is None else self.cluster  # whose machine it must be on
@@ -193,6 +222,7 @@ class Command:
             left, verdicts = list(plan.cases), []
             header = provenance(plan, ["needle-verify", *self.arguments])
             header |= {"skips": skips.to_json()} if skips.entries else {}
+            header |= {"target": asdict(self.target)} if self.target is not None else {}
             writer = Writer(path, header)
         runner = self.runner(left, seconds=plan.selection.seconds)
         kept = True
@@ -233,7 +263,13 @@ class Command:
 
         return Runner(
             cases,
-            Settings(self.parts.case_function, threads, isa, failures=self.failures()),
+            Settings(
+                self.parts.case_function,
+                threads,
+                isa,
+                target="" if self.target is None else self.target.path,
+                failures=self.failures(),
+            ),
             jobs=self.options.jobs,
             timeout=self.options.timeout,
             engine=Pool if self.cluster is None else self.cluster.engine,

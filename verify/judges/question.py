@@ -47,7 +47,9 @@ class Question:
         self.case, self.row, self.locate = case, row, locate
         self.problem = sampling.problem(case, row)
         # what a user's function sums with is not known
-        self.fmt = budget.format_of(case.dtype, case.device, own_kernels=row.target is None)
+        self.fmt = budget.format_of(
+            case.dtype, row.accuracy or case.device, own_kernels=row.target is None
+        )
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {
