@@ -8,6 +8,7 @@ same bits on more threads, memory of its own, errors of certain types.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,20 @@ from verify.spec import Broken, Missing, Row
 from verify.targets.course import leeway, signatures
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
 from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An array of the subject's own, and what it held when it was made."""
+
+    data: Any
+    then: Array
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was written to."""
+        now = self.data if isinstance(self.data, np.ndarray) else self.data.numpy()
+        return bool(now.tobytes() != self.then.tobytes())
 
 
 class CourseCall:
@@ -89,9 +104,9 @@ class CourseCall:
     def _forward(self) -> list[Array]:
         inputs = self.problem.inputs
         # a training loop's gradients require gradients: what an optimizer keeps of them shows
-        bases, tensors = self._place(inputs, grad=self.row.family == "optimizer")
+        placed, tensors = self._place(inputs, grad=self.row.family == "optimizer")
         results = self._results(self._outputs(tensors), [laid.value.shape for laid in inputs])
-        self._check(bases)
+        self._check(placed)
         return results
 
     def _vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
@@ -108,7 +123,7 @@ class CourseCall:
         return leeway.gradients(self.row.name, found, values, seeds, self._axes())
 
     def _pulled(self, i: int, cotangent: Laid, count: int) -> list[Array]:
-        bases, tensors = self._place(self.problem.inputs, grad=True)
+        placed, tensors = self._place(self.problem.inputs, grad=True)
         outputs = self._outputs(tensors)
         if len(outputs) != count:
             raise Broken(f"it gave {len(outputs)} results, should give {count}")
@@ -116,7 +131,7 @@ class CourseCall:
         if cotangent.value.size == 1:
             value = leeway.seed(cotangent.value, shape)
             cotangent = Laid(value, value)
-        ((seed_base,), (seed,)) = self._place([cotangent], grad=False)
+        ((seed_placed,), (seed,)) = self._place([cotangent], grad=False)
         outputs[i].backward(seed)
         grads = []
         for k, t in enumerate(tensors):
@@ -129,8 +144,8 @@ class CourseCall:
                     f"the gradient of input {k} has dtype {found.dtype}, should have {self.dtype}"
                 )
             grads.append(found)
-        self._check(bases)
-        if _changed(seed_base, cotangent):
+        self._check(placed)
+        if seed_placed.changed:
             raise Broken("the cotangent was changed by backward")
         return grads
 
@@ -164,16 +179,16 @@ class CourseCall:
 
     # --- on the way in
 
-    def _place(self, inputs: Sequence[Laid], grad: bool) -> tuple[list[Any], list[Any]]:
-        """The bases on the device, and Tensors over views of them; one that comes twice is one."""
-        placed: dict[int, tuple[Any, Any]] = {}
+    def _place(self, inputs: Sequence[Laid], grad: bool) -> tuple[list[_Placed], list[Any]]:
+        """What lies on the device, and Tensors over views of it; one that comes twice is one."""
+        placed: dict[int, tuple[_Placed, Any]] = {}
         for laid in inputs:
             if id(laid) not in placed:
                 placed[id(laid)] = self._placed(laid, grad)
         both = [placed[id(laid)] for laid in inputs]
         return [base for base, _ in both], [tensor for _, tensor in both]
 
-    def _placed(self, laid: Laid, grad: bool) -> tuple[Any, Any]:
+    def _placed(self, laid: Laid, grad: bool) -> tuple[_Placed, Any]:
         if laid.views:
             base = self.library.data(laid.base, self.device, self.dtype)
             view = self._viewed(base, laid.views)
@@ -183,9 +198,9 @@ class CourseCall:
                 if seen.shape != laid.value.shape or seen.tobytes() != laid.value.tobytes():
                     kinds = ", ".join(kind for kind, _ in laid.views)
                     raise Broken(f"a view of an array ({kinds}) does not show what numpy's does")
-                return base, tensor
+                return _Placed(base, laid.base), tensor
         tensor = self.library.tensor(laid.value, self.device, self.dtype, grad)
-        return tensor.realize_cached_data(), tensor
+        return _Placed(tensor.realize_cached_data(), laid.value), tensor
 
     def _viewed(self, base: Any, views: Sequence[View]) -> Any:
         """The views taken of the package's own array; None where the course has no such view."""
@@ -221,21 +236,15 @@ class CourseCall:
                 raise Broken(text)
         return leeway.results(self.row.name, found, shapes, self._axes())
 
-    def _check(self, bases: Sequence[Any]) -> None:
+    def _check(self, placed: Sequence[_Placed]) -> None:
         """Inputs are what they were; an optimizer may write into its parameters."""
         written = self.arguments.get("count", 1) if self.row.family == "optimizer" else 0
-        for i, (base, laid) in enumerate(zip(bases, self.problem.inputs, strict=True)):
-            if i >= written and _changed(base, laid):
+        for i, base in enumerate(placed):
+            if i >= written and base.changed:
                 raise Broken(f"input {i} was changed by the call")
         for made in self.made:
             if text := held_graphs(made, self.library.tensor_class):
                 raise Broken(text)
-
-
-def _changed(base: Any, laid: Laid) -> bool:
-    now = np.ascontiguousarray(base if isinstance(base, np.ndarray) else base.numpy())
-    then = laid.base if now.shape == laid.base.shape else laid.value
-    return now.tobytes() != np.ascontiguousarray(then).tobytes()
 
 
 def _whole_index(index: Any, ndim: int) -> Any:
