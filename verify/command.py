@@ -101,8 +101,8 @@ class Command:
         self.target = targets.probe(path, (*course.ARGUMENTS, *course.BEYOND))
         self.registry = course.CourseRegistry(self.target)
         replay_with("--target", path)
-        if not self.options.quiet:
-            tell(self.target.says(tuple(course.ARGUMENTS)))
+        if not self.options.quiet:  # a list of ids is for other programs
+            (tell if self.options.list else say)(self.target.says(tuple(course.ARGUMENTS)))
 
     # --- a run
 
@@ -115,8 +115,11 @@ class Command:
         earlier = self.earlier()
         usable = partial(self.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
-        if self.target is not None and not self.options.device and before is None:
-            self.options.device = list(self.target.usable[:1])
+        if self.target is not None and before is None:
+            from verify.registry import course
+
+            self.options.device = self.options.device or list(self.target.usable[:1])
+            self.options.check = self.options.check or list(course.JUDGES)
         plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
         if not plan.cases:
             return self.nothing()

@@ -133,11 +133,6 @@ def _matrix(shapes: Sequence[Shape], world: str, **_: Any) -> str:
     return "inputs that are no matrix" if len(shapes[0]) != 2 else ""
 
 
-def _linear(shapes: Sequence[Shape], world: str) -> str:
-    fits = len(shapes[0]) == 2 or (len(shapes[0]) > 2 and world != NDARRAY)
-    return "" if fits else "inputs that are no matrix"
-
-
 def _square(shapes: Sequence[Shape], world: str, **_: Any) -> str:
     height, width = shapes[1][:2]
     return "kernels that are not square" if height != width else ""
@@ -155,8 +150,8 @@ _SAMPLES: dict[str, Callable[..., str]] = {
     "reshape": lambda shapes, world, shape: "a size of -1" if -1 in shape else "",
     "conv": _square,
     "nn.Conv": _odd,
-    "nn.Linear": _linear,
     **dict.fromkeys(("logsoftmax", "nn.SoftmaxLoss", "nn.LayerNorm1d", "nn.BatchNorm1d"), _matrix),
+    "nn.Linear": _matrix,
     "nn.Dropout": lambda shapes, world, p=0.5, **_: "a probability of 1" if p == 1 else "",
     "nn.Embedding": lambda shapes, world, indices: (
         "" if np.ndim(indices) == 2 else "indices that are no matrix"

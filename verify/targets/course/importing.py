@@ -129,7 +129,9 @@ def _end(node: ast.FunctionDef, lines: Sequence[str]) -> int:
 
 def _does_something(statement: ast.stmt) -> bool:
     said = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return not (said or isinstance(statement, ast.Pass))
+    value = statement.value if isinstance(statement, ast.Return) else ast.Constant(0)
+    nothing = value is None or (isinstance(value, ast.Constant) and value.value is None)
+    return not (said or nothing or isinstance(statement, ast.Pass))
 
 
 def _functions(module: types.ModuleType) -> Iterator[types.FunctionType]:

@@ -19,10 +19,13 @@ _SUMS = ("summation", "logsumexp", "max", "nn.SoftmaxLoss")
 
 
 def results(name: str, found: list[Array], shapes: Sequence[Shape], axes: Any) -> list[Array]:
-    """A full sum of shape (1,) as one of shape ()."""
+    """A full sum of shape (1,) as one of shape (), running statistics without an axis of 1."""
     whole = axes is None or len({a % len(shapes[0]) for a in _tuple(axes)}) == len(shapes[0])
     if name in _SUMS and whole and len(found) == 1 and found[0].shape == (1,):
         return [found[0].reshape(())]
+    if name in ("nn.BatchNorm1d", "nn.BatchNorm2d"):  # running statistics: (dim,) or (1, dim)
+        channels = shapes[1]
+        return [y.reshape(channels) if y.shape == (1, *channels) else y for y in found]
     return found
 
 

@@ -47,7 +47,9 @@ class Library:
             found = getattr(self.package, last, None)
             made = getattr(home, _CLASSES.get(last, "-"), None)
             if found is None and made is not None:
-                return lambda *tensors, **given: signatures.call(made, (), (), (), given)(*tensors)
+                return lambda *tensors, **given: signatures.call(made, (), (), (), given)(
+                    *(tensors[0] if isinstance(tensors[0], list) else tensors)  # stack's list
+                )
         if not callable(found):
             raise Missing(f"it has no {name}")
         return found

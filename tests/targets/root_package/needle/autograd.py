@@ -74,7 +74,7 @@ class TupleGetItem(Op):
     def gradient(self, out_grad, node):
         parts = [Tensor(numpy.zeros_like(a)) for a in node.inputs[0].cached_data]
         parts[self.index] = out_grad
-        return make_tuple(make_tuple(*parts))
+        return (make_tuple(*parts),)
 
 
 class Tensor(Value):
