@@ -53,6 +53,7 @@ exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
   3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run,
     a skip that is stale or has expired)
+  OPEN: wrong where the course that --target was written for defines nothing; no failure
 """
 
 
@@ -108,7 +109,7 @@ def parser() -> _Parser:
     what.add_argument(
         "--target",
         metavar="PATH",
-        help="somebody else's needle, written as in the course: its repository, homework or package",
+        help="somebody else's needle, written as in the course: its folder",
     )
     what.add_argument(
         "--device",

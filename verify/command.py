@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from verify.output import say, tell
 from verify.selecting import REPORTS, check_options, select
-from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict, replay_with
+from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
@@ -71,7 +71,13 @@ class Command:
             from verify import registry
 
             self.registry = registry
-        self.look_at_target()
+        if self.options.target or self.options.resume or self.options.replay:
+            from verify import foreign
+            from verify.registry.course import CourseRegistry
+
+            self.target = foreign.look(self.options)
+            if self.target is not None:
+                self.registry = CourseRegistry(self.target)
         with contextlib.ExitStack() as stack:
             if self.options.executor is not None and not self.options.list:
                 from verify.dask_engine import Cluster
@@ -81,28 +87,6 @@ class Command:
             if self.options.replay is not None:
                 return self.replay(self.options.replay)
             return self.verify()
-
-    def look_at_target(self) -> None:
-        """Somebody else's needle, where --target or the resumed run names one."""
-        path = self.options.target
-        if self.options.resume is not None:
-            from verify.results import read
-
-            before = read(Path(self.options.resume)).header.get("target", {}).get("path")
-            if path is not None and before != str(Path(path).resolve()):
-                raise UsageError(f"[resume] the run was of target={before}, got target={path}")
-            path = before
-        if path is None:
-            return
-        from verify import targets
-        from verify.registry import course
-
-        path = str(Path(path).resolve())
-        self.target = targets.probe(path, (*course.ARGUMENTS, *course.BEYOND))
-        self.registry = course.CourseRegistry(self.target)
-        replay_with("--target", path)
-        if not self.options.quiet:  # a list of ids is for other programs
-            (tell if self.options.list else say)(self.target.says(tuple(course.ARGUMENTS)))
 
     # --- a run
 
@@ -115,11 +99,6 @@ class Command:
         earlier = self.earlier()
         usable = partial(self.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
-        if self.target is not None and before is None:
-            from verify.registry import course
-
-            self.options.device = self.options.device or list(self.target.usable[:1])
-            self.options.check = self.options.check or list(course.JUDGES)
         plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
         if not plan.cases:
             return self.nothing()

@@ -349,7 +349,9 @@ class Row:
     growth: Growth | None = None
     # (case) -> why a target need not get it right; empty: it must. None: it must always
     outside: Callable[[Case], str] | None = None
-    accuracy: str = ""  # the table of verify.accuracy that holds for its target; empty: its device's
+    accuracy: str = (
+        ""  # the table of verify.accuracy that holds for its target; empty: its device's
+    )
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

@@ -56,6 +56,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.selecting",
         "verify.saved",
     },
+    {"verify.foreign"},
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {
         "verify.junit",

@@ -56,6 +56,14 @@ _REGIONS = {
     "edge": "the edges of the range",
     "denormal": "denormal numbers: compilers are often told to flush them",
 }
+# asked beside the row's own, most of which are open there
+_MORE: dict[str, tuple[Sample, ...]] = {
+    "nn.Embedding": (
+        planning.sample((7, 3), indices=((6, 0), (3, 3), (0, 6))),
+        planning.sample((33, 17), indices=(tuple(7 * i % 33 for i in range(40)),)),
+    ),
+    "logsoftmax": (planning.sample((7, 4)), planning.sample((33, 65)), planning.sample((1, 9))),
+}
 _SAMPLED = 400  # elements of a float32 difference: noise hides errors in larger ones
 
 
@@ -159,7 +167,9 @@ _SAMPLES: dict[str, Callable[..., str]] = {
 }
 
 
-def _sample_outside(row: Row, shapes: Sequence[Shape], arguments: dict[str, Any], world: str) -> str:
+def _sample_outside(
+    row: Row, shapes: Sequence[Shape], arguments: dict[str, Any], world: str
+) -> str:
     if any(math.prod(shape) == 0 for shape in (*shapes, arguments.get("shape", ()))):
         return "empty arrays"
     if not all(shapes) or arguments.get("shape") == ():
@@ -230,7 +240,7 @@ def _course_row(row: Row) -> Row:
     return replace(
         row,
         reference=_fixed_statistics(row.reference) if normalized else row.reference,
-        samples=tuple(s for s in row.samples if _asked(row, s)),
+        samples=tuple(s for s in (*row.samples, *_MORE.get(row.name, ())) if _asked(row, s)),
         errors=tuple(e for e in row.errors if _asked(row, Sample(e.shapes, e.kwargs))),
         regions=tuple(r for r in row.regions if r not in exact),
         mixtures=(),

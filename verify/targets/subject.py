@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from verify.targets import devices
 from verify.targets.course.library import Library
+from verify.targets.course.probe import load
 
 _foreign: Library | None = None
+_path = ""  # where it was looked for
 
 
 def use(path: str) -> None:
     """Somebody else's library from here on; this process prints nothing any more."""
-    global _foreign
-    from verify.targets.course.probe import load
-
-    _foreign = load(path)
+    global _foreign, _path
+    _foreign, _path = load(path), path
 
 
 def foreign() -> Library | None:
@@ -30,4 +30,4 @@ def environment(threads: int | None = None) -> dict[str, str]:
     """Pins the thread count; what verdicts record of where they were made."""
     if _foreign is None:
         return devices.environment(threads)
-    return {"target": str(_foreign.place.package)}
+    return {"target": _path}

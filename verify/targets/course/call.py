@@ -19,7 +19,6 @@ from verify.targets.course import leeway, signatures
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
 from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
 
-
 _REDUCTIONS = ("summation", "max")  # of the tuples of axes that some take, others take an int
 
 

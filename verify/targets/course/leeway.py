@@ -25,7 +25,8 @@ def results(name: str, found: list[Array], shapes: Sequence[Shape], axes: Any) -
         return [found[0].reshape(())]
     if name in ("nn.BatchNorm1d", "nn.BatchNorm2d"):  # running statistics: (dim,) or (1, dim)
         channels = shapes[1]
-        return [y.reshape(channels) if y.shape == (1, *channels) else y for y in found]
+        statistics = [y.reshape(channels) if y.shape == (1, *channels) else y for y in found[1:]]
+        return [*found[:1], *statistics]
     return found
 
 

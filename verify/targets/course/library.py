@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Library:
                 )
         if not callable(found):
             raise Missing(f"it has no {name}")
-        return found
+        function: Callable[..., Any] = found
+        return function
 
     def has(self, name: str) -> bool:
         """Whether there is such a name, with or without a body."""
@@ -115,9 +116,7 @@ class Library:
         if where["device"] is None:
             del where["device"]
         copy = np.array(value, dtype)
-        return signatures.call(
-            self.tensor_class, (copy,), (), (), {**where, "requires_grad": grad}
-        )
+        return signatures.call(self.tensor_class, (copy,), (), (), {**where, "requires_grad": grad})
 
     def over(self, data: Any, grad: bool) -> Any:
         """A Tensor over an array of the package's own: copying would undo its layout."""
@@ -142,7 +141,7 @@ class Library:
 
 def dtype_of(t: Any) -> str:
     """The dtype's name, whether the package keeps a str or numpy's."""
-    return np.dtype(t.dtype).name
+    return str(np.dtype(t.dtype))
 
 
 def array_of(t: Any, what: str) -> Array:
@@ -155,5 +154,3 @@ def array_of(t: Any, what: str) -> Array:
         raise Missing(f"{what} is None: it has no body yet")
     found = t.numpy() if hasattr(t, "numpy") else t
     return np.array(found)
-
-

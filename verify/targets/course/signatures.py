@@ -80,7 +80,7 @@ def call(
         elif name in _PLACED:
             if anything:
                 named[name] = value
-        elif i < len(names) and i < len(free) and free[i] not in named:
+        elif i < min(len(values), len(free)) and free[i] not in named:
             named[free[i]] = value
         elif anything:
             named[name] = value

@@ -105,7 +105,7 @@ class Tensor:
             node.grad = total
             if node.op is None:
                 continue
-            for x, g in zip(node.inputs, node.op.gradient_as_tuple(node.grad, node)):
+            for x, g in zip(node.inputs, node.op.gradient_as_tuple(node.grad, node), strict=True):
                 grads.setdefault(x, []).append(g)
 
     def __add__(self, other):

@@ -82,9 +82,7 @@ class NDArray:
     def broadcast_to(self, shape):
         assert len(shape) == self.ndim
         assert all(m in (n, 1) for m, n in zip(self._shape, shape, strict=True))
-        steps = [
-            0 if m == 1 else s for m, s in zip(self._shape, self._strides, strict=True)
-        ]
+        steps = [0 if m == 1 else s for m, s in zip(self._shape, self._strides, strict=True)]
         return self.as_strided(shape, steps)
 
     def __getitem__(self, index):

@@ -2,8 +2,8 @@
 
 import numpy
 
-from ..autograd import Tensor, TensorOp
-from ..backend_ndarray import NDArray
+from needle.autograd import Tensor, TensorOp
+from needle.backend_ndarray import NDArray
 
 
 class EWiseAdd(TensorOp):
@@ -133,8 +133,10 @@ class LogSumExp(TensorOp):
         top = self._top(Z)
         # a defect: over several axes only the first is summed over
         axes = self.axes[0] if isinstance(self.axes, tuple) else self.axes
-        total = (Z - top.broadcast_to(Z.shape)).exp().sum(
-            axes if axes is None else axes % Z.ndim, keepdims=True
+        total = (
+            (Z - top.broadcast_to(Z.shape))
+            .exp()
+            .sum(axes if axes is None else axes % Z.ndim, keepdims=True)
         )
         kept = total.log() + top if total.shape == top.shape else total.log()
         if self.axes is None:

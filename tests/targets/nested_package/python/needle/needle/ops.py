@@ -77,7 +77,7 @@ class BroadcastTo(Op):
         shape = node.inputs[0].shape
         for axis, (m, n) in enumerate(zip(shape, self.shape, strict=True)):
             if m != n:
-                kept = out_grad.shape[:axis] + (1,) + out_grad.shape[axis + 1 :]
+                kept = (*out_grad.shape[:axis], 1, *out_grad.shape[axis + 1 :])
                 out_grad = out_grad.sum(axis).reshape(*kept)
         return [out_grad]
 
