@@ -22,8 +22,9 @@ import numpy as np
 from verify import budget, counterexample, reference, registry, targets
 from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
+from verify.registry import course
 from verify.shrinking import SECONDS, Shrunk, shrink
-from verify.spec import OWN_INPUTS, Case, Row, Status, UsageError, Verdict
+from verify.spec import OUTSIDE, OWN_INPUTS, Case, Row, Status, UsageError, Verdict
 
 IN_FULL = 2  # failures of a group that a worker explains in full
 
@@ -72,14 +73,22 @@ def warm_reference() -> None:
 
 def run_case(case: Case) -> Verdict:
     """The verdict of a case. Raises UsageError for a case that cannot be asked."""
-    row = registry.rows().get(case.op)
-    if row is None:
-        raise UsageError(f"[case] the registry has no row of that name, got op={case.op}")
-    return judge(case, row)
+    return judge(case, row_of(case.op))
+
+
+def row_of(name: str) -> Row:
+    """The row of a name, as the library that this process judges is asked. Raises: UsageError."""
+    rows = registry.rows() if targets.foreign() is None else course.rows()
+    if name not in rows:
+        raise UsageError(f"[case] the registry has no row of that name, got op={name}")
+    return rows[name]
 
 
 def judge(case: Case, row: Row) -> Verdict:
-    """The verdict of a case of `row`. Raises UsageError for a case that cannot be asked."""
+    """The verdict of a case of `row`. Raises UsageError for a case that cannot be asked.
+
+    What somebody else's needle gets wrong outside of the course's definition is no failure.
+    """
     askable = case.judge not in OWN_INPUTS
     try:
         finding = examine(case, row)
@@ -102,6 +111,11 @@ def judge(case: Case, row: Row) -> Verdict:
         checked=finding.checked,
         digest=finding.digest,
     )
+    wrong = finding.status in (Status.FAIL, Status.UNIMPLEMENTED)
+    if wrong and row.outside and (why := row.outside(case)):
+        verdict.status, verdict.attribution = Status.UNIMPLEMENTED, OUTSIDE
+        verdict.message = "\n".join(filter(None, (why, finding.worst or finding.message)))
+        return verdict
     if finding.status is Status.FAIL:
         explain(case, row, finding, verdict)
     return verdict

@@ -28,6 +28,7 @@ examples:
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
   needle-verify --plugin my_ops.py --op swish  an op of your own: docs/custom-op.md
+  needle-verify --target ~/hw4               the needle in that folder, as far as the course goes
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
@@ -57,6 +58,7 @@ exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
   3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run,
     a skip that is stale or has expired)
+  OPEN: wrong where the course that --target was written for defines nothing; no failure
 """
 
 
@@ -119,6 +121,11 @@ def parser() -> _Parser:
         nargs="+",
         metavar="FILE",
         help="ops that source files of needle concern; every op where others rest on them",
+    )
+    what.add_argument(
+        "--target",
+        metavar="PATH",
+        help="somebody else's needle, written as in the course: its folder",
     )
     what.add_argument(
         "--device",

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from verify.runner import Runner
     from verify.skips import Skips
     from verify.summary import Summary
+    from verify.targets import Found
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Command:
         self.parts = parts
         self.time_is_up = False
         self.cluster: Cluster | None = None
+        self.target: Found | None = None  # somebody else's needle
         check_options(options)
 
     def run(self) -> Exit:
@@ -67,6 +69,13 @@ class Command:
 
         self.registry = self.parts.registry or registry
         self.use_plugins(())
+        if self.options.target or self.options.resume or self.options.replay:
+            from verify import foreign
+            from verify.registry.course import CourseRegistry
+
+            self.target = foreign.look(self.options)
+            if self.target is not None:
+                self.registry = CourseRegistry(self.target)
         with contextlib.ExitStack() as stack:
             if self.options.executor is not None and not self.options.list:
                 from verify.dask_engine import Cluster
@@ -160,6 +169,8 @@ class Command:
         """None, or why the device cannot be used."""
         if self.parts.device_status is not None:
             return self.parts.device_status(device)
+        if self.target is not None:
+            return self.target.devices.get(device, "the course has no such device") or None
         from verify import targets
 
         asked = targets if self.cluster is None else self.cluster  # whose machine it must be on
@@ -202,6 +213,7 @@ class Command:
             header |= {"skips": skips.to_json()} if skips.entries else {}
             if given := registry.given_plugins():
                 header |= {"plugins": given}
+            header |= {"target": asdict(self.target)} if self.target is not None else {}
             writer = Writer(path, header)
         runner = self.runner(left, seconds=plan.selection.seconds)
         kept = True
@@ -247,6 +259,7 @@ class Command:
                 self.parts.case_function,
                 threads,
                 isa,
+                target="" if self.target is None else self.target.path,
                 failures=self.failures(),
                 plugins=registry.given_plugins(),
             ),

@@ -184,6 +184,8 @@ class Outcome:
 class Prober:
     """Slopes of phi(x) = <cotangent, f(x)> along random signed directions through the point x."""
 
+    u = U
+
     def __init__(
         self,
         function: Callable[[Sequence[Array]], Sequence[Array]],
@@ -207,7 +209,7 @@ class Prober:
         # every result is rounded once at least: noise that a table of 7 values may miss
         self.scale = math.sqrt(sum(float(np.sum(r.astype(np.float64) ** 2)) for r in rounded))
         self.total = sum(float(np.sum(np.abs(r))) for r in rounded)
-        floor = U * self.scale
+        floor = self.u * self.scale
         self.epsilon = floor if math.isfinite(floor) else 0.0
         with np.errstate(all="ignore"):
             self.centre = float(sum((np.sum(r) for r in rounded), np.longdouble(0)))
@@ -355,7 +357,7 @@ class Prober:
             scale = np.sqrt(np.sum(np.square(probe.direction))) * np.max(
                 np.abs(gradient), initial=0
             )
-            floor = 8.0 * U * math.sqrt(self.outputs) * float(scale)
+            floor = 8.0 * self.u * math.sqrt(self.outputs) * float(scale)
             tolerance = probe.slope.tolerance + (floor if math.isfinite(floor) else 0.0)
             distance = probe.slope.distance(claimed)
         # a slope that cannot be found (the function is not finite here) verifies nothing

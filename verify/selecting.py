@@ -29,7 +29,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError(f"[jobs] at least one worker, got jobs={options.jobs}")
     if not options.timeout > 0:
         raise UsageError(f"[timeout] a positive time, got timeout={options.timeout:g}")
-    for name in ("json", *REPORTS, "resume", "replay", "data", "executor", "skips"):
+    for name in ("json", *REPORTS, "resume", "replay", "data", "executor", "skips", "target"):
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
     require_writable(options, REPORTS)

@@ -68,7 +68,7 @@ class _Search:
 
     def fails(self, case: Case, row: Row) -> bool:
         """Asks; what fails alike is the best there is."""
-        if self.calls <= 0 or time.monotonic() > self.end:
+        if self.calls <= 0 or time.monotonic() > self.end or (row.outside and row.outside(case)):
             return False
         self.calls -= 1
         try:

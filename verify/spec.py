@@ -59,8 +59,23 @@ LAYOUTS = (
 # Outputs that a judge must be able to tell from a right one; a group is WEAK when one of them
 # passes all its cases.
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
+# Attribution of a case that somebody else's needle need not get right, and does not.
+OUTSIDE = "outside of what the course defines"
 # Attribution of a case whose question itself is wrong: the reference refuses its inputs.
 MALFORMED = "the question is malformed"
+
+
+_replay_options: list[str] = []
+
+
+def replay_with(*options: str) -> None:
+    """What the lines that replay a case of this process name beside its id."""
+    _replay_options[:] = options
+
+
+def replay_options() -> str:
+    """As text that a shell reads, with a space at its end where there are any."""
+    return "".join(f"{shlex.quote(option)} " for option in _replay_options)
 
 
 class Missing(Exception):
@@ -195,7 +210,7 @@ class Case:
     def replay_line(self, plugins: Sequence[str] = ()) -> str:
         """The shell command that runs this case alone, with the plugins that may name its op."""
         given = "".join(f"--plugin {shlex.quote(_near(path))} " for path in plugins)
-        return f"needle-verify {given}--replay {shlex.quote(self.id)}"
+        return f"needle-verify {replay_options()}{given}--replay {shlex.quote(self.id)}"
 
     def entropy(self, stream: str) -> bytes:
         """The 256-bit seed of one named random stream of this case: a stable hash of the id.
@@ -353,6 +368,8 @@ class Row:
     identities: Sequence[Identity] = ()
     batch: Batch | None = None
     growth: Growth | None = None
+    # (case) -> why a target need not get it right; empty: it must. None: it must always
+    outside: Callable[[Case], str] | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

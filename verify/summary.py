@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from verify.spec import IMPOSTORS, Case, Exit, Status, Verdict
+from verify.spec import IMPOSTORS, OUTSIDE, Case, Exit, Status, Verdict
 
 WRONG = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 JUDGED = (Status.PASS, Status.FAIL)  # outputs were compared
@@ -38,6 +38,7 @@ class Line:
     counts: Counter[Status] = field(default_factory=Counter)
     rho: float | None = None
     ulp: float | None = None
+    outside: int = 0  # UNIMPLEMENTED, and no fault: somebody else's needle need not have it
     worst: Verdict | None = None  # the first wrong one, else the one of the largest rho
 
     @property
@@ -48,6 +49,7 @@ class Line:
     def add(self, verdict: Verdict, status: Status) -> None:
         """Count a verdict under `status` and keep the extremes."""
         self.counts[status] += 1
+        self.outside += verdict.attribution == OUTSIDE
         if status is Status.SKIP:
             return
         larger = _key(verdict.rho) > _key(self.rho)
@@ -73,6 +75,7 @@ class Summary:
     # Groups that a time-boxed run did not reach; None: no time was set, or it was interrupted.
     unreached: list[Group] | None = None
     skipped: Counter[str] = field(default_factory=Counter)  # reasons, with their cases
+    outside: Counter[str] = field(default_factory=Counter)  # reasons, as of the skipped
     rotten: Sequence[str] = ()  # skips that are stale or have expired
 
     @property
@@ -86,7 +89,9 @@ class Summary:
         if any(self.counts[status] for status in WRONG):
             return Exit.WRONG
         left = self.not_run if self.unreached is None else self.unreached
-        missing = self.counts[Status.UNIMPLEMENTED] or left or not self.planned
+        absent = self.counts[Status.UNIMPLEMENTED] - self.outside.total()
+        judged = any(self.counts[status] for status in (*JUDGED, Status.SKIP, Status.WEAK))
+        missing = absent or left or not self.planned or (self.outside and not judged)
         if self.weak or missing or self.rotten:
             return Exit.WEAK
         return Exit.GOOD
@@ -114,14 +119,18 @@ def summarize(
     lines: dict[tuple[str, str, str], Line] = {}
     counts: Counter[Status] = Counter()
     skipped: Counter[str] = Counter()
+    outside: Counter[str] = Counter()
     for group, members in groups.items():
         key = (group.op, group.device, group.dtype)
         line = lines.setdefault(key, Line(*key))
         for verdict in members:
             believed = verdict.status is not Status.PASS or group not in weak
             status = verdict.status if believed else Status.WEAK
+            reason = (verdict.message.splitlines() or [""])[0]
             if status is Status.SKIP:
-                skipped[(verdict.message.splitlines() or [""])[0]] += 1
+                skipped[reason] += 1
+            elif verdict.attribution == OUTSIDE:
+                outside[reason] += 1
             counts[status] += 1
             line.add(verdict, status)
     return Summary(
@@ -137,6 +146,7 @@ def summarize(
         ),
         None if boxed is None else [g for g in dict.fromkeys(boxed) if g not in groups],
         skipped,
+        outside,
         rotten,
     )
 

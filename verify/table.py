@@ -72,10 +72,11 @@ def _status(line: Line) -> tuple[str, str]:
         (Status.SKIP, "dim"),
         (Status.PASS, "green"),
     ):
-        if count := line.counts[status]:
+        apart = line.outside if status is Status.UNIMPLEMENTED else 0
+        if count := line.counts[status] - apart:
             name = {Status.UNIMPLEMENTED: "MISSING"}.get(status, str(status))
             return (name if count == line.cases or style == "green" else f"{count} {name}"), style
-    return "-", "dim"
+    return "OPEN" if line.outside else "-", "dim"
 
 
 def _note(line: Line) -> str:
@@ -121,6 +122,7 @@ def totals(summary: Summary, seconds: float, colour: Paint) -> str:
         )
     lines += [f"{colour('SKIP', 'dim')} {n:,}: {why}" for why, n in summary.skipped.items()]
     lines += [f"{colour('SKIP', 'yellow')} {line}" for line in summary.rotten]
+    lines += [f"{colour('OPEN', 'dim')} {n:,}: {why}" for why, n in summary.outside.items()]
     counts = [f"{summary.counts[s]:,} {s}" for s in Status if summary.counts[s] or s is Status.PASS]
     if summary.not_run:
         why = "" if summary.unreached is None else " (time is up)"

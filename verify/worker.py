@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from verify import registry
-from verify.spec import MALFORMED, Case, Status, UsageError, Verdict
+from verify import registry, targets
+from verify.spec import MALFORMED, Case, Status, UsageError, Verdict, replay_with
 
 RETIRED = 76  # exit code of a worker that asks to be replaced
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -41,6 +41,7 @@ class Settings:
     threads: int = 1
     isa: str = ""  # instruction set to restore, as verdicts record it; empty: the library chooses
     crash_dir: str = ""  # where a dying worker leaves its Python stack
+    target: str = ""  # where somebody else's needle lies; empty: ours is judged
     failures: str = ""  # folder for files that explain failures; empty: none
     plugins: tuple[str, ...] = ()  # files of rows
 
@@ -95,6 +96,9 @@ def _start(
         faulthandler.enable(_crash_path(settings.crash_dir, os.getpid()).open("w"))
     if settings.plugins:
         registry.use_plugins(settings.plugins)
+    if settings.target:
+        targets.use(settings.target)
+        replay_with("--target", settings.target)
     module_name, _, name = settings.case_function.partition(":")
     module = importlib.import_module(module_name)
     run_case: Callable[[Case], Verdict] = getattr(module, name)

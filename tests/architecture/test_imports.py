@@ -42,6 +42,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
     {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
     {"verify.idx", "verify.training"},
     {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
+    {"verify.fd_float32"},
     {"verify.laws", "verify.reference", "verify.targets", "verify.subjects", "verify.batches"},
     {"verify.registry", "verify.judges", "verify.custom"},
     {"verify.attribution", "verify.shrinking"},
@@ -55,6 +56,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.selecting",
         "verify.saved",
     },
+    {"verify.foreign"},
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {
         "verify.junit",

@@ -48,6 +48,6 @@ def examine(case: Case, row: Row, locate: bool = True) -> Finding:
     try:
         return _JUDGES[case.judge](question)
     except (targets.Missing, NotImplementedError) as error:
-        return Finding(Status.UNIMPLEMENTED, message=str(error))
+        return Finding(Status.UNIMPLEMENTED, message=str(error) or "it is not implemented")
     except (targets.Broken, Raised) as error:
         return wrong(str(error))

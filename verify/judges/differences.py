@@ -13,6 +13,7 @@ import numpy as np
 
 from verify import fd, regularity, sampling
 from verify.budget import Array
+from verify.fd_float32 import CoarseProber
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
 from verify.sampling import domain_of
@@ -95,7 +96,8 @@ def _held(
             return wrong(f"{name} has shape {g.shape}, should have {x.shape}")
     gaps = distances(question)
     room = np.concatenate([gaps, *_edges(question)])
-    prober = fd.Prober(
+    probing = fd.Prober if question.case.dtype == "float64" else CoarseProber
+    prober = probing(
         function,
         point,
         weights,

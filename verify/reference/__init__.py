@@ -163,8 +163,12 @@ def operations(
         inputs = _inputs(context, arrays, grad=cotangents is not None)
         outputs = _outputs(row, inputs, arguments)
         if cotangents is not None:
+            pulled = [(y, c) for y, c in zip(outputs, cotangents, strict=True) if y.requires_grad]
             torch.autograd.grad(
-                outputs, inputs, _inputs(context, cotangents, grad=False), allow_unused=True
+                [y for y, _ in pulled],
+                inputs,
+                _inputs(context, [c for _, c in pulled], grad=False),
+                allow_unused=True,
             )
     return list(context.seen)
 

@@ -52,6 +52,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "standardize": (*_axes("axes"), refuses((3, 4), eps=-1.0, says="eps=-1.0")),
     "matmul": (
         refuses((3, 4), (5, 3), says=r"a.shape=\(3, 4\), b.shape=\(5, 3\)"),
+        refuses((3, 4), (2, 3), says=r"a.shape=\(3, 4\), b.shape=\(2, 3\)"),
         refuses((), (3,), says="at least one axis"),
         refuses((2, 3, 4), (3, 4, 5), says="broadcast"),
     ),

@@ -1,20 +1,28 @@
-"""The subject: the only package that imports needle. An op is known by its public name."""
+"""The subject: the only package that imports what is verified. An op is known by its public name.
+
+Ours by default; `course/` has somebody else's needle, `subject` says which one a process judges.
+"""
 
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
-from verify.targets.devices import DEVICES, borrowed, device_status, environment, resolve
+from verify.targets.course import CourseCall, Found, Library, probe
+from verify.targets.devices import DEVICES, borrowed, resolve
 from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
 from verify.targets.named import Named
 from verify.targets.protocol import Target
 from verify.targets.source import source
+from verify.targets.subject import device_status, environment, foreign, use
 from verify.targets.training import Trainer
 
 __all__ = [
     "DEVICES",
     "Broken",
     "Call",
+    "CourseCall",
     "DrawCall",
+    "Found",
+    "Library",
     "Missing",
     "Named",
     "Target",
@@ -22,7 +30,10 @@ __all__ = [
     "borrowed",
     "device_status",
     "environment",
+    "foreign",
+    "probe",
     "resolve",
     "source",
     "unary",
+    "use",
 ]

@@ -1,0 +1,99 @@
+"""What a folder holds, found out in a process of its own: the package may crash, hang and print."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from verify.spec import DTYPES, UsageError
+from verify.targets.course import importing
+from verify.targets.course.library import DEVICES, Library
+from verify.targets.course.place import Place, find
+
+SECONDS = 120.0
+_LINES = 6  # of a traceback
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A subject: where it is, what it has. `path` is what a worker is told."""
+
+    path: str
+    package: str
+    devices: Mapping[str, str]  # name -> why it cannot be used; empty: it can
+    worlds: Mapping[str, str]  # device -> what lies under a Tensor
+    dtypes: tuple[str, ...]  # that it really computes on all its devices
+    names: tuple[str, ...]  # of those asked about
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """Devices that work here."""
+        return tuple(name for name, why in self.devices.items() if not why)
+
+    def says(self, asked: Sequence[str]) -> str:
+        """One line for the header of a run."""
+        devices = ", ".join(f"{name} ({self.worlds[name]})" for name in self.usable)
+        absent = [name for name in asked if name not in self.names]
+        text = f"target {self.package}: {devices}; {', '.join(self.dtypes)}; "
+        text += f"{len(self.names)} of {len(asked)} names"
+        return text + (f", without {', '.join(absent)}" if absent else "")
+
+
+def load(path: str) -> Library:
+    """The library at a path, imported into this process, whose output goes nowhere from now on."""
+    place = find(path)
+    importing.silence()
+    return Library(place, importing.load(place))
+
+
+def probe(path: str, names: Sequence[str]) -> Found:
+    """What lies at a path. Raises: UsageError when nothing does, or it cannot be imported."""
+    place = find(path)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_look, args=(theirs, path, tuple(names)), daemon=True)
+    process.start()
+    theirs.close()
+    answer: Found | str = "it did not come back"
+    try:
+        if ours.poll(SECONDS):
+            answer = ours.recv()
+        else:
+            answer = f"importing it takes more than {SECONDS:g} s"
+    except EOFError:
+        process.join(10)
+        answer = f"importing it ended the process (exit code {process.exitcode})"
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if isinstance(answer, str):
+        raise UsageError(f"[target] {place.package} cannot be used: {answer}")
+    return answer
+
+
+def _look(pipe: Connection, path: str, names: Sequence[str]) -> None:
+    try:
+        library = load(path)
+        pipe.send(_found(path, library.place, library, names))
+    except BaseException as error:
+        lines = traceback.format_exception(error)[-_LINES:]
+        pipe.send("it cannot be imported\n" + "".join(lines).rstrip())
+
+
+def _found(path: str, place: Place, library: Library, names: Sequence[str]) -> Found | str:
+    devices = {name: library.device_status(name) or "" for name in DEVICES}
+    usable = [name for name, why in devices.items() if not why]
+    if not usable:
+        return "no device works\n" + "\n".join(devices.values())
+    return Found(
+        path=path,
+        package=str(place.package),
+        devices=devices,
+        worlds={name: library.world(name) for name in usable},
+        dtypes=tuple(t for t in DTYPES if any(library.computes(d, t) == t for d in usable)),
+        names=tuple(name for name in names if library.has(name)),
+    )
