@@ -1,10 +1,10 @@
 """How accurate elementary functions are: errors in ULP of the result, at most, by device and dtype.
 
 The one home of these constants; nothing is read at run time. cpu, numpy, torch: `needle-verify
-calibrate` measures them, reports/accuracy-*.json keep what it found on instruction sets v2 and v3,
+calibrate` measures them, reports/accuracy-*.json keep what it found on instruction sets v2 to v4,
 and a test holds the two together: a constant is at least the largest error found and at most 1.25
 times that, rounded up to a tenth (`allowed`). Beyond what was found there is room for what the
-float64 search, or a sample of float32, did not meet, and for v4.
+float64 search, or a sample of float32, did not meet.
 
 DOCUMENTED constants stand for functions that differ with the machine, and only have to be large
 enough here: numpy's exp and log state 2.52 and 3.83 in numpy's sources for other processors; the C
