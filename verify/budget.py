@@ -67,7 +67,7 @@ def ulp(fmt: Format, y: Any) -> Array:
     # the exponent's bits alone are the power of two below |y|, 0 for float64's subnormals
     binade = (magnitude.view(np.int64) & _EXPONENT).view(np.float64)
     spacing = math.ldexp(1.0, 1 - fmt.p)
-    return np.where(binade < np.inf, np.maximum(binade * spacing, fmt.eta), spacing)
+    return np.asarray(np.where(binade < np.inf, np.maximum(binade * spacing, fmt.eta), spacing))
 
 
 def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
@@ -77,12 +77,15 @@ def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
     intermediate values lie elsewhere in their binades: half a ULP relative to them is up to u,
     whatever it is relative to these.
     """
-    magnitude = np.abs(y) + e
+    magnitude: Array = np.asarray(np.abs(y) + e)
     # half of float64's smallest subnormal is none: there a whole one is allowed
     least = max(0.5 * fmt.eta, math.ulp(0.0))
     if fmt.any_formula:  # at least half a ULP, which is at most u relative to a normal number
-        return np.maximum(fmt.u * magnitude, least)
-    return np.maximum(0.5 * ulp(fmt, magnitude), least)
+        half = np.multiply(magnitude, fmt.u, out=magnitude)
+    else:
+        half = ulp(fmt, magnitude)
+        half *= 0.5
+    return np.maximum(half, least, out=half)
 
 
 _SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
@@ -130,11 +133,15 @@ def _integral(fmt: Format, *arrays: Array) -> Any:
 def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
     """a + b and a - b; exact for integers, and where one operand is 0."""
     e = ea + eb
-    bound = e + rounding(fmt, y, e)
-    if not np.any(e == 0):
+    bound = rounding(fmt, y, e)
+    bound += e
+    precise = e == 0
+    if not precise.any():
         return bound
-    exact = (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer)) | (a == 0) | (b == 0)
-    return np.where((e == 0) & exact, 0.0, bound)
+    exact = (a == 0) | (b == 0)
+    if (precise & ~exact).any():
+        exact = exact | (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
+    return np.where(precise & exact, 0.0, bound)
 
 
 def _power_of_two(a: Array) -> Any:

@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from verify.plan import Plan
+    from verify.skips import Skips
     from verify.spec import Case, Verdict
 
 ROOT = "needle-verify"  # node ids are needle-verify::CASE
@@ -53,6 +54,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
         "--plugin", action="append", metavar="FILE", help="rows for ops of your own, in ROWS"
     )
     group.addoption("--data", metavar="DIR", help="a folder with MNIST: real inputs too")
+    group.addoption("--skips", metavar="FILE", help="known failures, each with reason and expiry")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,11 +70,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.args = files if named else []
     try:
         plan = _plan(config)
+        skips = _skips(config)
         if strangers := set(chosen) - set(plan.ids):
             raise UsageError(f"[pytest] a case is not in the plan, got id={min(strangers)!r}")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
-    config.pluginmanager.register(Cases(plan, chosen), "needle-verify-cases")
+    config.pluginmanager.register(Cases(plan, chosen, skips), "needle-verify-cases")
+
+
+def _skips(config: pytest.Config) -> Skips:
+    from pathlib import Path
+
+    from verify import registry, skips
+
+    path = config.option.skips
+    return skips.Skips() if path is None else skips.read(Path(path), registry)
 
 
 def _plan(config: pytest.Config) -> Plan:
@@ -108,8 +120,9 @@ def _plan(config: pytest.Config) -> Plan:
 class Cases:
     """Adds the cases to the session, and judges the evidence of every whole group at its end."""
 
-    def __init__(self, plan: Plan, chosen: list[str]) -> None:
+    def __init__(self, plan: Plan, chosen: list[str], skips: Skips) -> None:
         self.plan = plan
+        self.skips = skips
         self.chosen = set(chosen)
         self.verdicts: list[Verdict] = []
         self.weak: list[str] = []
@@ -120,7 +133,9 @@ class Cases:
     ) -> None:
         """Before -k and -m choose among them."""
         cases = [c for c in self.plan.cases if not self.chosen or c.id in self.chosen]
-        parent = CaseCollector.from_parent(session, name=ROOT, nodeid=ROOT, cases=cases)
+        parent = CaseCollector.from_parent(
+            session, name=ROOT, nodeid=ROOT, cases=cases, skips=self.skips
+        )
         items += session.genitems(parent)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -131,11 +146,15 @@ class Cases:
             self.verdicts.append(from_line(line))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Groups that ran whole are judged for their evidence; a weak one is a failure."""
+        """Groups that ran whole are judged for their evidence; a weak one is a failure.
+
+        So is a skip that has expired or is stale.
+        """
         if hasattr(session.config, "workerinput"):  # the controller does it
             return
         from collections import Counter
 
+        from verify import registry
         from verify.spec import Case
         from verify.summary import group_of, summarize
 
@@ -146,12 +165,12 @@ class Cases:
             f"{'/'.join(group)}: {', '.join(names)} would have passed all cases"
             for group, names in summary.weak.items()
             if ran[group] == whole[group]
-        ]
+        ] + self.skips.rotten(self.plan, self.verdicts, registry)
         if self.weak and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """The weak groups."""
+        """The weak groups, and the skips that no longer hold."""
         if self.weak:
             terminalreporter.section("needle-verify: weak evidence")
             for line in self.weak:
@@ -161,13 +180,16 @@ class Cases:
 class CaseCollector(pytest.Collector):
     """The parent of all cases."""
 
-    def __init__(self, *, cases: Sequence[Case], **keywords: Any) -> None:
+    def __init__(self, *, cases: Sequence[Case], skips: Skips, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.cases = cases
+        self.cases, self.skips = cases, skips
 
     def collect(self) -> list[pytest.Item]:
         """An item each."""
-        return [CaseItem.from_parent(self, name=case.id, case=case) for case in self.cases]
+        return [
+            CaseItem.from_parent(self, name=case.id, case=case, skips=self.skips)
+            for case in self.cases
+        ]
 
 
 class WrongVerdict(Exception):
@@ -177,9 +199,9 @@ class WrongVerdict(Exception):
 class CaseItem(pytest.Item):
     """One case."""
 
-    def __init__(self, *, case: Case, **keywords: Any) -> None:
+    def __init__(self, *, case: Case, skips: Skips, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.case = case
+        self.case, self.skips = case, skips
         self.line: dict[str, Any] | None = None
 
     def runtest(self) -> None:
@@ -189,7 +211,7 @@ class CaseItem(pytest.Item):
         from verify.spec import Status
 
         with targets.borrowed():
-            verdict = checks.run_case(self.case)
+            verdict = self.skips.applied(checks.run_case(self.case))
         self.line = to_line(verdict)
         if verdict.status is Status.SKIP:
             pytest.skip(verdict.message)

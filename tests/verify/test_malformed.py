@@ -27,6 +27,11 @@ REST = "compact/interior/seed0"
         (f"getitem/forward/cpu/float32/3/-/{REST}", "KeyError"),
         ("relu/forward/cpu/float32/3/-/compact/nowhere/seed0", "region='nowhere'"),
         (f"sinc/forward/cpu/float32/3/-/{REST}", "op=sinc"),
+        (f"summation/forward/cpu/float32/3x4/axes=7/{REST}", "axis 7 is out of bounds"),
+        (f"softmax/vjp/cpu/float32/3x4/axis=-3/{REST}", "axis -3 is out of bounds"),
+        (f"unsqueeze/forward/cpu/float32/3x4/axes=7/{REST}", "axis 7 is out of bounds"),
+        (f"dilate/fd/cpu/float64/3x4/axes=2,dilation=1/{REST}", "axis 2 is out of bounds"),
+        ("add/algebra/cpu/float32/3,3/-/compact/special/seed0", "region='special'"),
     ],
 )
 def test_a_malformed_question_is_a_usage_error(case_id: str, words: str) -> None:

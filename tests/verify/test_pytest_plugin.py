@@ -114,6 +114,39 @@ def test_weak_evidence_fails_the_session_if_the_whole_group_ran(
     assert run("--needle-verify", *SMOKE, "-k", "interior").ret == pytest.ExitCode.OK
 
 
+def test_known_failures_are_skips_until_they_expire_or_are_stale(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(
+        "from verify import checks\n"
+        "from verify.spec import Status, Verdict\n"
+        "def run_case(case):\n"
+        "    wrong = case.region == 'integer'\n"
+        "    return Verdict(case.id, Status.FAIL if wrong else Status.PASS, message='y = 1')\n"
+        "checks.run_case = run_case\n"
+    )
+    entry = '[[skip]]\ncase = "relu/*/*/*/*/*/*/{}"\nreason = "known"\nexpires = {}-01-31\n'
+
+    def with_skips(*entries: tuple[str, int]) -> pytest.RunResult:
+        text = "".join(entry.format(region, year) for region, year in entries)
+        pytester.path.joinpath("known.toml").write_text(text)
+        return run("--needle-verify", *SMOKE, "--skips", "known.toml", "-rs")
+
+    result = with_skips(("integer", 9999))
+    result.assert_outcomes(skipped=1, passed=4)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*known (until 9999-01-31, known.toml:1)*"])
+    result = with_skips(("integer", 2001))
+    result.assert_outcomes(failed=1, passed=4)
+    result.stdout.fnmatch_lines(["WEAK known.toml:1: expired on 2001-01-31: known"])
+    result = with_skips(("integer", 9999), ("interior", 9999))
+    result.assert_outcomes(skipped=1, passed=4)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["WEAK known.toml:5: stale, all * of its cases pass: known"])
+    result = run("--needle-verify", *SMOKE, "--skips", "none.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
 @pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="needs pytest-xdist")
 def test_over_xdist(run: Run) -> None:
     result = run("--needle-verify", *SMOKE, "-p", "xdist", "-n", "2")

@@ -13,7 +13,7 @@ import torch
 
 from verify import reference
 from verify.budget import format_of
-from verify.reference.composed import one_pass
+from verify.reference.reductions import one_pass
 from verify.spec import Row
 
 F32 = format_of("float32")

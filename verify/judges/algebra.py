@@ -20,7 +20,7 @@ from verify.judges.impostors import Fake, passing_fakes
 from verify.judges.question import Finding, Question, call
 from verify.judges.taylor import taylor
 from verify.sampling import Laid
-from verify.spec import IMPOSTORS, Identity
+from verify.spec import IMPOSTORS, Identity, UsageError
 
 # (question, impostors) -> claims, and those of the impostors that they let through
 Ask: TypeAlias = Callable[[Question, tuple[str, ...]], tuple[list[Claim], tuple[str, ...]]]
@@ -31,8 +31,17 @@ _ROUNDINGS = 4
 
 
 def judge_algebra(question: Question) -> Finding:
-    """All that algebra says in the case's region: of integers, or of smooth functions."""
-    row, integers = question.row, question.case.region == "integer"
+    """All that algebra says in the case's region: of integers, or of smooth functions.
+
+    Raises: UsageError for another region, where an infinity less itself is no counterexample.
+    """
+    row, region = question.row, question.case.region
+    if region not in ("integer", "interior"):
+        raise UsageError(
+            f"[case] algebra is asked in regions integer and interior, got region={region!r} "
+            f"in id={question.case.id!r}"
+        )
+    integers = region == "integer"
     asked: list[Ask] = [
         functools.partial(_identity, identity)
         for identity in row.identities

@@ -272,6 +272,8 @@ def pair(x: Any) -> tuple[Array, Array]:
         value = x.to(torch.float64).numpy() if isinstance(x, torch.Tensor) else np.float64(x)
         return np.asarray(value), np.zeros(())
     value, error = x.elem.numpy(), x.err.numpy()
+    if x.context.fmt.p == ORACLE_P:  # nothing finite is beyond the oracle's own range
+        return value, error
     magnitude = np.abs(value)
     largest = x.context.fmt.largest
     if not magnitude.size or magnitude.max() <= largest:  # NaN goes on

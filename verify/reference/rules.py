@@ -9,7 +9,16 @@ import torch
 
 from verify import budget
 from verify.budget import Array, Format
-from verify.reference.bounded import RULES, Bounded, Context, done, elementwise, pair, rule
+from verify.reference.bounded import (
+    RULES,
+    Bounded,
+    Context,
+    _err,
+    done,
+    elementwise,
+    pair,
+    rule,
+)
 
 RULES["mul"] = elementwise("mul", budget.multiply)
 RULES["div"] = elementwise("div", budget.divide)
@@ -53,15 +62,10 @@ def _largest(context: Context, y: Any, a: Bounded, dim: Any = (), keepdim: bool 
     return torch.amax(a.err, tuple(dim), keepdim)
 
 
-def _bound(y: Any) -> Any:
-    """The bound of what a rule computed from its Bounded operands."""
-    return y.err
-
-
 @rule("_log_softmax")
 def _log_softmax(context: Context, y: Any, a: Bounded, dim: int, half_to_float: bool) -> Any:
     below = a - torch.amax(a, dim, True)
-    return _bound(below - torch.log(torch.exp(below).sum(dim, True)))
+    return _err(below - torch.log(torch.exp(below).sum(dim, True)))
 
 
 @rule("_log_softmax_backward_data")
@@ -69,7 +73,7 @@ def _log_softmax_backward(
     context: Context, y: Any, grad: Bounded, out: Bounded, dim: int, dtype: Any
 ) -> Any:
     """From the result, as kernels do it; exp(a - top) / sum is as right, and more accurate."""
-    return _bound(grad - torch.exp(out) * grad.sum(dim, True))
+    return _err(grad - torch.exp(out) * grad.sum(dim, True))
 
 
 @rule("constant_pad_nd")

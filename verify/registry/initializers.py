@@ -167,36 +167,26 @@ ROWS = (
         sample(n=4, i=()),
         call=_plain,
     ),
-    _row(
-        "xavier_uniform",
-        _xavier_uniform,
-        sample(fan_in=_ROWS, fan_out=_COLUMNS),
-        sample(fan_in=30, fan_out=2000, gain=3.0),
-        sample(fan_in=1, fan_out=1),
-        call=_plain,
+    *(
+        _row(
+            name,
+            law,
+            sample(fan_in=_ROWS, fan_out=_COLUMNS),
+            sample(fan_in=30, fan_out=2000, gain=3.0),
+            sample(fan_in=1, fan_out=1),
+            call=_plain,
+        )
+        for name, law in (("xavier_uniform", _xavier_uniform), ("xavier_normal", _xavier_normal))
     ),
-    _row(
-        "xavier_normal",
-        _xavier_normal,
-        sample(fan_in=_ROWS, fan_out=_COLUMNS),
-        sample(fan_in=30, fan_out=2000, gain=3.0),
-        sample(fan_in=1, fan_out=1),
-        call=_plain,
-    ),
-    _row(
-        "kaiming_uniform",
-        kaiming_uniform,
-        sample(fan_in=_ROWS, fan_out=_COLUMNS),
-        sample(fan_in=875, fan_out=1725, shape=_KERNEL),
-        sample(fan_in=1, fan_out=1, shape=()),
-        call=_plain,
-    ),
-    _row(
-        "kaiming_normal",
-        _kaiming_normal,
-        sample(fan_in=_ROWS, fan_out=_COLUMNS),
-        sample(fan_in=875, fan_out=1725, shape=_KERNEL),
-        sample(fan_in=1, fan_out=1, shape=()),
-        call=_plain,
+    *(
+        _row(
+            name,
+            law,
+            sample(fan_in=_ROWS, fan_out=_COLUMNS),
+            sample(fan_in=875, fan_out=1725, shape=_KERNEL),
+            sample(fan_in=1, fan_out=1, shape=()),
+            call=_plain,
+        )
+        for name, law in (("kaiming_uniform", kaiming_uniform), ("kaiming_normal", _kaiming_normal))
     ),
 )

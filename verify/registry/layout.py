@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from numpy.lib.array_utils import normalize_axis_tuple
+
 from verify.registry.planning import sample
 from verify.sampling import OF_TENSORS
 from verify.spec import Row, Shape
@@ -34,7 +36,7 @@ def _tuple(axes: Any) -> tuple[int, ...]:
 
 def _dilate(t: Any, a: Any, axes: Any, dilation: int) -> Any:
     """Every element is followed by `dilation` zeros along each of the axes."""
-    for axis in (d % a.dim() for d in _tuple(axes)):
+    for axis in normalize_axis_tuple(axes, a.dim()):
         a = t.stack([a] + [t.zeros_like(a)] * dilation, axis + 1)
         a = (
             a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :])
@@ -52,8 +54,7 @@ def _undilate(t: Any, a: Any, axes: Any, dilation: int) -> Any:
 
 
 def _unsqueeze(t: Any, a: Any, axes: Any) -> Any:
-    ndim = a.dim() + len(_tuple(axes))
-    for axis in sorted(d % ndim for d in _tuple(axes)):
+    for axis in sorted(normalize_axis_tuple(axes, a.dim() + len(_tuple(axes)))):
         a = a.unsqueeze(axis)
     return a
 

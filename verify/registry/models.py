@@ -18,7 +18,7 @@ from verify.registry.layers import dropped
 from verify.registry.packing import LAYOUTS_OF_WEIGHTS
 from verify.registry.planning import sample
 from verify.sampling import OF_TENSORS, Array
-from verify.spec import Row, Shape
+from verify.spec import Row, Sample, Shape
 
 _SEED = 1
 
@@ -207,49 +207,41 @@ _SMALL: dict[str, Any] = {
 }
 _RESNET9 = (431_946,)
 
+
+def _model(name: str, reference: Callable[..., Any], *samples: Sample, **more: Any) -> Row:
+    return Row(
+        name=name,
+        mixtures=OF_TENSORS,  # the row makes Tensors like its input
+        family="model",
+        reference=_of_vector(reference),
+        samples=samples,
+        regions=(),
+        call=_call,
+        signed_zero=False,
+        **{"layouts": LAYOUTS_OF_WEIGHTS, **more},
+    )
+
+
 ROWS = (
-    Row(
-        name="models.ResidualBlock",
-        mixtures=OF_TENSORS,  # the row makes Tensors like its input
-        family="model",
-        reference=_of_vector(_residual_block),
-        layouts=LAYOUTS_OF_WEIGHTS,
-        samples=(
-            sample((6, 6), (78,), dim=6, hidden_dim=4, drop_prob=0.25),
-            sample((6, 6), (78,), dim=6, hidden_dim=4, training=False),
-            sample((9, 3), (54,), dim=3, hidden_dim=5, drop_prob=0.0),
-        ),
-        regions=(),
-        call=_call,
-        signed_zero=False,
+    _model(
+        "models.ResidualBlock",
+        _residual_block,
+        sample((6, 6), (78,), dim=6, hidden_dim=4, drop_prob=0.25),
+        sample((6, 6), (78,), dim=6, hidden_dim=4, training=False),
+        sample((9, 3), (54,), dim=3, hidden_dim=5, drop_prob=0.0),
     ),
-    Row(
-        name="models.MLPResNet",
-        mixtures=OF_TENSORS,  # the row makes Tensors like its input
-        family="model",
-        reference=_of_vector(mlp_resnet),
-        layouts=LAYOUTS_OF_WEIGHTS,
-        samples=(
-            sample((6, 5), (275,), **_SMALL),
-            sample((6, 5), (275,), **_SMALL, training=False),
-            sample((9, 3), (31,), dim=3, hidden_dim=4, num_blocks=0, num_classes=3),
-        ),
-        regions=(),
-        call=_call,
-        signed_zero=False,
+    _model(
+        "models.MLPResNet",
+        mlp_resnet,
+        sample((6, 5), (275,), **_SMALL),
+        sample((6, 5), (275,), **_SMALL, training=False),
+        sample((9, 3), (31,), dim=3, hidden_dim=4, num_blocks=0, num_classes=3),
     ),
-    Row(
-        name="models.ResNet9",
-        mixtures=OF_TENSORS,  # the row makes Tensors like its input
-        family="model",
-        reference=_of_vector(resnet9),
-        samples=(
-            sample((8, 3, 32, 32), _RESNET9),
-            sample((2, 3, 32, 32), _RESNET9, training=False),
-        ),
-        regions=(),
+    _model(
+        "models.ResNet9",
+        resnet9,
+        sample((8, 3, 32, 32), _RESNET9),
+        sample((2, 3, 32, 32), _RESNET9, training=False),
         layouts=("compact",),
-        call=_call,
-        signed_zero=False,
     ),
 )

@@ -6,16 +6,18 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from verify.registry.planning import MANY, sample
 from verify.spec import Domain, Row, Shape
 
 
 def reduced_axes(axes: Any, ndim: int) -> tuple[int, ...]:
-    """axes=None means all of them; torch reads an empty tuple the same way, numpy does not."""
-    if axes is None:
-        return tuple(range(ndim))
-    return tuple(a % ndim for a in (axes if isinstance(axes, tuple) else (axes,)))
+    """axes=None means all of them; torch reads an empty tuple the same way, numpy does not.
+
+    Raises: IndexError for an axis outside of [-ndim, ndim), ValueError for one that comes twice.
+    """
+    return tuple(range(ndim)) if axes is None else normalize_axis_tuple(axes, ndim)
 
 
 def _sum(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
