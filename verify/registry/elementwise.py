@@ -118,7 +118,7 @@ ROWS = (
         "power",
         lambda t, a, b: a**b,
         BINARY,
-        regions=("tiny", "huge", "special", "edge", "integer", "ties"),
+        regions=("tiny", "huge", "zeros", "special", "edge", "integer", "ties"),
         domains=(_BASE, _EXPONENT),
     ),
     row(
