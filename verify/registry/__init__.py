@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from verify.registry import (
     activation,
+    arrays,
     conv,
     data,
     elementwise,
@@ -58,6 +59,7 @@ FAMILIES = (
     normalization,
     pooling,
     layout,
+    arrays,
     indexing,
     joining,
     layers,
