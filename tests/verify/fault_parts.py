@@ -59,13 +59,19 @@ def answers(name: str, made: Fault | None, **options: Any) -> list[Any]:
     return [[a.case.split("/")[0], a.group, a.status, a.message] for a in found]
 
 
+def made_of(name: str) -> Fault:
+    """A fault with the id of one in Sin.compute."""
+    return replace(FAULTS[name], id="needle/ops/functions.py:Sin.compute:dropped:9")
+
+
 def judged(folder: str) -> dict[str, Any]:
     """Faults through the engine at budget smoke, asked of the rows sin and cos."""
     engine = Engine(Setup("smoke", folder, "key"))
     found = {}
     for name in ("wrong", "equal", "stillborn"):
-        made = replace(FAULTS[name], id="needle/ops/functions.py:Sin.compute:dropped:9")
-        found[name] = engine.do(Judge("python", made, ("sin", "cos"), "digest"))
+        found[name] = engine.do(Judge("python", made_of(name), ("sin", "cos"), "digest"))
+    quick = Engine(Setup("smoke", folder, "key", first=True))
+    found["first"] = quick.do(Judge("python", made_of("wrong"), ("sin", "cos"), "digest"))
     found["unreached"] = engine.do(Judge("python", FAULTS["wrong"], (), "digest"))
     # a case that fails without the fault, too, is none that found it
     baseline = Cache(Path(folder), "key").get(Python(ROOT), "sin", "smoke")
@@ -75,9 +81,8 @@ def judged(folder: str) -> dict[str, Any]:
     cases = dict(baseline.cases)
     cases[alarm] = replace(cases[alarm], status=Status.FAIL)
     Cache(Path(folder), "alarm").put(Python(ROOT), Baseline("sin", cases), "smoke")
-    made = replace(FAULTS["wrong"], id="needle/ops/functions.py:Sin.compute:dropped:9")
     engine = Engine(Setup("smoke", folder, "alarm"))
-    found["alarmed"] = engine.do(Judge("python", made, ("sin",), "digest"))
+    found["alarmed"] = engine.do(Judge("python", made_of("wrong"), ("sin",), "digest"))
     return {name: outcome.to_json() for name, outcome in found.items() if outcome}
 
 

@@ -110,6 +110,13 @@ def test_the_engine_knows_who_found_a_fault(seen: dict[str, Any]) -> None:
     assert 0 < found["to_kill"] < found["seconds"]
 
 
+def test_one_judge_is_enough_where_that_is_all_that_is_asked(seen: dict[str, Any]) -> None:
+    quick, found = seen["engine"]["first"], seen["engine"]["wrong"]
+    assert (quick["state"], quick["case"]) == (found["state"], found["case"])
+    assert quick["judges"] == {}
+    assert quick["cases"] < found["cases"]
+
+
 def test_the_engine_asks_a_survivor_everything(seen: dict[str, Any]) -> None:
     survivor = seen["engine"]["equal"]
     assert (survivor["state"], survivor["rows"], survivor["case"]) == ("survived", 2, "")

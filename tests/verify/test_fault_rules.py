@@ -41,6 +41,7 @@ def changes(text: str, kind: str) -> list[str]:
         ("dropped", "return a / b", ["return a"]),
         ("dropped", "return a.exp()", ["return a"]),
         ("dropped", "check(a)\nreturn a", ["pass"]),
+        ("dropped", "check_tensors(a=a)\nreturn a", []),
         ("dropped", "a[0] = b\nreturn a", ["pass"]),
         ("dropped", "a += b\nreturn a", ["pass"]),
         ("dropped", "if a:\n    raise ValueError(a)\nreturn a", ["pass"]),

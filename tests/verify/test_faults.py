@@ -12,18 +12,21 @@ import pytest
 
 from verify.cli import main
 from verify.faults import digests, equivalent, native, record, report
+from verify.faults.baseline import Baseline, Cache, Seen, reaching
 from verify.faults.choosing import Choice, sample
 from verify.faults.equivalent import Equivalent
 from verify.faults.fault import Fault
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
+from verify.faults.planting import Python
 from verify.faults.python import faults
 from verify.faults.rates import Rate, rates
 from verify.registry import rows
 from verify.results import Writer
-from verify.spec import UsageError
+from verify.spec import Status, UsageError
 
 ROOT = Path(__file__).parents[2]
 FAULTS = faults(ROOT)
+PYTHON = Python(ROOT)
 
 
 # --- choosing
@@ -74,6 +77,49 @@ def test_list_and_show_answer_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["faults", "list", "--kind", "correction", "--path", "needle/ops/*"]) == 3
     assert main(["faults", "show"]) == main(["faults", "lits"]) == 2
     assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
+
+
+# --- the rows that are asked
+
+
+def test_rows_are_asked_nearest_first() -> None:
+    def row(name: str, **places: str) -> Baseline:
+        cases = {
+            f"{name}/{judge}/cpu/float32/3/-/compact/interior/seed0": Seen(
+                Status.PASS, 0.1, frozenset(found.split()), ""
+            )
+            for judge, found in places.items()
+        }
+        return Baseline(name, cases)
+
+    rows_ = [
+        row("nn.Cos", forward="cos x y"),
+        row("sin", forward="sin", vjp="sin cos"),
+        row("tan", forward="tan", second="cos tan"),
+        row("sum_of_cos", forward="cos sum a b"),
+        row("cos", forward="cos a", vjp="sin cos"),
+        row("exp", forward="exp"),
+    ]
+    assert reaching("cos", rows_) == ("cos", "sum_of_cos", "nn.Cos", "sin", "tan")
+    assert reaching("log", rows_) == ()
+
+
+def test_a_cache_gives_back_what_it_was_given(tmp_path: Path) -> None:
+    cases = {
+        f"sin/{judge}/cpu/float32/3/-/compact/interior/seed0": Seen(
+            Status.FAIL if judge == "fd" else Status.PASS, 0.25, frozenset(places), judge
+        )
+        for judge, places in {"forward": ("a", "b"), "vjp": ("b", "c"), "fd": ("a", "b")}.items()
+    }
+    cache = Cache(tmp_path, "key")
+    assert not cache.has(PYTHON, "sin", "smoke")
+    cache.put(PYTHON, Baseline("sin", cases), "smoke")
+    assert cache.has(PYTHON, "sin", "smoke")
+    assert cache.get(PYTHON, "sin", "smoke") == Baseline("sin", cases)
+    assert cache.get(PYTHON, "sin", "deep") is None
+    assert Cache(tmp_path, "other").get(PYTHON, "sin", "smoke") is None
+    (alarm,) = Baseline("sin", cases).alarms.items()
+    assert alarm == ("sin/fd/cpu/float32/3/-/compact/interior/seed0", "fd")
 
 
 # --- rates

@@ -67,12 +67,15 @@ def options(p: argparse.ArgumentParser) -> None:
         "--budget",
         default="default",
         metavar="B",
-        help=f"{', '.join(BUDGETS)}; smoke asks at most 12 rows of a fault",
+        help=f"{', '.join(BUDGETS)}",
     )
     p.add_argument(
         "--first",
         action="store_true",
         help="one judge that finds a fault is enough: four times as fast",
+    )
+    p.add_argument(
+        "--rows", type=int, metavar="N", help="rows that are asked of a fault at most (smoke: 12)"
     )
     p.add_argument("--jobs", type=int, metavar="N", help="faults at a time (2)")
     p.add_argument("--json", metavar="FILE", help="keep what became of each fault, a line each")
@@ -108,7 +111,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         return _show(chosen)
     jobs = options.jobs or min(2, os.cpu_count() or 1)
     rows = list((registry if parts is None else parts.registry or registry).rows())
-    running = Run(languages, chosen, options.budget, jobs, rows, options.first)
+    running = Run(languages, chosen, options.budget, jobs, rows, options.first, options.rows)
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:
@@ -131,7 +134,7 @@ def _understood(options: argparse.Namespace) -> _Asked:
     if word == "show" and not ids:
         raise UsageError("[show] the id of a fault: needle-verify faults list has them")
     require_known("budget", options.budget, BUDGETS)
-    for name in ("jobs", "sample"):
+    for name in ("jobs", "sample", "rows"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"[{name}] at least one, got {name}={value}")

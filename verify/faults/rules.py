@@ -24,7 +24,7 @@ _OTHERWISE = {
 }  # fmt: skip
 _BOUNDED = ("range", "slice")
 # functions that only look at what they are given
-_ASKING = ("check", "require", "isinstance", "normalized", "len", "type")
+_ASKING = ("check", "require", "isinstance", "normalized", "length", "len", "type")
 _SYMBOLS: dict[type[ast.operator], str] = {
     ast.Sub: "-", ast.Div: "/", ast.Pow: "**", ast.MatMult: "@",
 }  # fmt: skip
@@ -103,8 +103,9 @@ def dropped(p: Place) -> Iterator[Change]:
             yield node, p.text(node.right)
     if isinstance(node, ast.Call):
         yield from _dropped_call(p, node)
-    called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    if called or isinstance(node, ast.AugAssign) or is_guard(node):
+    called = called_name(node.value) if isinstance(node, ast.Expr) else ""
+    # without check_tensors an op refuses what is no Tensor itself, in other words
+    if (called and called != "check_tensors") or isinstance(node, ast.AugAssign) or is_guard(node):
         yield node, "pass"
     kept = isinstance(node, ast.Assign) and isinstance(
         node.targets[0], (ast.Attribute, ast.Subscript)

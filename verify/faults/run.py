@@ -24,9 +24,9 @@ from verify.progress import Bar
 from verify.results import Writer, origin
 from verify.spec import UsageError
 
-# Rows that are asked of one fault, at most: what every row executes would take a smoke run for each
-# survivor.
-_ROWS = {"smoke": 12}
+# Rows that are asked of one fault at most, unless told: what every row executes would take a smoke
+# run for each survivor.
+MOST_ROWS = {"smoke": 12}
 
 
 def find(names: Sequence[str]) -> tuple[dict[str, Language], list[Fault]]:
@@ -42,6 +42,7 @@ class Run:
     """One run: `with run: run.measure(...)`, then `with run.keeping(...): run.judge(...)`.
 
     rows: the names of those that judge. first: a fault is done with the first judge that finds it.
+    most: so many of the rows are asked of a fault.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Run:
         jobs: int,
         rows: Sequence[str],
         first: bool = False,
+        most: int | None = None,
     ) -> None:
         spoken = {fault.language for fault in faults}
         self.languages = {name: found for name, found in languages.items() if name in spoken}
@@ -62,7 +64,8 @@ class Run:
         key = of_subject(root)
         self._cache = Cache(cache_folder(), key)
         self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first))
-        self._how = f"{budget}{' first' if first else ''}"
+        self._most = MOST_ROWS.get(budget) if most is None else most
+        self._how = f"{budget} {first} {self._most}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
@@ -117,7 +120,7 @@ class Run:
         key = f"{fault.language}:{place}"
         if key not in self._rows:
             found = reaching(place, self._baselines[fault.language])
-            self._rows[key] = found[: _ROWS.get(self.budget)]
+            self._rows[key] = found[: self._most]
         return self._rows[key]
 
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:

@@ -84,7 +84,7 @@ ROWS = (
         linear=True,
     ),
     row("add_scalar", lambda t, a, scalar: a + scalar, scalars(1.5, -0.375, 0.1, 0.0), linear=True),
-    row("multiply", lambda t, a, b: a * b, BINARY),
+    row("multiply", lambda t, a, b: a * b, (*BINARY, sample(MANY, MANY))),
     row("mul_scalar", lambda t, a, scalar: a * scalar, scalars(1.5, -2.0, 0.1, 0.0), linear=True),
     row(
         "divide",

@@ -224,7 +224,7 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         "split(stack(...)) = ...",
         lambda f, o, *xs, axis: (list(o.split(f(*xs, axis=axis), axis)), list(xs)),
     ),
-    "concatenate": _numpy(lambda *xs, axis: np.concatenate(xs, axis)),
+    "concatenate": _numpy(lambda *xs, axis=0: np.concatenate(xs, axis)),
     "split": _same(
         "stack(split(x)) = x", lambda f, o, x, axis: (o.stack(f(x, axis=axis), axis), x)
     ),

@@ -60,6 +60,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), spec="ij->ijj", says="each once"),
         refuses((3,), spec="ij", says="every axis has a letter"),
         refuses((3, 4), spec="ij,jk", says="names every tensor"),
+        refuses((3, 4), spec=3, raises="TypeError", says="spec is a str"),
     ),
     "conv": (
         refuses(_IMAGE, (3, 3, 3, 5), says="channels"),
@@ -96,6 +97,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "dilate": (
         refuses((3, 4), axes=(2,), dilation=1, raises="IndexError", says="axis=2"),
         refuses((3, 4), axes=(0,), dilation=-1, says="dilation=-1"),
+        refuses((3, 4), axes=(0,), dilation="a", raises="TypeError", says="dilation is an int"),
     ),
     "undilate": (
         refuses((3, 4), axes=(-3,), dilation=1, raises="IndexError", says="axis=-3"),
@@ -170,6 +172,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "leaky_relu": (refuses((3,), slope="x", raises="TypeError", says="type=str"),),
     "gelu": (refuses((3,), approximate="x", says="approximate='x'"),),
     "stack": (
+        refuses(axis=0, says="at least one Tensor"),
         refuses((3,), (4,), axis=0, says="shapes must be equal"),
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
     ),
