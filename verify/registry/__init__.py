@@ -13,6 +13,7 @@ from pathlib import Path
 
 from verify.registry import (
     activation,
+    arrays,
     conv,
     data,
     elementwise,
@@ -61,6 +62,7 @@ FAMILIES = (
     normalization,
     pooling,
     layout,
+    arrays,
     indexing,
     joining,
     layers,

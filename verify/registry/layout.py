@@ -8,11 +8,10 @@ from typing import Any
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from verify.registry.planning import sample
-from verify.sampling import OF_TENSORS
 from verify.spec import Row, Shape
 
 
-def _row(name: str, reference: Any, samples: Any, **more: Any) -> Row:
+def row(name: str, reference: Any, samples: Any, **more: Any) -> Row:
     return Row(
         **{
             "name": name,
@@ -80,11 +79,14 @@ def _index_part(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _indexed(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {**arguments, "index": parse_index(arguments["index"])}
+def indexed(arguments: dict[str, Any]) -> dict[str, Any]:
+    indices = {
+        name: parse_index(arguments[name]) for name in ("index", "source") if name in arguments
+    }
+    return {**arguments, **indices}
 
 
-def _select(t: Any, a: Any, index: Any) -> Any:
+def select(t: Any, a: Any, index: Any) -> Any:
     """numpy's indexing by integers and slices; torch has no negative steps but flips."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in parts:
@@ -108,21 +110,10 @@ def _select(t: Any, a: Any, index: Any) -> Any:
     return a
 
 
-def _assign(t: Any, a: Any, b: Any, index: Any) -> Any:
-    """The array after a[index] = b."""
-    # where the value lands: positions pushed through the same index
-    places = _select(t, t.arange(a.numel()).reshape(a.shape), index)
-    source = b.expand(places.shape).reshape(-1)
-    flat = a.reshape(-1).clone()
-    for place, k in zip(places.reshape(-1).tolist(), range(source.numel()), strict=True):
-        flat[place] = source[k]
-    return flat.reshape(a.shape)
-
-
 _SHAPES: tuple[Shape, ...] = ((7,), (5, 13), (2, 3, 4), (3, 0, 2), (1, 9, 1, 2))
 
 ROWS = (
-    _row(
+    row(
         "reshape",
         lambda t, a, shape: a.reshape(shape),
         (
@@ -138,7 +129,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "transpose",
         _swap,
         (
@@ -154,7 +145,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "permute",
         lambda t, a, axes: a.permute(axes),
         (
@@ -168,7 +159,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "broadcast_to",
         lambda t, a, shape: a.expand(shape),
         (
@@ -184,7 +175,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "flip",
         lambda t, a, axes: a.flip(axes),
         (
@@ -200,7 +191,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "dilate",
         _dilate,
         (
@@ -214,7 +205,7 @@ ROWS = (
             sample((3, 0, 2), axes=(1,), dilation=1),
         ),
     ),
-    _row(
+    row(
         "undilate",
         _undilate,
         (
@@ -229,7 +220,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "pad",
         _pad,
         (
@@ -241,7 +232,7 @@ ROWS = (
             sample((0, 2), padding=((1, 2), (0, 1))),
         ),
     ),
-    _row(
+    row(
         "squeeze",
         lambda t, a, axes=None: a.squeeze() if axes is None else a.squeeze(axes),
         (
@@ -254,7 +245,7 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "unsqueeze",
         _unsqueeze,
         (
@@ -266,9 +257,9 @@ ROWS = (
         ),
         view=True,
     ),
-    _row(
+    row(
         "getitem",
-        _select,
+        select,
         (
             sample((7,), index="3"),
             sample((7,), index="-1"),
@@ -284,28 +275,7 @@ ROWS = (
             sample((2, 3, 4), index="1,2,3"),
             sample((3, 4, 5, 2), index="-1,::3,...,0"),
         ),
-        arguments=_indexed,
+        arguments=indexed,
         view=True,
-    ),
-    _row(
-        "setitem",
-        _assign,
-        (
-            sample((7,), (), index="3"),
-            sample((7,), (2,), index="-2:"),
-            sample((7,), (7,), index="::-1"),
-            sample((33,), (10,), index="30:2:-3"),
-            sample((5, 13), (13,), index="1"),
-            sample((5, 13), (5,), index=":,-3"),
-            sample((5, 13), (7,), index="1:4,::2"),
-            sample((2, 3, 4), (3, 1), index="0,...,::-2"),
-            sample((2, 3, 4), (), index="1,2,3"),
-        ),
-        arguments=_indexed,
-        in_place=True,
-        mixtures=OF_TENSORS,  # it is an NDArray's own
-        differentiable=False,  # it writes into an array: no op of the graph
-        # no writes to broadcast views
-        layouts=("compact", "strided", "offset", "transposed", "reversed"),
     ),
 )

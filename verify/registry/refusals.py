@@ -115,6 +115,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), index="::0", says="step must not be 0"),
     ),
     "setitem": (refuses((3, 4), (5,), index="0", says="shape"),),
+    "cast": (refuses((3,), dtype="float8", raises="TypeError", says="got dtype=float8"),),
     "squeeze": (
         refuses((3, 4), axes=0, says="axes have size 1"),
         refuses((3, 1), axes=2, raises="IndexError", says="axis=2, ndim=2"),

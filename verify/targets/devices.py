@@ -76,8 +76,8 @@ def resolve(name: str) -> Callable[..., Any]:
     """What a public name stands for; raises Missing."""
     import needle
 
-    if name == "setitem":
-        return _setitem
+    if name in _OF_ARRAYS:
+        return _OF_ARRAYS[name]
     found: Any = needle if "." in name else needle.ops
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -86,9 +86,19 @@ def resolve(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _setitem(a: Any, b: Any, index: Any) -> Any:
-    a[index] = b
+def _setitem(a: Any, b: Any = None, *, index: Any, source: Any = None) -> Any:
+    """a[index] = b, or another part of a, which may overlap."""
+    a[index] = a[source] if b is None else b
     return a
+
+
+def _cast(a: Any, dtype: str, negative: bool = False) -> Any:
+    """Rounded to another dtype, and back."""
+    held = (-a if negative else a).realize_cached_data()
+    return type(a)(held.astype(dtype).astype(held.dtype), device=a.device, dtype=held.dtype)
+
+
+_OF_ARRAYS = {"setitem": _setitem, "cast": _cast}  # rows of what is NDArray's, no op of needle
 
 
 @contextmanager
