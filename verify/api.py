@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verify import saved, subjects, table, targets
+from verify.custom import REGIONS
 from verify.request import CHECKS, Request, judge
 from verify.same import SHARES
 from verify.spec import (
@@ -80,7 +81,7 @@ def check(
     judges: str | Sequence[str] = CHECKS,
     domains: Sequence[Domain] | Domain = (),
     kinks: Callable[..., Any] | None = None,
-    regions: Sequence[str] = ("tiny", "huge", "integer"),
+    regions: Sequence[str] = REGIONS,
     layouts: Sequence[str] = LAYOUTS,
     differentiable: bool = True,
     gradient: Callable[..., Any] | None = None,

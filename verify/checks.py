@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +23,16 @@ from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
 from verify.registry import course
 from verify.shrinking import SECONDS, Shrunk, shrink
-from verify.spec import OUTSIDE, OWN_INPUTS, Case, Row, Status, UsageError, Verdict
+from verify.spec import (
+    OUTSIDE,
+    OWN_INPUTS,
+    Case,
+    Row,
+    Status,
+    UsageError,
+    Verdict,
+    with_plugins,
+)
 
 IN_FULL = 2  # failures of a group that a worker explains in full
 
@@ -182,12 +190,11 @@ def _kept(case: Case, small: Shrunk) -> str:
     question = Question(small.case, small.row)
     name = "-".join((case.op, case.judge, case.device, case.dtype))
     unique = hashlib.blake2b(case.id.encode(), digest_size=4).hexdigest()
-    plugins = {"plugins": os.pathsep.join(registry.given_plugins())}
     verdict = Verdict(
         small.case.id,
         Status.FAIL,
         worst=small.finding.worst,
-        environment=targets.environment() | plugins,
+        environment=targets.environment() | with_plugins(registry.given_plugins()),
         digest=small.finding.digest,
     )
     path = _explaining.folder / f"{name}-{unique}.json"

@@ -341,10 +341,10 @@ class Command:
             recorded = recorded or self.recorded(Path(what))
         else:
             recorded = [Verdict(Case.parse(what).id, Status.PASS)]
+        self.use_plugins([path for old in recorded for path in plugins_of(old.environment)])
         code = Exit.GOOD
         for old in recorded:
             case = Case.parse(old.id)
-            self.use_plugins(plugins_of(old.environment))
             if known:
                 check_case(case, self.registry)
             self.require_usable([case.device] if known or case.device in DEVICES else [])

@@ -48,7 +48,7 @@ class Request:
     gradient: Callable[..., Any] | None = None  # of a function of numpy arrays
     domains: Sequence[Domain] = (Domain(),)
     kinks: Callable[..., Any] | None = None
-    regions: Sequence[str] = ("tiny", "huge", "integer")
+    regions: Sequence[str] = custom.REGIONS
     layouts: Sequence[str] = LAYOUTS
     differentiable: bool = True
     linear: bool = False

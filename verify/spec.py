@@ -290,6 +290,11 @@ class Verdict:
         return cls(**values)
 
 
+def with_plugins(paths: Sequence[str]) -> dict[str, str]:
+    """What an environment records of plugins."""
+    return {"plugins": os.pathsep.join(paths)} if paths else {}
+
+
 def plugins_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The plugins that an environment names."""
     return tuple(filter(None, environment.get("plugins", "").split(os.pathsep)))

@@ -23,7 +23,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from verify import registry, targets
-from verify.spec import MALFORMED, Case, Status, UsageError, Verdict, replay_with
+from verify.spec import (
+    MALFORMED,
+    Case,
+    Status,
+    UsageError,
+    Verdict,
+    replay_with,
+    with_plugins,
+)
 
 RETIRED = 76  # exit code of a worker that asks to be replaced
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -47,8 +55,7 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """What every verdict records, before the library under test adds to it."""
-        named = {"plugins": os.pathsep.join(self.plugins)} if self.plugins else {}
-        return {"threads": str(self.threads)} | named
+        return {"threads": str(self.threads)} | with_plugins(self.plugins)
 
 
 @dataclass(frozen=True, slots=True)

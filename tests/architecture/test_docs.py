@@ -52,8 +52,8 @@ def test_docs_python_blocks_run(code: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_docs_pages_show_what_their_examples_say(page: Path) -> None:
-    """The files run in tests/verify/test_plugin.py, with the commands of the pages."""
-    examples = [path.read_text() for path in (ROOT / "docs" / "examples").iterdir()]
+    """The files run in tests/verify/test_pages.py, with the commands of the pages."""
+    examples = [path.read_text() for path in (ROOT / "docs" / "examples").glob("*.*")]
     shown = [code for language in ("python", "cpp") for code in blocks(page, language)]
     assert shown
     assert [code for code in shown if not any(code in text for text in examples)] == []

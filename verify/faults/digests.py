@@ -45,6 +45,12 @@ def _package(name: str) -> list[Path]:
 
 
 @functools.cache
+def of_peers() -> str:
+    """Of other projects' checks; what they ask torch is among the judges' files."""
+    return _of_files([_VERIFY / "faults" / "peers.py"])
+
+
+@functools.cache
 def of_rows() -> dict[str, str]:
     """Of every row: its family's file, and the files that all families share."""
     families = {module: Path(module.__file__ or "") for module in registry.FAMILIES}

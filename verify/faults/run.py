@@ -12,7 +12,7 @@ from typing import Any, Self
 from verify import registry
 from verify.faults import record
 from verify.faults.baseline import KNOWN, REACH, Baseline, Cache, cache_folder, reaching
-from verify.faults.digests import of_fault, of_subject
+from verify.faults.digests import of_fault, of_peers, of_subject
 from verify.faults.fault import Fault
 from verify.faults.language import Language, language, usable
 from verify.faults.outcome import FOUND, Outcome
@@ -66,7 +66,7 @@ class Run:
         self._cache = Cache(cache_folder(), key)
         self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first, peers))
         self._most = MOST_ROWS.get(budget) if most is None else most
-        self._how = f"{budget}{' first' if first else ''}{' peers' if peers else ''} {self._most}"
+        self._how = f"{budget}{' first' if first else ''} {self._most}{of_peers() if peers else ''}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}

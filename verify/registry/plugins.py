@@ -50,7 +50,7 @@ def _module(path: Path) -> Any:
         raise UsageError("a plugin is a file of Python, my_ops.py")
     folder = str(path.resolve().parent)
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)  # last: a folder named needle or torch there stands for neither
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
