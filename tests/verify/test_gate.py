@@ -292,7 +292,8 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("{", "malformed"),
         ("[]", "malformed"),
         ('{"needle_verify_baseline": 7}', "another version"),
-        ('{"needle_verify_baseline": 1}', "no 'origin'"),
+        ('{"needle_verify_baseline": 1}', "no 'groups'"),
+        ('{"needle_verify_baseline": 1, "groups": []}', "it records no group"),
     ],
 )
 def test_a_malformed_baseline_is_a_usage_error(
