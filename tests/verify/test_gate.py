@@ -50,7 +50,7 @@ def test_noise_raises_no_more_alarms_than_it_may(bench: Bench) -> None:
 
     runs = [rhos(seed) for seed in range(12)]
     alarms = sum(
-        bool(list(accuracy.findings(accuracy.questions(a, b, 1.0), 1.0, ALARMS)))
+        bool(list(accuracy.findings(accuracy.questions(a, b, 1.0), ALARMS)))
         for i, a in enumerate(runs)
         for j, b in enumerate(runs)
         if i != j
@@ -74,7 +74,7 @@ def test_less_accuracy_is_caught_with_another_seed(
     assert bench.gate(bench.results("r.jsonl", 5, scaled(by, *parts))) == 4
     out = capsys.readouterr().out
     assert f"  {said}\n" in out
-    assert "have a rho above 1.25 x" in out
+    assert "rho is above 1.25 x the recorded one in" in out
     assert "goodness" not in out
     assert "1 regression (exit 4)" in out
 
@@ -84,10 +84,10 @@ def test_a_group_whose_cases_are_others_is_held_by_quantiles(bench: Bench) -> No
     before = {g: {f"old{n}": r for n, r in c.items()} for g, c in read(bench.baseline).items()}
     here = {g: {n: 20 * r for n, r in c.items()} for g, c in read(bench.baseline).items()}
     asked = accuracy.questions(before, here, 1.25)
-    found = list(accuracy.findings(asked, 1.25, ALARMS))
+    found = list(accuracy.findings(asked, ALARMS))
     assert len(found) == 3
     assert all("of their group" in f.text for f in found)
-    assert not list(accuracy.findings(accuracy.questions(before, before, 1.25), 1.25, ALARMS))
+    assert not list(accuracy.findings(accuracy.questions(before, before, 1.25), ALARMS))
 
 
 def read(path: Path) -> dict[Any, Any]:

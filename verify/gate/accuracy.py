@@ -36,9 +36,8 @@ class Question:
     """One count of a run, and what it would be if nothing changed."""
 
     group: Group  # with empty parts where it is of a pool
-    what: str
+    text: str
     count: int
-    of: int
     parts: tuple[Probabilities, ...]  # of each number, by group
     share: float  # of the alarms that chance may raise
 
@@ -73,14 +72,19 @@ def questions(
         share = 1 / len(SCOPES) / max(1, len(pools)) / (len(LEVELS) + 1)
         for pool, groups in pools.items():
             up, down = (sum(pairs[g][i] for g in groups) for i in (0, 1))
-            found.append(
-                Question(pool, "their recorded one", up, up + down, (halves(up + down),), share)
+            text = (
+                f"rho is above {factor:g} x the recorded one in {up:,} cases, below 1 / "
+                f"{factor:g} of it in {down:,}"
             )
+            found.append(Question(pool, text, up, (halves(up + down),), share))
             cases = sum(len(_rhos(here[g])) for g in groups)
             for i, level in enumerate(LEVELS):
                 counts, parts = zip(*(above[g][i] for g in groups), strict=True)
-                what = f"the recorded {level} of their group"
-                found.append(Question(pool, what, sum(counts), cases, parts, share))
+                text = (
+                    f"{sum(counts):,} of {cases:,} cases have a rho above {factor:g} x the "
+                    f"recorded {level} of their group"
+                )
+                found.append(Question(pool, text, sum(counts), parts, share))
     return found
 
 
@@ -108,7 +112,7 @@ def _pairs(before: Cases, here: Cases, factor: float) -> tuple[int, int]:
     return sum(y > factor * x for x, y in both), sum(x > factor * y for x, y in both)
 
 
-def findings(asked: Sequence[Question], factor: float, alarms: float) -> Iterator[Finding]:
+def findings(asked: Sequence[Question], alarms: float) -> Iterator[Finding]:
     """The clearest of each op and device; `alarms`: in a run of an unchanged needle, by chance."""
     clearest: dict[tuple[str, str], Question] = {}
     for q in asked:
@@ -120,8 +124,7 @@ def findings(asked: Sequence[Question], factor: float, alarms: float) -> Iterato
         yield Finding(
             "accuracy",
             "/".join(part or "*" for part in q.group),
-            f"{q.count:,} of {q.of:,} cases have a rho above {factor:g} x {q.what}; if nothing "
-            f"had changed, as many come with p = {q.p:.0e}",
+            f"{q.text}; if nothing had changed, as many would come with p = {q.p:.0e}",
         )
 
 
