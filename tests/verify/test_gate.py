@@ -96,6 +96,19 @@ def read(path: Path) -> dict[Any, Any]:
     return read_baseline(path).groups
 
 
+def test_what_cannot_be_held_is_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Few cases with a rho: not even if all of them grew."""
+
+    def few(v: Verdict) -> Verdict:
+        return replace(v, rho=None) if v.id.startswith("slow/") and "/2/" not in v.id else v
+
+    assert bench.gate(bench.results("few.jsonl", change=few), "--update") == 0
+    capsys.readouterr()
+    for seed in (0, 5):  # with the record's own seed no rho has moved
+        assert bench.gate(bench.results("r.jsonl", seed, few)) == 0
+        assert "too few cases to hold slow on cpu: a larger" in capsys.readouterr().out
+
+
 def test_better_accuracy_and_more_cases_are_no_regression(bench: Bench) -> None:
     assert bench.gate(bench.results("r.jsonl", 5, scaled(0.2))) == 0
     more = bench.results("more.jsonl", devices=("cpu", "numpy"))

@@ -39,6 +39,7 @@ class Question:
     text: str
     count: int
     parts: tuple[Probabilities, ...]  # of each number, by group
+    least: float  # the chance of the largest count there could be
     share: float  # of the alarms that chance may raise
 
     @cached_property
@@ -50,11 +51,6 @@ class Question:
     def p(self) -> float:
         """The chance of as many."""
         return at_least(self.count, self.chances)
-
-    @property
-    def least(self) -> float:
-        """The chance of the largest count there could be."""
-        return float(np.prod([part[-1] for part in self.parts]))
 
 
 def questions(
@@ -71,12 +67,12 @@ def questions(
             pools.setdefault(_part(g, scope), []).append(g)
         share = 1 / len(SCOPES) / max(1, len(pools)) / (len(LEVELS) + 1)
         for pool, groups in pools.items():
-            up, down = (sum(pairs[g][i] for g in groups) for i in (0, 1))
+            up, down, paired = (sum(pairs[g][i] for g in groups) for i in range(3))
             text = (
                 f"rho is above {factor:g} x the recorded one in {up:,} cases, below 1 / "
                 f"{factor:g} of it in {down:,}"
             )
-            found.append(Question(pool, text, up, (halves(up + down),), share))
+            found.append(Question(pool, text, up, (halves(up + down),), 0.5**paired, share))
             cases = sum(len(_rhos(here[g])) for g in groups)
             for i, level in enumerate(LEVELS):
                 counts, parts = zip(*(above[g][i] for g in groups), strict=True)
@@ -84,7 +80,8 @@ def questions(
                     f"{sum(counts):,} of {cases:,} cases have a rho above {factor:g} x the "
                     f"recorded {level} of their group"
                 )
-                found.append(Question(pool, text, sum(counts), parts, share))
+                least = float(np.prod([part[-1] for part in parts]))
+                found.append(Question(pool, text, sum(counts), parts, least, share))
     return found
 
 
@@ -105,11 +102,12 @@ def _above(before: Cases, here: Cases, factor: float) -> list[tuple[int, Probabi
     ]
 
 
-def _pairs(before: Cases, here: Cases, factor: float) -> tuple[int, int]:
-    """Cases with a larger rho than on record, and with a smaller one, by the factor."""
+def _pairs(before: Cases, here: Cases, factor: float) -> tuple[int, int, int]:
+    """Cases with a larger rho than on record, with a smaller one, by the factor; all there are."""
     pairs = [(before[name], here[name]) for name in before.keys() & here.keys()]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
-    return sum(y > factor * x for x, y in both), sum(x > factor * y for x, y in both)
+    up, down = sum(y > factor * x for x, y in both), sum(x > factor * y for x, y in both)
+    return up, down, len(both)
 
 
 def findings(asked: Sequence[Question], alarms: float) -> Iterator[Finding]:
