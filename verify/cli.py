@@ -57,7 +57,7 @@ what is judged:
 exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
   3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run,
-    a skip that is stale or has expired)
+    a skip that is stale or has expired)   4 something regressed (needle-verify gate)
   OPEN: wrong where the course that --target was written for defines nothing; no failure
 """
 

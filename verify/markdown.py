@@ -1,4 +1,4 @@
-"""A results file as short Markdown: failures first, then a table by op. For pull requests."""
+"""A results file as short Markdown: failures first, a table by op folded in. For pull requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def report(results: Results, summary: Summary) -> str:
     ]
     if wrong := failures(results.verdicts, plain, every=False):
         parts += ["## Failures", f"```text\n{wrong}\n```"]
-    parts += ["## By op", _table(summary.lines)]
+    parts.append(f"<details><summary>By op</summary>\n\n{_table(summary.lines)}\n\n</details>")
     return "\n\n".join(parts) + "\n"
 
 

@@ -50,7 +50,7 @@ PROCESSES = (1, 3)  # that a run of the gate is given
 def alarms(before: Run, here: Run) -> list[str]:
     """What the gate says of a run of another seed."""
     asked = accuracy.questions(before, here, accuracy.FACTOR)
-    found = [*accuracy.findings(asked, accuracy.FACTOR, ALARMS), *accuracy.lost(before, here)]
+    found = [*accuracy.findings(asked, ALARMS), *accuracy.lost(before, here)]
     return [f"{f.rule} {f.subject}: {f.text}" for f in found]
 
 

@@ -50,7 +50,7 @@ def test_noise_raises_no_more_alarms_than_it_may(bench: Bench) -> None:
 
     runs = [rhos(seed) for seed in range(12)]
     alarms = sum(
-        bool(list(accuracy.findings(accuracy.questions(a, b, 1.0), 1.0, ALARMS)))
+        bool(list(accuracy.findings(accuracy.questions(a, b, 1.0), ALARMS)))
         for i, a in enumerate(runs)
         for j, b in enumerate(runs)
         if i != j
@@ -74,7 +74,7 @@ def test_less_accuracy_is_caught_with_another_seed(
     assert bench.gate(bench.results("r.jsonl", 5, scaled(by, *parts))) == 4
     out = capsys.readouterr().out
     assert f"  {said}\n" in out
-    assert "have a rho above 1.25 x" in out
+    assert "rho is above 1.25 x the recorded one in" in out
     assert "goodness" not in out
     assert "1 regression (exit 4)" in out
 
@@ -84,16 +84,29 @@ def test_a_group_whose_cases_are_others_is_held_by_quantiles(bench: Bench) -> No
     before = {g: {f"old{n}": r for n, r in c.items()} for g, c in read(bench.baseline).items()}
     here = {g: {n: 20 * r for n, r in c.items()} for g, c in read(bench.baseline).items()}
     asked = accuracy.questions(before, here, 1.25)
-    found = list(accuracy.findings(asked, 1.25, ALARMS))
+    found = list(accuracy.findings(asked, ALARMS))
     assert len(found) == 3
     assert all("of their group" in f.text for f in found)
-    assert not list(accuracy.findings(accuracy.questions(before, before, 1.25), 1.25, ALARMS))
+    assert not list(accuracy.findings(accuracy.questions(before, before, 1.25), ALARMS))
 
 
 def read(path: Path) -> dict[Any, Any]:
     from verify.gate.baseline import read as read_baseline
 
     return read_baseline(path).groups
+
+
+def test_what_cannot_be_held_is_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Few cases with a rho: not even if all of them grew."""
+
+    def few(v: Verdict) -> Verdict:
+        return replace(v, rho=None) if v.id.startswith("slow/") and "/2/" not in v.id else v
+
+    assert bench.gate(bench.results("few.jsonl", change=few), "--update") == 0
+    capsys.readouterr()
+    for seed in (0, 5):  # with the record's own seed no rho has moved
+        assert bench.gate(bench.results("r.jsonl", seed, few)) == 0
+        assert "too few cases to hold slow on cpu: a larger" in capsys.readouterr().out
 
 
 def test_better_accuracy_and_more_cases_are_no_regression(bench: Bench) -> None:
@@ -292,7 +305,8 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("{", "malformed"),
         ("[]", "malformed"),
         ('{"needle_verify_baseline": 7}', "another version"),
-        ('{"needle_verify_baseline": 1}', "no 'origin'"),
+        ('{"needle_verify_baseline": 1}', "no 'groups'"),
+        ('{"needle_verify_baseline": 1, "groups": []}', "it records no group"),
     ],
 )
 def test_a_malformed_baseline_is_a_usage_error(

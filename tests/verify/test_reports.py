@@ -50,7 +50,7 @@ def test_markdown_has_failures_first_and_a_table_per_op() -> None:
     text = markdown.report(*results(*ALL, planned=9))
     assert text.startswith("# needle-verify: something is wrong (exit 1)\n")
     assert "2 not run = 9 cases" in text
-    assert text.index("dx[0]" if "dx[0]" in text else "## Failures") < text.index("## By op")
+    assert text.index("dx[0]" if "dx[0]" in text else "## Failures") < text.index("By op")
     assert "FAIL bad/vjp/cpu/float32" in text
     assert "| bad | cpu | f32 | 3 | 1 FAIL, 1 CRASH, 1 TIMEOUT |" in text
     assert "| good | cpu | f32 | 1 | PASS | 0.50 |" in text

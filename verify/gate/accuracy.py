@@ -36,10 +36,10 @@ class Question:
     """One count of a run, and what it would be if nothing changed."""
 
     group: Group  # with empty parts where it is of a pool
-    what: str
+    text: str
     count: int
-    of: int
     parts: tuple[Probabilities, ...]  # of each number, by group
+    least: float  # the chance of the largest count there could be
     share: float  # of the alarms that chance may raise
 
     @cached_property
@@ -51,11 +51,6 @@ class Question:
     def p(self) -> float:
         """The chance of as many."""
         return at_least(self.count, self.chances)
-
-    @property
-    def least(self) -> float:
-        """The chance of the largest count there could be."""
-        return float(np.prod([part[-1] for part in self.parts]))
 
 
 def questions(
@@ -72,15 +67,21 @@ def questions(
             pools.setdefault(_part(g, scope), []).append(g)
         share = 1 / len(SCOPES) / max(1, len(pools)) / (len(LEVELS) + 1)
         for pool, groups in pools.items():
-            up, down = (sum(pairs[g][i] for g in groups) for i in (0, 1))
-            found.append(
-                Question(pool, "their recorded one", up, up + down, (halves(up + down),), share)
+            up, down, paired = (sum(pairs[g][i] for g in groups) for i in range(3))
+            text = (
+                f"rho is above {factor:g} x the recorded one in {up:,} cases, below 1 / "
+                f"{factor:g} of it in {down:,}"
             )
+            found.append(Question(pool, text, up, (halves(up + down),), 0.5**paired, share))
             cases = sum(len(_rhos(here[g])) for g in groups)
             for i, level in enumerate(LEVELS):
                 counts, parts = zip(*(above[g][i] for g in groups), strict=True)
-                what = f"the recorded {level} of their group"
-                found.append(Question(pool, what, sum(counts), cases, parts, share))
+                text = (
+                    f"{sum(counts):,} of {cases:,} cases have a rho above {factor:g} x the "
+                    f"recorded {level} of their group"
+                )
+                least = float(np.prod([part[-1] for part in parts]))
+                found.append(Question(pool, text, sum(counts), parts, least, share))
     return found
 
 
@@ -101,14 +102,15 @@ def _above(before: Cases, here: Cases, factor: float) -> list[tuple[int, Probabi
     ]
 
 
-def _pairs(before: Cases, here: Cases, factor: float) -> tuple[int, int]:
-    """Cases with a larger rho than on record, and with a smaller one, by the factor."""
+def _pairs(before: Cases, here: Cases, factor: float) -> tuple[int, int, int]:
+    """Cases with a larger rho than on record, with a smaller one, by the factor; all there are."""
     pairs = [(before[name], here[name]) for name in before.keys() & here.keys()]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
-    return sum(y > factor * x for x, y in both), sum(x > factor * y for x, y in both)
+    up, down = sum(y > factor * x for x, y in both), sum(x > factor * y for x, y in both)
+    return up, down, len(both)
 
 
-def findings(asked: Sequence[Question], factor: float, alarms: float) -> Iterator[Finding]:
+def findings(asked: Sequence[Question], alarms: float) -> Iterator[Finding]:
     """The clearest of each op and device; `alarms`: in a run of an unchanged needle, by chance."""
     clearest: dict[tuple[str, str], Question] = {}
     for q in asked:
@@ -120,8 +122,7 @@ def findings(asked: Sequence[Question], factor: float, alarms: float) -> Iterato
         yield Finding(
             "accuracy",
             "/".join(part or "*" for part in q.group),
-            f"{q.count:,} of {q.of:,} cases have a rho above {factor:g} x {q.what}; if nothing "
-            f"had changed, as many come with p = {q.p:.0e}",
+            f"{q.text}; if nothing had changed, as many would come with p = {q.p:.0e}",
         )
 
 

@@ -61,6 +61,8 @@ def read(path: Path) -> Baseline:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["needle_verify_baseline"] != FORMAT:
             raise ValueError("it was made by another version: make it again with --update")
+        if not data["groups"]:
+            raise ValueError("it records no group: everything would pass")
         return Baseline(
             dict(data["origin"]),
             {

@@ -54,7 +54,9 @@ def options(p: argparse.ArgumentParser) -> None:
         action="append",
         help="speed: a JSON of tests/benchmarks/ratios.py; repeat for several processes",
     )
-    p.add_argument("--faults", metavar="FILE", help="kill rates: a JSON of needle-verify faults")
+    p.add_argument(
+        "--faults", metavar="FILE", help="kill rates: a JSON that counts planted and killed"
+    )
     p.add_argument(
         "--factor",
         type=float,

@@ -56,7 +56,7 @@ def _rates(data: Any, name: str) -> Iterator[tuple[str, Kills]]:
             yield from _rates(entry, name)
     if isinstance(data, dict):
         planted, killed = data.get("planted"), data.get("killed", data.get("found"))
-        if isinstance(planted, int) and isinstance(killed, int):
+        if type(planted) is int and type(killed) is int:
             texts = [value for value in data.values() if isinstance(value, str)]
             yield "/".join(filter(None, (name, *texts))) or "all", Kills(killed, planted)
         for key, value in data.items():

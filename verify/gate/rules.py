@@ -66,7 +66,7 @@ def judge(run: Run, baseline: Baseline) -> Outcome:
     cases = sum(map(len, baseline.groups.values()))
     out.held["coverage"] = f"{cases:,} cases on record in {len(baseline.groups):,} groups"
     asked = accuracy.questions(baseline.groups, here, run.factor)
-    out.findings += accuracy.findings(asked, run.factor, ALARMS)
+    out.findings += accuracy.findings(asked, ALARMS)
     out.held["accuracy"] = f"{len(asked):,} counts of rho above {run.factor:g} x the recorded"
     if few := accuracy.too_few(asked, ALARMS):
         out.notes.append(f"accuracy: too few cases to hold {_some(few)}: a larger budget has more")

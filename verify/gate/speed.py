@@ -90,14 +90,12 @@ def machine(files: Sequence[Measured]) -> str:
 
 
 def record(files: Sequence[Measured]) -> list[Speed]:
-    """The rows that every file has, each with its threshold."""
-    where = machine(files)
-    found = []
-    for row in files[0].rows:
-        if all(row in f.rows for f in files):
-            ratios = tuple(f.rows[row] for f in files)
-            found.append(Speed(where, row, _threshold(ratios), ratios))
-    return found
+    """Every row with its threshold. Raises: UsageError where files have other rows."""
+    where, rows = machine(files), files[0].rows
+    if any(f.rows.keys() != rows.keys() for f in files):
+        raise UsageError("[ratios] every process measures the same rows, got others")
+    ratios = {row: tuple(f.rows[row] for f in files) for row in rows}
+    return [Speed(where, row, _threshold(found), found) for row, found in ratios.items()]
 
 
 def _threshold(ratios: Sequence[Sequence[float]]) -> float:
