@@ -15,6 +15,7 @@ import pytest
 
 from verify import registry
 from verify.faults import beside, peers, report
+from verify.faults.baseline import cases_of
 from verify.faults.fault import Fault
 from verify.faults.outcome import FOUND, SURVIVED, Outcome, Tried
 from verify.registry.planning import sample
@@ -210,3 +211,9 @@ def test_reports_have_the_table_where_peers_were_asked() -> None:
     assert "| 0 | 0 % of 1 | 0.0 to 79.3 %" in line
     assert "NMSE < 1e-7" in report.terminal(ended)
     assert report.as_json(ended)["peers"]["NMSE < 1e-7"]["of all"]["of"] == 1
+
+
+def test_a_row_that_is_called_like_its_family_is_asked_alone() -> None:
+    """Else a fault of einsum alone is matmul's, and the peers are asked of the wrong op."""
+    for row in ("matmul", "conv", "softmax"):
+        assert {case.op for case in cases_of(row, "cpu", "smoke")} == {row}
