@@ -83,7 +83,12 @@ def run_case(case: Case) -> Verdict:
     inputs, cotangents = counterexample.arrays(path, data, len(case.shapes))
     if "functions" in data:
         return judge(_request(path, data, case, inputs), case)
-    row = checks.row_of(case.op)
+    try:
+        row = checks.row_of(case.op)
+    except UsageError as error:
+        raise UsageError(
+            f"[replay] the registry has no {case.op} any more, got file={path}"
+        ) from error
     return checks.judge(case, replace(row, given=tuple(inputs), cotangents=tuple(cotangents)))
 
 

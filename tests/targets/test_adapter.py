@@ -320,9 +320,10 @@ def test_float32_differences_find_a_wrong_element_and_raise_no_alarm(name: str) 
 
 def test_what_float32_noise_drowns_is_no_evidence() -> None:
     def buried(values: list[np.ndarray]) -> list[np.ndarray]:
-        return [np.float32(1e6) + values[0].astype(np.float32) * np.float32(1e-3)]
+        x = values[0].astype(np.float32)
+        return [x + np.float32(0.05) * np.sin(np.float32(1e5) * x)]
 
     rng = np.random.default_rng(0)
-    x = np.array([0.5, 0.25], np.float32)
+    x = np.array([0.53, 0.28], np.float32)
     prober = fd_float32.CoarseProber(buried, [x], [np.ones(2)], rng)
     assert {p.slope.kind for p in prober.probes} == {fd.NOISE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from verify import budget, reference
 from verify.budget import compare, format_of
+from verify.registry import rows
 from verify.spec import Row
 
 F32, F64 = format_of("float32"), format_of("float64")
@@ -316,3 +318,28 @@ def test_the_worst_element_is_named() -> None:
     assert (verdict.index, verdict.got, verdict.want) == ((1, 2), 1.5, 1.0)
     assert verdict.rho == pytest.approx(2.0)
     assert verdict.ulp == 0.5 * 2**24 * 0.5
+
+
+def test_a_quotient_of_anybodys_formula_may_be_a_product() -> None:
+    """a * (1 / b) and a * b**-1 lie within the bound where a formula is free, and only there."""
+    a, b = rng().standard_normal(20000), rng(1).standard_normal(20000)
+    a32, b32 = a.astype(np.float32), b.astype(np.float32)
+    exact = a32.astype(np.float64) / b32
+    nothing = np.zeros_like(exact)
+    free = budget.divide(replace(F32, any_formula=True), exact, a32, nothing, b32, nothing)
+    ours = replace(F32, any_formula=True, own_kernels=True)
+    own = budget.divide(ours, exact, a32, nothing, b32, nothing)
+    for product in (a32 * (np.float32(1) / b32), a32 * np.power(b32, np.float32(-1))):
+        error = np.abs(product.astype(np.float64) - exact)
+        assert np.all(error <= free)
+        assert np.any(error > own)
+    assert np.all(free <= 6 * F32.u * np.abs(exact) + 3 * F32.eta)
+
+
+def test_what_rounds_is_named_where_a_result_has_no_gradient() -> None:
+    """Batch norm in evaluation: its running statistics are results, and constants."""
+    norm = rows()["nn.BatchNorm1d"]
+    arrays = [rng(i).random(s) + 0.5 for i, s in enumerate(((5, 3), *[(3,)] * 4))]
+    cotangents = [np.ones((5, 3)), np.ones(3), np.ones(3)]
+    named = reference.operations(norm, arrays, {"training": False}, cotangents, F32)
+    assert named

@@ -17,7 +17,7 @@ from verify.sampling import Array, Laid, Problem, View, apply_views
 from verify.spec import Broken, Missing, Row
 from verify.targets.course import leeway, signatures
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
-from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
+from verify.targets.course.library import NUMPY, Library, absent, array_of, dtype_of
 
 _REDUCTIONS = ("summation", "max")  # of the tuples of axes that some take, others take an int
 
@@ -95,15 +95,26 @@ class CourseCall:
                 return run()
             except TypeError:
                 before, self.arguments = self.arguments, _other_form(self.arguments)
-                if self.row.name in _REDUCTIONS and len(np.ravel(self._axes())) > 1:
-                    raise Missing("it takes one axis at a time") from None
                 if self.arguments == before:
+                    self._require_axes()
                     raise
                 try:
                     return run()
                 except Exception:
                     self.arguments = before
                     return run()  # what it said of the form that the course names
+            except (AttributeError, ImportError) as error:
+                if what := absent(error):
+                    raise Missing(what) from error
+                raise
+
+    def _require_axes(self) -> None:
+        """Raises: Missing where the forward refuses several axes that only some take."""
+        if self.row.name in _REDUCTIONS and len(np.ravel(self._axes())) > 1:
+            try:
+                self._outputs(self._place(self.problem.inputs, grad=False)[1])
+            except TypeError as error:
+                raise Missing("it takes one axis at a time") from error
 
     def _forward(self) -> list[Array]:
         inputs = self.problem.inputs

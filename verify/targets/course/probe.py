@@ -38,8 +38,10 @@ class Found:
         devices = ", ".join(f"{name} ({self.worlds[name]})" for name in self.usable)
         absent = [name for name in asked if name not in self.names]
         text = f"target {self.package}: {devices}; {', '.join(self.dtypes)}; "
-        text += f"{len(self.names)} of {len(asked)} names"
-        return text + (f", without {', '.join(absent)}" if absent else "")
+        text += f"{len(asked) - len(absent)} of {len(asked)} names"
+        text += f", without {', '.join(absent)}" if absent else ""
+        coarse = "float64" not in self.dtypes
+        return text + ("; gradients against differences in float32" if coarse else "")
 
 
 def load(path: str) -> Library:
