@@ -24,7 +24,7 @@ _OTHERWISE = {
 }  # fmt: skip
 _BOUNDED = ("range", "slice")
 # Calls that are not left out: without check_tensors an op itself refuses what is no Tensor, in
-# other words; a layer without its base's __init__ does not know whether it is being trained, no more
+# other words; without its base's __init__ a layer only lacks the word whether it is being trained.
 _KEPT = ("check_tensors", "__init__")
 # functions that only look at what they are given
 _ASKING = ("check", "require", "isinstance", "normalized", "length", "len", "type")
