@@ -221,7 +221,7 @@ ROWS = (
         "layer_norm",
         "nn.GroupNorm",
         layer(
-            lambda shapes, groups, eps=1e-5: (groups, shapes[1][0], eps),
+            lambda shapes, groups, **given: (groups, shapes[1][0], *given.values()),
             _PER_CHANNEL,
         ),
         reference=_group_norm,
@@ -231,6 +231,7 @@ ROWS = (
             sample((2, 6, 3, 5), (6,), (6,), groups=3, eps=0.1),
             sample((2, 3, 4, 5), (3,), (3,), groups=3),
             sample((3, 4), (4,), (4,), groups=4),
+            sample((1, 2), (2,), (2,), groups=1, eps=0.0),
             sample((0, 4, 2), (4,), (4,), groups=2),
         ),
         kinks=_group_reach,
