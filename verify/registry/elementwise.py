@@ -129,6 +129,7 @@ ROWS = (
             sample((33,), region="negative", scalar=3),
             sample((9,), region="negative", scalar=2),
             sample((17,), region="negative", scalar=-1),
+            sample((9,), region="zeros", scalar=0),
         ),
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),
         domains=(_BASE,),

@@ -149,19 +149,24 @@ ROWS = (
     _activation("sigmoid", "nn.Sigmoid"),
     _activation("silu", "nn.SiLU"),
     _activation("softplus", "nn.Softplus"),
-    _activation(
+    _like(
         "leaky_relu",
         "nn.LeakyReLU",
-        (sample((33,), slope=0.25), sample((2, 3, 4), slope=0.0), sample((), slope=2)),
+        layer(lambda shapes, slope, said=True: (slope,) if said else ()),
+        samples=(
+            sample((33,), slope=0.25),
+            sample((40,), slope=0.01, said=False),  # its own
+            sample((2, 3, 4), slope=0.0),
+            sample((), slope=2),
+        ),
     ),
     _activation("gelu", "nn.GELU", (*_ACTIVATED, sample((33,), approximate="tanh"))),
-    _like(
+    _activation(
         "softmax",
         "nn.Softmax",
-        layer(lambda shapes, axis=-1: (axis,)),
-        samples=(*_ALONG, sample((2, 3, 4), axis=(0, 2)), sample((3, 4), axis=None)),
+        (*_ALONG, sample((2, 3, 4), axis=(0, 2)), sample((3, 4), axis=None)),
     ),
-    _like("logsoftmax", "nn.LogSoftmax", layer(lambda shapes, axis=-1: (axis,)), samples=_ALONG),
+    _activation("logsoftmax", "nn.LogSoftmax", _ALONG),
     _like(
         "cross_entropy",
         "nn.SoftmaxLoss",
@@ -216,7 +221,7 @@ ROWS = (
         "layer_norm",
         "nn.GroupNorm",
         layer(
-            lambda shapes, groups, eps=1e-5: (groups, shapes[1][0], eps),
+            lambda shapes, groups, **given: (groups, shapes[1][0], *given.values()),
             _PER_CHANNEL,
         ),
         reference=_group_norm,
@@ -226,6 +231,7 @@ ROWS = (
             sample((2, 6, 3, 5), (6,), (6,), groups=3, eps=0.1),
             sample((2, 3, 4, 5), (3,), (3,), groups=3),
             sample((3, 4), (4,), (4,), groups=4),
+            sample((1, 2), (2,), (2,), groups=1, eps=0.0),
             sample((0, 4, 2), (4,), (4,), groups=2),
         ),
         kinks=_group_reach,

@@ -107,7 +107,9 @@ def _layers_call(states: int, cells: str) -> Callable[..., Any]:
         weights = tensors[1 + states :]
         layers, _, hidden = state[0].shape
         each = len(weights) // layers
-        made = found(x.shape[2], hidden, layers, bias=each == 4, **arguments, **where)
+        sizes = (x.shape[2], hidden, layers)[: 2 if layers == 1 else 3]  # one layer is its own
+        arguments |= {} if each == 4 else {"bias": False}
+        made = found(*sizes, **arguments, **where)
         for i, cell in enumerate(getattr(made, cells)):
             set_cell(cell, weights[i * each : (i + 1) * each])
         return made(x, state[0] if states == 1 else tuple(state))

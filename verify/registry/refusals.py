@@ -49,7 +49,11 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "logsumexp": _axes("axes"),
     "softmax": _axis("axis"),
     "logsoftmax": _axis("axis"),
-    "standardize": (*_axes("axes"), refuses((3, 4), eps=-1.0, says="eps=-1.0")),
+    "standardize": (
+        *_axes("axes"),
+        refuses((3, 4), eps=-1.0, says="eps=-1.0"),
+        refuses((3, 4), eps="a", raises="TypeError", says="eps is a number"),
+    ),
     "matmul": (
         refuses((3, 4), (5, 3), says=r"a.shape=\(3, 4\), b.shape=\(5, 3\)"),
         refuses((3, 4), (2, 3), says=r"a.shape=\(3, 4\), b.shape=\(2, 3\)"),
@@ -154,7 +158,10 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((0,), n=1.5, raises="TypeError", says="n is an int"),
     ),
     **dict.fromkeys(
-        ("add_scalar", "mul_scalar", "divide_scalar", "power_scalar"),
+        (
+            *("add_scalar", "mul_scalar", "divide_scalar", "power_scalar"),
+            *("ScalarDiv", "ScalarPower"),
+        ),
         (
             refuses((3,), scalar="a", raises="TypeError", says="scalar is a number, got type=str"),
             refuses((3,), scalar=None, raises="TypeError", says="type=NoneType"),

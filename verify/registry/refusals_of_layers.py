@@ -100,6 +100,7 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
         *_sizes("groups", "dim"),
         refuses(groups=4, dim=6, says="groups divides dim"),
         refuses((2, 6), (6,), (6,), groups=2, eps=-1.0, says=r"eps=-1\.0"),
+        refuses((2, 6), (6,), (6,), groups=2, eps="a", raises="TypeError", says="eps is a number"),
         refuses((2, 4), (6,), (6,), groups=2, says=r"x.shape=\(2, 4\), dim=6"),
     ),
     "nn.Embedding": (
