@@ -56,6 +56,7 @@ def mutants(body: str, head: str = "void f(int n, int m)") -> dict[str, str]:
         ("return n < m ? g() : h();", {"comparison": "return n <= m ? g() : h();"}),
         ("return n < m ? n : m;", {}),
         ("return n < 0 ? -n : n;", {}),
+        ("if (out.size() > 0) {", {}),
         ("if (n == 3) return;", {"dropped": "if (false) return;"}),
         ("__syncthreads();", {"barrier": "/* left out */;"}),
         ("store(p, v);", {"unwritten": "/* left out */;"}),

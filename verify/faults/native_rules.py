@@ -119,7 +119,8 @@ _COMPARED = re.compile(
 # Sides that are never equal, or with which both ways lead to the same.
 _EQUAL_IS_SAME = re.compile(
     r"size\(\) >|\btap > 0|\bb < 0|strides\[i\] < 0|\bv > 0|\bat < 0|length > unit|blockDim|"
-    r"lanes<T>|> most|\*low < 0"
+    r"lanes<T>|> most|\*low < 0|rows < 4|mine\.bytes|kernel_width > 1|innermost\(|outputs > 0|"
+    r"size > plan|mask\[i\]"
 )
 _OTHER = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
@@ -131,9 +132,9 @@ def comparisons(source: Source) -> Iterator[Change]:
         function = source.open_to(start)
         if function is None or _in_loop_header(source, start) or _TUNING.search(match.group()):
             continue
-        if "size() >" in match.group() or _same_when_equal(
-            match["left"], match["right"], source.code[end : end + 80]
-        ):
+        if _EQUAL_IS_SAME.search(match.group()):
+            continue
+        if _same_when_equal(match["left"], match["right"], source.code[end : end + 80]):
             continue
         other = _OTHER[match["sign"]]
         changed = f"{match['left']} {other} {match['right']}"
@@ -231,7 +232,7 @@ def statements(source: Source) -> Iterator[Change]:
         what = match["what"]
         if function is None or what.count("(") != what.count(")") or _in_loop_header(source, at):
             continue
-        if re.match(r"return|stream_fence|check\(|using|break|continue", what):
+        if re.match(r"return|stream_fence|needle::collapse|check\(|using|break|continue", what):
             continue
         if re.match(r";\s+else\b", source.code[end:]):
             continue  # the else would belong to the switch
