@@ -23,6 +23,9 @@ _OTHERWISE = {
     "maximum": "minimum", "minimum": "maximum", "argmax": "argmin", "argmin": "argmax",
 }  # fmt: skip
 _BOUNDED = ("range", "slice")
+# Calls that are not left out: without check_tensors an op itself refuses what is no Tensor, in
+# other words; without its base's __init__ a layer only lacks the word whether it is being trained.
+_KEPT = ("check_tensors", "__init__")
 # functions that only look at what they are given
 _ASKING = ("check", "require", "isinstance", "normalized", "length", "len", "type")
 _SYMBOLS: dict[type[ast.operator], str] = {
@@ -104,8 +107,7 @@ def dropped(p: Place) -> Iterator[Change]:
     if isinstance(node, ast.Call):
         yield from _dropped_call(p, node)
     called = called_name(node.value) if isinstance(node, ast.Expr) else ""
-    # without check_tensors an op refuses what is no Tensor itself, in other words
-    if (called and called != "check_tensors") or isinstance(node, ast.AugAssign) or is_guard(node):
+    if (called and called not in _KEPT) or isinstance(node, ast.AugAssign) or is_guard(node):
         yield node, "pass"
     kept = isinstance(node, ast.Assign) and isinstance(
         node.targets[0], (ast.Attribute, ast.Subscript)

@@ -105,6 +105,7 @@ ROWS = (
         sample((5, 13), index=((5, 13), 4), axis=0, n=4),
         sample((5, 13), index=((1, 13), 20), axis=-1, n=20),
         sample((5, 13), index=((5, 1), 2), axis=0, n=2),
+        sample((5, 13), index=((1, 13), 4), axis=0, n=4),
         sample((2, 3, 4), index=((2, 3, 4), 3), axis=-2, n=3),
         sample((0, 3), index=((0, 3), 2), axis=0, n=2),
         sample((1100, 64), index=((1100, 1), 500), axis=0, n=500),

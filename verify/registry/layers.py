@@ -58,9 +58,12 @@ def _conv(
     )
 
 
-def _conv_arguments(shapes: Sequence[Shape], stride: Any = 1) -> tuple[Any, ...]:
+def _conv_arguments(shapes: Sequence[Shape], stride: Any = None) -> tuple[Any, ...]:
     kernel, *_, cout = shapes[1]
-    return shapes[0][1], cout, kernel, stride, len(shapes) == 3
+    sizes = (shapes[0][1], cout, kernel)
+    if stride is None and len(shapes) == 3:
+        return sizes  # its own stride and bias
+    return *sizes, 1 if stride is None else stride, len(shapes) == 3
 
 
 def _linear(t: Any, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -75,9 +78,13 @@ _SEED = 1
 
 
 def _dropout_call(
-    found: Any, tensors: Sequence[Any], where: dict[str, Any], p: float = 0.5, training: bool = True
+    found: Any,
+    tensors: Sequence[Any],
+    where: dict[str, Any],
+    p: float | None = None,
+    training: bool = True,
 ) -> Any:
-    made = found(p)
+    made = found() if p is None else found(p)  # its own
     if not training:
         made.eval()
     np.random.seed(_SEED)

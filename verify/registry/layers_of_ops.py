@@ -149,19 +149,24 @@ ROWS = (
     _activation("sigmoid", "nn.Sigmoid"),
     _activation("silu", "nn.SiLU"),
     _activation("softplus", "nn.Softplus"),
-    _activation(
+    _like(
         "leaky_relu",
         "nn.LeakyReLU",
-        (sample((33,), slope=0.25), sample((2, 3, 4), slope=0.0), sample((), slope=2)),
+        layer(lambda shapes, slope, said=True: (slope,) if said else ()),
+        samples=(
+            sample((33,), slope=0.25),
+            sample((40,), slope=0.01, said=False),  # its own
+            sample((2, 3, 4), slope=0.0),
+            sample((), slope=2),
+        ),
     ),
     _activation("gelu", "nn.GELU", (*_ACTIVATED, sample((33,), approximate="tanh"))),
-    _like(
+    _activation(
         "softmax",
         "nn.Softmax",
-        layer(lambda shapes, axis=-1: (axis,)),
-        samples=(*_ALONG, sample((2, 3, 4), axis=(0, 2)), sample((3, 4), axis=None)),
+        (*_ALONG, sample((2, 3, 4), axis=(0, 2)), sample((3, 4), axis=None)),
     ),
-    _like("logsoftmax", "nn.LogSoftmax", layer(lambda shapes, axis=-1: (axis,)), samples=_ALONG),
+    _activation("logsoftmax", "nn.LogSoftmax", _ALONG),
     _like(
         "cross_entropy",
         "nn.SoftmaxLoss",
