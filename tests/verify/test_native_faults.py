@@ -44,6 +44,7 @@ def mutants(body: str, head: str = "void f(int n, int m)") -> dict[str, str]:
     [
         ("for (int i = 0; i < n; ++i) {", {"off-by-one": "for (int i = 0; i < n - 1; ++i) {"}),
         ("for (i = 0; i < n + m; ++i) {", {"off-by-one": "for (i = 0; i < (n + m) - 1; ++i) {"}),
+        ("for (i = 0; i < n; i += w) {", {"tail": "for (i = 0; i < n - w; i += w) {"}),
         ("for (int i = 0; i < kWide; ++i) {", {}),
         ("constexpr int w = 4;\n  for (int i = 0; i < w; ++i) {", {}),
         ("#pragma GCC unroll 4\n  for (int i = 0; i < n; ++i) {", {}),
@@ -55,6 +56,7 @@ def mutants(body: str, head: str = "void f(int n, int m)") -> dict[str, str]:
         ("return n < m ? g() : h();", {"comparison": "return n <= m ? g() : h();"}),
         ("return n < m ? n : m;", {}),
         ("return n < 0 ? -n : n;", {}),
+        ("if (out.size() > 0) {", {}),
         ("if (n == 3) return;", {"dropped": "if (false) return;"}),
         ("__syncthreads();", {"barrier": "/* left out */;"}),
         ("store(p, v);", {"unwritten": "/* left out */;"}),

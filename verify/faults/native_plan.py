@@ -39,8 +39,7 @@ def plan(source: Path) -> list[Planned]:
     for path in sorted({*RULED, *patches}):
         text = _read(source, path)
         by_hand = [_by_hand(path, text, patch) for patch in patches.get(path, ())]
-        taken = [e for c in by_hand for e in c.switched if e.start < e.end]
-        rules = [c for c in changes(path, text) if not _meet(c.switched, taken)]
+        rules = [c for c in changes(path, text) if not _meet(c, by_hand)]
         by_file[path] = sorted([*rules, *by_hand], key=lambda c: (c.start, c.kind))
         by_file[path] = _distinct(text, by_file[path])
     return [
@@ -83,9 +82,13 @@ def _named(path: str, text: str, found: Iterable[Change]) -> list[Fault]:
     return named
 
 
-def _meet(edits: Iterable[Edit], taken: Iterable[Edit]) -> bool:
-    """Whether an edit lies inside of, or covers a part of, a replaced stretch."""
-    return any(e.start < t.end and t.start < e.end for e in edits for t in taken)
+def _meet(rule: Change, by_hand: Iterable[Change]) -> bool:
+    """Whether an edit of a rule touches what a patch rewrites: brackets of both would cross."""
+    spans = [
+        (min(e.start for e in patch.switched), max(e.end for e in patch.switched))
+        for patch in by_hand
+    ]
+    return any(e.start <= last and first <= e.end for e in rule.switched for first, last in spans)
 
 
 _GUARDS = re.compile(r"if \(!|!")

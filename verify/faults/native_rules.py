@@ -52,6 +52,7 @@ def _insert(at: int, text: str) -> Edit:
 _LOOP = re.compile(
     r"for \((?P<first>[^;{}]*);\s*(?P<name>[\w.]+) < (?P<bound>[^;{}&|<>]+(?:<T>)?);"
 )
+_STEP = re.compile(r"\s*(?P<name>[\w.]+) \+= (?P<by>[\w.<>]+(?:\([^()]*\))?)[,)]")
 _START = re.compile(r"\w (?P<name>\w+) = (?P<zero>0)$")
 # Bounds that only unroll, or that run over axes, which have room for more.
 _FIXED = re.compile(r"(?:\bk[A-Z]\w*(?:<\w+>)?|\b[A-Z]\b|lanes<\w+>|\d+|width|[\s*/+\-()])+")
@@ -61,7 +62,7 @@ _AXES = re.compile(
 
 
 def loops(source: Source) -> Iterator[Change]:
-    """By turns loops that end early, go on too far, or start late."""
+    """Loops over blocks without the last; others that end early, go on too far, or start late."""
     turns: Counter[int] = Counter()
     for match in _LOOP.finditer(source.code):
         at, end = match.span("bound")
@@ -71,6 +72,14 @@ def loops(source: Source) -> Iterator[Change]:
             continue
         if "#pragma GCC" in source.text[: match.start()].rsplit("\n", 2)[-2]:
             continue  # unrolled: a switch there would keep sums out of registers
+        if _TUNING.search(source.statement(match.end())):
+            continue
+        step = _STEP.match(source.code[match.end() :])
+        if step and step["name"] == match["name"]:
+            tail = f" - @ * ({step['by']})"
+            switched = (_insert(at, "("), _insert(end, f"){tail}"))
+            yield Change(function.name, "tail", switched, (_insert(end, f" - {step['by']}"),))
+            continue
         axes = _AXES.search(bound)
         start = _START.search(match["first"])
         turn = 0 if axes else turns[function.start] % 3
@@ -109,7 +118,9 @@ _COMPARED = re.compile(
 )
 # Sides that are never equal, or with which both ways lead to the same.
 _EQUAL_IS_SAME = re.compile(
-    r"size\(\) >|\btap > 0|\bb < 0|strides\[i\] < 0|\bv > 0|\bat < 0|length > unit|blockDim"
+    r"size\(\) >|\btap > 0|\bb < 0|strides\[i\] < 0|\bv > 0|\bat < 0|length > unit|blockDim|"
+    r"lanes<T>|> most|\*low < 0|rows < 4|mine\.bytes|kernel_width > 1|innermost\(|outputs > 0|"
+    r"size > plan|mask\[i\]"
 )
 _OTHER = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
@@ -121,9 +132,9 @@ def comparisons(source: Source) -> Iterator[Change]:
         function = source.open_to(start)
         if function is None or _in_loop_header(source, start) or _TUNING.search(match.group()):
             continue
-        if "size() >" in match.group() or _same_when_equal(
-            match["left"], match["right"], source.code[end : end + 80]
-        ):
+        if _EQUAL_IS_SAME.search(match.group()):
+            continue
+        if _same_when_equal(match["left"], match["right"], source.code[end : end + 80]):
             continue
         other = _OTHER[match["sign"]]
         changed = f"{match['left']} {other} {match['right']}"
@@ -221,7 +232,7 @@ def statements(source: Source) -> Iterator[Change]:
         what = match["what"]
         if function is None or what.count("(") != what.count(")") or _in_loop_header(source, at):
             continue
-        if re.match(r"return|stream_fence|check\(|using|break|continue", what):
+        if re.match(r"return|stream_fence|needle::collapse|check\(|using|break|continue", what):
             continue
         if re.match(r";\s+else\b", source.code[end:]):
             continue  # the else would belong to the switch

@@ -68,6 +68,8 @@ ROWS = (
             sample((2, 8, 8, 16), (3, 3, 16, 9), stride=2),
             sample((4, 33, 33, 8), (3, 3, 8, 16)),  # work for several threads
             sample((1, 41, 43, 3), (3, 3, 3, 65)),
+            # a row of pixels that the weights' gradient sums in two blocks
+            sample((1, 2, 519, 2), (2, 2, 2, 3), padding=0),
             sample((2, 28, 28, 1), (3, 3, 1, 4), region="mnist"),
             sample((3, 28, 28, 1), (5, 5, 1, 3), region="mnist", stride=2, padding=2),
         ),
