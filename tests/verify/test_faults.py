@@ -20,6 +20,7 @@ from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome
 from verify.faults.planting import Python
 from verify.faults.python import faults
 from verify.faults.rates import Rate, rates
+from verify.faults.run import _some
 from verify.registry import rows
 from verify.results import Writer
 from verify.spec import Status, UsageError
@@ -102,6 +103,14 @@ def test_rows_are_asked_nearest_first() -> None:
     ]
     assert reaching("cos", rows_) == ("cos", "sum_of_cos", "nn.Cos", "sin", "tan")
     assert reaching("log", rows_) == ()
+
+
+def test_of_many_rows_near_ones_and_some_of_all_others_are_asked() -> None:
+    rows_ = tuple("abcdefghij")
+    assert _some(rows_, None) == _some(rows_, 10) == rows_
+    assert _some(rows_, 4) == ("a", "b", "f", "j")
+    assert _some(rows_, 5) == ("a", "b", "c", "f", "j")
+    assert _some(rows_, 1) == ("a",)
 
 
 def test_a_cache_gives_back_what_it_was_given(tmp_path: Path) -> None:

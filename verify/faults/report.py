@@ -80,7 +80,8 @@ def terminal(ended: Ended) -> str:
     for name, rate in parts:
         lines.append(f"{name:14} {rate.found:6} {rate.of:6} {percent(rate):>8}  {_interval(rate)}")
     judges = of_judges(found)
-    lines += ["", f"{'judge':14} {'found':>6} {'of':>6} {'alone':>8}"]
+    if judges:
+        lines += ["", f"{'judge':14} {'found':>6} {'of':>6} {'alone':>8}"]
     for judge, rate in judges.items():
         alone = len(found.alone.get(judge, ()))
         lines.append(f"{judge:14} {rate.found:6} {rate.of:6} {alone:8}")
@@ -170,12 +171,11 @@ def markdown(ended: Ended) -> str:
         f"one finds it. Seconds of cases until the first that failed: {seconds or 'none'}.",
         _rate_table("language", found.languages | {"all": found.whole}),
         _rate_table("kind", found.kinds),
-        "## Judges",
-        "Of the faults that a judge had cases for, on the first row.",
-        _judge_table(found),
-        "## Rows and judges",
-        _row_table(found),
     ]
+    if found.judges:
+        text += ["## Judges", "Of the faults that a judge had cases for, on the first row."]
+        text += [_judge_table(found)]
+    text += ["## Rows", _row_table(found)]
     text += _listed("Other projects' checks on the same faults", _peer_table(ended.beside))
     text += _listed("Survivors", [_survivor(f, o) for f, o in ended.survivors])
     text += _listed("False alarms", [f"- `{c}`: {t}" for c, t in ended.alarms.items()])

@@ -121,7 +121,7 @@ class Run:
         key = f"{fault.language}:{place}"
         if key not in self._rows:
             found = reaching(place, self._baselines[fault.language])
-            self._rows[key] = found[: self._most]
+            self._rows[key] = _some(found, self._most)
         return self._rows[key]
 
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
@@ -178,6 +178,15 @@ class Run:
             except KeyboardInterrupt:
                 self.interrupted = True
         return outcomes
+
+
+def _some(rows: tuple[str, ...], most: int | None) -> tuple[str, ...]:
+    """The nearest rows, and as many of the others, which are built of more, evenly chosen."""
+    if most is None or len(rows) <= most:
+        return rows
+    near, far = rows[: (most + 1) // 2], rows[(most + 1) // 2 :]
+    left = most - len(near)
+    return (*near, *(far[(i + 1) * len(far) // left - 1] for i in range(left)))
 
 
 @contextlib.contextmanager
