@@ -56,13 +56,13 @@ ROWS = (
             (-a if negative else a).to(getattr(t, dtype)).to(a.dtype)
         ),
         tuple(
-            sample(shape, dtype=dtype, **more)
+            sample(shape, dtype=dtype, negative=negative)
             for dtype in ("float16", "bfloat16", "bool")
-            for shape, more in (
-                ((1023,), {}),
-                ((7, 33), {"negative": True}),
-                ((), {}),
-                ((0, 3), {}),
+            for shape, negative in (
+                ((1023,), False),
+                ((7, 33), True),
+                ((), True),
+                ((0, 3), False),
             )
         ),
         domains=(Domain(low=0, spread=8),),  # from the denormal numbers of float16 to its infinity

@@ -79,7 +79,7 @@ def _index_part(node: ast.expr) -> Any:
 
 
 def indexed(arguments: dict[str, Any]) -> dict[str, Any]:
-    indices = {
+    indices: dict[str, Any] = {
         name: parse_index(arguments[name]) for name in ("index", "source") if name in arguments
     }
     return {**arguments, **indices}

@@ -98,7 +98,10 @@ def _cast(a: Any, dtype: str, negative: bool = False) -> Any:
     return type(a)(held.astype(dtype).astype(held.dtype), device=a.device, dtype=held.dtype)
 
 
-_OF_ARRAYS = {"setitem": _setitem, "cast": _cast}  # rows of what is NDArray's, no op of needle
+_OF_ARRAYS: dict[str, Callable[..., Any]] = {
+    "setitem": _setitem,
+    "cast": _cast,
+}  # rows of what is NDArray's, no op of needle
 
 
 @contextmanager
