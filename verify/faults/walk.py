@@ -21,6 +21,9 @@ _SKIPPED = (
 )  # fmt: skip
 
 
+Change = tuple[ast.AST, str]  # a node, and what its text becomes
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A node and what is around it."""
@@ -118,3 +121,31 @@ def places(function: Function, source: Source) -> Iterator[Place]:
     for statement in body[1:] if documented else body:
         walk.visit(statement, function, frozenset())
     yield from walk.found
+
+
+def plain(p: Place) -> bool:
+    """Neither an index nor an axis nor part of a refusal: a number that is computed with."""
+    return not p.tags & {"index", "axis", "guard", "keepdims", "inside"}
+
+
+def numeric(node: ast.AST) -> bool:
+    """No text, list or tuple, which + joins."""
+    joined = (ast.Tuple, ast.List, ast.ListComp, ast.JoinedStr, ast.Dict)
+    if isinstance(node, ast.BinOp):
+        return numeric(node.left) and numeric(node.right)
+    return not isinstance(node, joined) and not (
+        isinstance(node, ast.Constant) and not isinstance(node.value, (int, float))
+    )
+
+
+def arithmetic(p: Place, *operators: type[ast.operator]) -> bool:
+    node = p.node
+    return isinstance(node, ast.BinOp) and isinstance(node.op, operators) and numeric(node)
+
+
+def integer(node: ast.AST) -> int | None:
+    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    inner = node.operand if negative else node  # type: ignore[attr-defined]
+    if isinstance(inner, ast.Constant) and type(inner.value) is int:
+        return -inner.value if negative else inner.value
+    return None
