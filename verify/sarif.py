@@ -97,9 +97,9 @@ def _first(verdict: Verdict) -> str:
 
 def _result(group: Group, members: list[Verdict]) -> dict[str, Any]:
     """One result for cases of one group that are wrong alike."""
-    first, case = members[0], Case.parse(members[0].id)
+    first = members[0]
     text = f"{first.status} {first.id}\n{first.message or first.worst}".strip()
-    if (replay := case.replay_line()) not in text:
+    if (replay := first.replay_line()) not in text:
         text += f"\nreplay: {replay}"
     if len(members) > 1:
         text += f"\nand {len(members) - 1:,} more cases of {'/'.join(group)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,30 @@ def test_a_run_names_its_target_everywhere(
     results.write_text("".join([header, *lines[:-1]]))
     assert main(["--resume", str(results), "--jobs", "1"]) == Exit.WRONG
     assert len(read(results).verdicts) == len(found.verdicts)
+
+
+def test_one_axis_at_a_time_is_no_fault_but_a_gradient_that_raises_is(tmp_path: Path) -> None:
+    home = Path("python", "needle", "ops.py")
+
+    def statuses(name: str, before: str, after: str) -> dict[str, set[Status]]:
+        copy = shutil.copytree(HERE / "numpy_world", tmp_path / name)
+        text = (copy / home).read_text()
+        assert before in text
+        (copy / home).write_text(text.replace(before, after))
+        results = tmp_path / f"{name}.jsonl"
+        chosen = ["--op", "summation", "--check", "forward,vjp", "--dtype", "float32"]
+        main(["--target", str(copy), *chosen, "--layout", "compact", "--json", str(results), "-q"])
+        found: dict[str, set[Status]] = {"forward": set(), "vjp": set()}
+        for verdict in read(results).verdicts:
+            if re.search(r"axes=\(\d,\d", verdict.id):
+                found[Case.parse(verdict.id).judge].add(verdict.status)
+        return found
+
+    summed = "array_api.sum(a, {})"
+    refused = statuses("refused", summed.format("axis=self.axes"), summed.format("int(self.axes)"))
+    assert refused == {"forward": {Status.UNIMPLEMENTED}, "vjp": {Status.UNIMPLEMENTED}}
+    wrong = statuses("wrong", "[1 if i in axes else", "[1 if i in axes % 9 else")
+    assert wrong == {"forward": {Status.PASS}, "vjp": {Status.FAIL}}
 
 
 def test_our_own_needle_raises_no_alarm_behind_the_adapter(tmp_path: Path) -> None:

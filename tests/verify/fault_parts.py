@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verify.faults.baseline import Baseline, Cache
-from verify.faults.child import Asked, Stillborn, ask
+from verify.faults.child import Asked, Stillborn, Unready, ask
 from verify.faults.engine import Engine, warm_up
 from verify.faults.fault import Fault
 from verify.faults.planting import Python, source_root
@@ -38,6 +38,7 @@ FAULTS = {
     "greedy": fault(*SIN, "        bytearray(1 << 40); return a.sin()"),
     "printing": fault(*SIN, "        print('noise', flush=True); return a.sin()"),
     "stillborn": fault("needle/ops/functions.py", "import math", "import maths"),
+    "unplanted": fault("needle/autograd/numpy_world.py", "from __future__ import annotations", ""),
     "package": fault("needle/ops/__init__.py", "from needle.ops.softmax import *",
                      "from needle.ops.softmax import *; sin = cos"),
 }  # fmt: skip
@@ -54,6 +55,8 @@ def answers(name: str, made: Fault | None, **options: Any) -> list[Any]:
         found = list(ask(Python(ROOT), made, asked, **options))
     except Stillborn as error:
         return ["stillborn", str(error)]
+    except Unready as error:
+        return ["unready", str(error)]
     if options.get("watch"):
         return [sorted(a.places) for a in found]
     return [[a.case.split("/")[0], a.group, a.status, a.message] for a in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,11 @@ def test_what_a_fault_prints_goes_nowhere(seen: dict[str, Any]) -> None:
 def test_one_that_needle_cannot_be_imported_with_is_stillborn(seen: dict[str, Any]) -> None:
     assert seen["stillborn"][0] == "stillborn"
     assert "maths" in seen["stillborn"][1]
+
+
+def test_one_that_is_not_in_what_was_imported_says_nothing(seen: dict[str, Any]) -> None:
+    assert seen["unplanted"][0] == "unready"
+    assert "not in the module that was imported" in seen["unplanted"][1]
 
 
 def test_what_is_executed_is_seen_by_case(seen: dict[str, Any]) -> None:
@@ -186,6 +192,16 @@ def test_a_run_is_kept_resumed_reported_and_held_against_a_baseline(
     data = json.loads(summary.read_text())
     summary.write_text(json.dumps(data | {"survivors": {first: {}}}))
     assert run(*chosen, "--resume", str(kept), "--baseline", str(summary)) == 0
+
+    # with fewer faults that could be asked a rate means less: what was found then is lost now
+    summary.write_text(json.dumps(data | {"survivors": {}}))
+    header, *lines = kept.read_text().splitlines(keepends=True)
+    dead = [re.sub('"state":"[a-z]+"', '"state":"stillborn"', line) for line in lines]
+    kept.write_text("".join([header, *dead]))
+    assert run(*chosen, "--resume", str(kept)) == 3, "nothing was judged"
+    assert run(second, "--resume", str(kept), "--baseline", str(summary)) == 3
+    kept.write_text("".join([header, *lines[:-1], dead[-1]]))
+    assert run(*chosen, "--resume", str(kept), "--baseline", str(summary)) == 4
 
     assert run("--op", "cos", "--kind", "sign", "--path", "*/functions.py") == 0
     assert "2 of 2 faults found" in capsys.readouterr().out  # Cos.compute and Cos.gradient

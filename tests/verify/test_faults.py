@@ -77,6 +77,9 @@ def test_list_and_show_answer_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert f"did you mean {one.id}" in capsys.readouterr().err
     assert main(["faults", "list", "--kind", "correction", "--path", "needle/ops/*"]) == 3
     assert main(["faults", "show"]) == main(["faults", "lits"]) == 2
+    # told before anything is measured
+    assert main(["faults", "--op", "sofmax"]) == 2
+    assert "did you mean softmax" in capsys.readouterr().err
     assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 from fake_gate import Bench, Change
 from junit_rules import require_junit
 
+from verify.faults.beside import MISSED
+from verify.faults.fault import Fault
+from verify.faults.outcome import FOUND, SURVIVED, Outcome
+from verify.faults.report import Ended, as_json
 from verify.gate import accuracy
 from verify.gate.baseline import cases_of
 from verify.gate.rules import ALARMS
@@ -218,6 +223,34 @@ def test_weak_evidence_comes_first(bench: Bench, capsys: pytest.CaptureFixture[s
 # --- planted faults
 
 
+def test_the_report_of_faults_is_one_of_kill_rates(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "faults.json"
+
+    def report(found: int, gradcheck: int) -> str:
+        faults = [Fault(f"needle/a.py:f:sign:{i}", "needle/a.py", i, "x", "-x") for i in range(10)]
+        outcomes = {
+            fault.id: Outcome(
+                fault.id,
+                "",
+                FOUND if i < found else SURVIVED,
+                "sin",
+                case=f"sin/vjp/cpu/float32/{i}/-/compact/interior/seed0",
+                peers={"gradcheck": FOUND if i < gradcheck else MISSED},
+            )
+            for i, fault in enumerate(faults)
+        }
+        path.write_text(json.dumps(as_json(Ended({}, faults, outcomes, {}, {}))))
+        return str(path)
+
+    good = bench.results("r.jsonl")
+    assert bench.gate(good, "--faults", report(9, 5), "--update") == 0
+    assert bench.gate(good, "--faults", report(9, 4)) == 0, "a peer's rate is no rate of ours"
+    assert bench.gate(good, "--faults", report(8, 5)) == 4
+    assert "languages/python\n    8 of 10 were found; on record 9 of 10" in capsys.readouterr().out
+
+
 def test_kill_rates(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def report(killed: int, planted: int = 40) -> str:
         path = tmp_path / "faults.json"
@@ -299,6 +332,20 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (suite.tests, suite.failures) == (3, 0)
 
 
+def baseline_of(cases: object, origin: object = None, speed: Sequence[object] = ()) -> str:
+    """A baseline of one group."""
+    group = {"op": "sin", "judge": "vjp", "device": "cpu", "dtype": "float32", "cases": cases}
+    return json.dumps(
+        {
+            "needle_verify_baseline": 1,
+            "origin": {"commit": None, "started": ""} if origin is None else origin,
+            "groups": [group],
+            "speed": [{"machine": "", "row": "a row", "threshold": 1, "ratios": r} for r in speed],
+            "faults": [],
+        }
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -307,6 +354,9 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ('{"needle_verify_baseline": 7}', "another version"),
         ('{"needle_verify_baseline": 1}', "no 'groups'"),
         ('{"needle_verify_baseline": 1, "groups": []}', "it records no group"),
+        (baseline_of([]), "'list' object has no attribute 'items'"),
+        (baseline_of({}, origin={}), "its origin has no commit and no started"),
+        (baseline_of({}, speed=[[]]), "no ratios of a row"),
     ],
 )
 def test_a_malformed_baseline_is_a_usage_error(

@@ -61,6 +61,10 @@ class Stillborn(Exception):
     """needle cannot be imported with the fault."""
 
 
+class Unready(Exception):
+    """The fault is not in what was imported, or needle cannot be imported without one."""
+
+
 def ask(
     language: Language,
     fault: Fault | None,
@@ -69,7 +73,7 @@ def ask(
     stop: bool = False,
     watch: bool = False,
 ) -> Iterator[Answer]:
-    """The answers, in order; raises Stillborn.
+    """The answers, in order; raises Stillborn, and Unready, which says nothing of the fault.
 
     stop: a group ends with its first wrong answer, everything with a hang.
     """
@@ -98,7 +102,7 @@ def _in_one_process(
                 message = None if late else ours.recv()
             except (EOFError, OSError):
                 message = None
-            if isinstance(message, Stillborn):
+            if isinstance(message, (Stillborn, Unready)):
                 raise message
             if isinstance(message, Answer):
                 yield message
@@ -111,7 +115,7 @@ def _in_one_process(
                 process.join()
                 text = f"no answer within {limit:g} s" if late else how(process.exitcode or 0)
                 if running is None:
-                    raise Stillborn(text)
+                    raise Unready(text) if fault is None else Stillborn(text)
                 status = Status.TIMEOUT if late else Status.CRASH
                 seconds = time.monotonic() - began
                 yield Answer(running.case, running.group, status, seconds, text)
@@ -137,15 +141,18 @@ def _serve(
     """A child's life: plants the fault, imports needle, answers."""
     other.close()
     _bound()
+    kind: type[Exception] = Unready
     try:
         language.enter()
         if fault is not None:
             language.plant(fault)
+            kind = Stillborn
         environment = checks.warm_up(1)
+        kind = Unready
         if fault is not None:
             language.require_planted()
     except BaseException as error:
-        pipe.send(Stillborn(f"{type(error).__name__}: {error}"))
+        pipe.send(kind(f"{type(error).__name__}: {error}"))
         return
     checks.in_worker(lambda verdict: None, "", 0)
     failed: set[str] = set()

@@ -15,9 +15,9 @@ from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
 from verify.faults.language import LANGUAGES, usable
-from verify.faults.outcome import FOUND
+from verify.faults.outcome import FOUND, STILLBORN
 from verify.output import say, tell
-from verify.plan import require_known
+from verify.plan import Registry, require_known, select_ops
 from verify.selecting import names
 from verify.spec import BUDGETS, Exit, UsageError
 
@@ -103,8 +103,10 @@ class _Asked:
 
 def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | None) -> Exit:
     """List, show or judge what the options say."""
-    asked = _understood(options)
     from verify import registry
+
+    known_rows = registry if parts is None else parts.registry or registry
+    asked = _understood(options, known_rows)
     from verify.faults.run import Run, find
 
     languages, faults = find(asked.languages)
@@ -115,7 +117,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     if asked.word == "show":
         return _show(chosen)
     jobs = options.jobs or min(2, os.cpu_count() or 1)
-    rows = list((registry if parts is None else parts.registry or registry).rows())
+    rows = list(known_rows.rows())
     running = Run(
         languages,
         chosen,
@@ -141,13 +143,15 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         return _judge(options, arguments, running, chosen, known)
 
 
-def _understood(options: argparse.Namespace) -> _Asked:
+def _understood(options: argparse.Namespace, registry: Registry) -> _Asked:
     word, *ids = options.what or ["run"]
     if word not in _WORDS:
         require_known("faults", word, _WORDS)
     if word == "show" and not ids:
         raise UsageError("[show] the id of a fault: needle-verify faults list has them")
     require_known("budget", options.budget, BUDGETS)
+    if wanted := names(options, "op"):
+        select_ops(wanted, registry.rows())
     for name in ("jobs", "sample", "rows"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -222,13 +226,16 @@ def _exit(options: argparse.Namespace, ended: report.Ended) -> Exit:
         codes |= {Exit.WRONG} if ended.survivors else set()
     else:
         # of the same faults: one that is new since then counts as found then
-        survived = record.read_report(Path(options.baseline))["survivors"]
+        before = record.read_report(Path(options.baseline))
+        survived = before["survivors"]
+        stillborn = {*survived, *before.get("stillborn", ())}
         lost = [f.id for f, _ in ended.survivors if f.id not in survived]
+        lost += [f.id for f, _ in ended.in_state(STILLBORN) if f.id not in stillborn]
         gained = [f.id for f, _ in ended.in_state(FOUND) if f.id in survived]
         if len(lost) > len(gained):
             codes.add(Exit.REGRESSED)
             tell("the kill rate fell below the baseline's: it has found " + ", ".join(lost))
-    if ended.missing:
+    if ended.missing or (ended.in_state(STILLBORN) and not ended.rates.whole.of):
         codes.add(Exit.WEAK)
     return min(codes - {Exit.GOOD}, default=Exit.GOOD)
 

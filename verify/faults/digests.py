@@ -14,8 +14,8 @@ _VERIFY = Path(__file__).resolve().parents[1]
 # What judges a case, the registry's rows apart; tests/verify/test_faults.py holds it against what
 # verify.checks imports.
 JUDGING = (
-    "accuracy", "attribution", "batches", "budget", "checks", "counterexample", "fd", "idx",
-    "judges", "laws", "reference", "regularity", "same", "sampling", "shrinking", "spec",
+    "accuracy", "attribution", "batches", "budget", "checks", "counterexample", "fd", "fd_float32",
+    "idx", "judges", "laws", "reference", "regularity", "same", "sampling", "shrinking", "spec",
     "targets", "training",
 )  # fmt: skip
 

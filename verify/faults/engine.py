@@ -22,7 +22,7 @@ from verify.faults.fault import Fault
 from verify.faults.language import Language, language
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
 from verify.faults.tasks import Judge, Measure, Setup
-from verify.spec import Case
+from verify.spec import Case, Status
 
 _SECONDS = 20.0  # that a case may take, beside 20 times what it takes without a fault
 
@@ -46,7 +46,7 @@ class Engine:
         return None
 
     def judge(self, spoken: Language, task: Judge) -> Outcome:
-        """What becomes of a fault."""
+        """What becomes of a fault. Raises: Unready, which ends the run: it is no find, and none."""
         outcome = Outcome(task.fault.id, task.digest, SURVIVED if task.rows else UNREACHED)
         outcome.row = task.rows[0] if task.rows else ""
         began = time.perf_counter()
@@ -59,7 +59,8 @@ class Engine:
             if self.setup.peers and outcome.row:
                 outcome.peers = self._peers(spoken, task.fault, outcome.row)
         except Stillborn as error:
-            outcome.state, outcome.says = STILLBORN, _first_line(str(error))
+            if outcome.state != FOUND:  # a process after the one that found it
+                outcome.state, outcome.says = STILLBORN, _first_line(str(error))
         outcome.seconds = round(time.perf_counter() - began, 3)
         return outcome
 
@@ -111,8 +112,12 @@ class Engine:
         return found
 
     def _alarm(self, spoken: Language, row: str, answer: Answer) -> bool:
-        """Whether the right library fails the case, too: those of a deep plan are asked now."""
-        if answer.case in self._baseline(spoken, row).cases:
+        """Whether the right library fails the case, too.
+
+        Those of a deep plan are asked now, and those that hang: the machine may be busy.
+        """
+        known = answer.case in self._baseline(spoken, row).cases
+        if known and answer.status is not Status.TIMEOUT:
             return False
         return any(a.wrong for a in ask(spoken, None, [Asked(answer.case, limit=60.0)]))
 

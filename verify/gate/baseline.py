@@ -63,8 +63,11 @@ def read(path: Path) -> Baseline:
             raise ValueError("it was made by another version: make it again with --update")
         if not data["groups"]:
             raise ValueError("it records no group: everything would pass")
+        origin = dict(data["origin"])
+        if missing := [name for name in ("commit", "started") if name not in origin]:
+            raise ValueError(f"its origin has no {' and no '.join(missing)}")
         return Baseline(
-            dict(data["origin"]),
+            origin,
             {
                 Group(d["op"], d["judge"], d["device"], d["dtype"]): _cases(d["cases"])
                 for d in data["groups"]
@@ -74,7 +77,7 @@ def read(path: Path) -> Baseline:
         )
     except OSError as error:
         raise UsageError(f"[baseline] cannot read, got file={path} ({error})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(f"[baseline] malformed, got file={path}: {what}") from error
 

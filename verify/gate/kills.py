@@ -1,7 +1,8 @@
 """Kill rates: how many of the planted faults were found, in the JSON of a faults report.
 
-Every object in it that counts both `planted` and `killed` (or `found`) is a rate, wherever it lies.
-Its name is the way to it, with the texts beside the counts: judges/conv/vjp.
+Every object in it that counts both `planted` and `killed`, or `of` and `found` as in `needle-verify
+faults --report`, is a rate, wherever it lies; what other projects' checks find is none. Its name is
+the way to it, with the texts beside the counts: judges/conv/vjp.
 """
 
 from __future__ import annotations
@@ -55,11 +56,14 @@ def _rates(data: Any, name: str) -> Iterator[tuple[str, Kills]]:
         for entry in data:
             yield from _rates(entry, name)
     if isinstance(data, dict):
-        planted, killed = data.get("planted"), data.get("killed", data.get("found"))
+        planted = data.get("planted", data.get("of"))
+        killed = data.get("killed", data.get("found"))
         if type(planted) is int and type(killed) is int:
             texts = [value for value in data.values() if isinstance(value, str)]
             yield "/".join(filter(None, (name, *texts))) or "all", Kills(killed, planted)
         for key, value in data.items():
+            if key == "peers":
+                continue
             yield from _rates(value, f"{name}/{key}".lstrip("/"))
 
 

@@ -43,6 +43,8 @@ class Speed:
     def from_json(cls, data: Mapping[str, Any]) -> Speed:
         """What to_json gave."""
         ratios = tuple(tuple(map(_positive, rounds)) for rounds in data["ratios"])
+        if not ratios or not all(ratios):
+            raise ValueError(f"no ratios of {data['row']}")
         return cls(data["machine"], data["row"], _positive(data["threshold"]), ratios)
 
 
@@ -66,11 +68,12 @@ def read(path: Path) -> Measured:
         data = json.loads(path.read_text(encoding="utf-8"))
         where = data["provenance"]
         place = f"{where['cpu']}, {where['isa']}, torch {where['torch']}"
-        place = f"{where['cpu']}, {where['isa']}, torch {where['torch']}"
         rows = {
             f"{d['threads']} thread(s) {d['dtype']} {d['name']}": tuple(map(_positive, d["ratios"]))
             for d in data["rows"]
         }
+        if empty := [row for row, ratios in rows.items() if not ratios]:
+            raise ValueError(f"no ratios of {empty[0]}")
     except OSError as error:
         raise UsageError(f"[ratios] cannot read, got file={path} ({error})") from error
     except (ValueError, KeyError, TypeError) as error:
