@@ -172,6 +172,20 @@ def test_one_axis_at_a_time_is_no_fault_but_a_gradient_that_raises_is(tmp_path: 
     assert wrong == {"forward": {Status.PASS}, "vjp": {Status.FAIL}}
 
 
+@pytest.mark.parametrize("body", ["raise ValueError('shapes')", "return (a + b).astype('float16')"])
+def test_an_addition_that_is_wrong_leaves_nothing_open(tmp_path: Path, body: str) -> None:
+    copy = shutil.copytree(HERE / "root_package", tmp_path / "it")
+    ops = copy / "needle" / "ops.py"
+    assert ops.read_text().count("return a + b\n") == 1
+    ops.write_text(ops.read_text().replace("return a + b\n", f"{body}\n"))
+    results = tmp_path / "r.jsonl"
+    chosen = ["--op", "add,multiply", "--check", "forward", "--budget", "smoke", "-q"]
+    assert main(["--target", str(copy), *chosen, "--json", str(results)]) == Exit.WRONG
+    plain = [v for v in read(results).verdicts if "float32" in v.id and v.attribution != OUTSIDE]
+    by_op = {op: {v.status for v in plain if v.id.startswith(op)} for op in ("add", "multiply")}
+    assert by_op == {"add": {Status.FAIL}, "multiply": {Status.PASS}}
+
+
 def test_our_own_needle_raises_no_alarm_behind_the_adapter(tmp_path: Path) -> None:
     """It keeps the course's interface: what is asked of others must hold for it."""
     names = "add,log,power,matmul,summation,logsumexp,conv,split,nn.Conv,nn.BatchNorm2d,nn.LSTM"

@@ -131,6 +131,14 @@ def test_a_run_goes_on_with_its_plugin(run: Run, capsys: pytest.CaptureFixture[s
     assert {v.environment["plugins"] for v in found.verdicts} == {str(Path("my_ops.py").resolve())}
 
 
+def test_a_gate_knows_the_rows_of_a_run_with_plugins(run: Run) -> None:
+    assert run("--op", "my_half", "--budget", "smoke", "--json", "r.jsonl")[0] == 0
+    gate = ["gate", "r.jsonl", "--baseline", "b.json"]
+    registry.use_plugins(())  # as in a process of its own
+    assert main([*gate, "--update"]) == 0
+    assert main(gate) == 0
+
+
 def test_pytest_takes_plugins(
     plugin: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

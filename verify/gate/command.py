@@ -78,6 +78,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     require_writable(options, _FILES)
     known = registry if parts is None or parts.registry is None else parts.registry
     results = read_results(Path(options.results))
+    registry.use_plugins(results.header.get("plugins", []))  # whose rows the run names
     excused = (
         skips.Skips.from_json(results.header.get("skips", []))
         if options.skips is None
