@@ -50,7 +50,7 @@ class Line:
         """Count a verdict under `status` and keep the extremes."""
         self.counts[status] += 1
         self.outside += verdict.attribution == OUTSIDE
-        if status is Status.SKIP:
+        if status is Status.SKIP or verdict.attribution == OUTSIDE:
             return
         larger = _key(verdict.rho) > _key(self.rho)
         was_wrong = self.worst is not None and self.worst.status in WRONG

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,8 @@ def test_what_is_open_is_no_failure_and_no_evidence() -> None:
     absent = Verdict(case.replace("exp", "log"), Status.UNIMPLEMENTED, message="it has no log")
     assert summarize([apart, right], 2).exit is Exit.GOOD
     assert summarize([apart, right], 2).outside == {"float32 only": 1}
+    wild = replace(apart, rho=5e6, id=apart.id.replace("float64", "float32"))
+    assert summarize([wild, replace(right, rho=0.5)], 2).lines[0].rho == 0.5
     assert summarize([apart], 1).exit is Exit.WEAK
     assert summarize([apart, right, absent], 3).exit is Exit.WEAK
 

@@ -189,6 +189,9 @@ def test_a_run_is_kept_resumed_reported_and_held_against_a_baseline(
     # the survivor was found at the time of the baseline
     assert run(*chosen, "--resume", str(kept), "--baseline", str(summary)) == 4
     assert first in capsys.readouterr().err
+    for option, path in ("--resume", kept), ("--baseline", summary):  # asked in another way
+        assert run(*chosen, "--first", option, str(path)) == 2
+        assert f"[{option[2:]}] it was made with first=False" in capsys.readouterr().err
     data = json.loads(summary.read_text())
     summary.write_text(json.dumps(data | {"survivors": {first: {}}}))
     assert run(*chosen, "--resume", str(kept), "--baseline", str(summary)) == 0

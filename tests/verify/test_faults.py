@@ -161,7 +161,7 @@ ENDED = {
         (FAULTS[4], outcome(FAULTS[4], STILLBORN)),
     ]
 }
-EQUAL = {FAULTS[5].id: Equivalent("it is", False)}
+EQUAL = {FAULTS[5].id: Equivalent("it is", True)}
 
 
 def ended(**changes: object) -> report.Ended:
@@ -185,7 +185,7 @@ def test_reports_name_survivors_with_their_diff_and_count_everything() -> None:
         assert f"### {fault.id}\n" in text
         assert fault.diff() in text
     assert "`exp/forward`: wrong" in text
-    assert "it is (not yet confirmed)" in text
+    assert f"- `{FAULTS[5].id}`: it is\n" in text
     assert "| softmax | 2/3 |" in text
     data = report.as_json(ended())
     assert data["rate"]["found"] == 2
@@ -229,13 +229,13 @@ def test_a_digest_follows_the_file_the_fault_the_row_and_the_budget(tmp_path: Pa
     path = tmp_path / fault.path
     path.parent.mkdir(parents=True)
     path.write_text("a")
-    known = {digests.of_fault(fault, tmp_path, row, budget)
+    known = {digests.of_fault(fault, tmp_path, [row], budget)
              for row in ("relu", "nn.ReLU", "conv") for budget in ("smoke", "deep")}  # fmt: skip
     assert len(known) == 6
-    assert digests.of_fault(fault, tmp_path, "relu", "smoke") in known
-    assert digests.of_fault(replace(fault, after="x"), tmp_path, "relu", "smoke") not in known
+    assert digests.of_fault(fault, tmp_path, ["relu"], "smoke") in known
+    assert digests.of_fault(replace(fault, after="x"), tmp_path, ["relu"], "smoke") not in known
     path.write_text("b")
-    assert digests.of_fault(fault, tmp_path, "relu", "smoke") not in known
+    assert digests.of_fault(fault, tmp_path, ["relu"], "smoke") not in known
     assert digests.of_rows().keys() == rows().keys()
 
 
@@ -253,6 +253,11 @@ def test_equivalents_exist_and_are_few() -> None:
     known, every = equivalent.read(), [*FAULTS, *native.faults(ROOT)]
     equivalent.require_current(known, every)
     assert len(known) <= equivalent.MOST * len(every)
+
+
+def test_only_what_a_second_reader_confirmed_leaves_the_rates() -> None:
+    called = {"a": Equivalent("it is", True), "b": Equivalent("it may be", False)}
+    assert equivalent.confirmed(called) == {"a": called["a"]}
 
 
 def test_an_equivalent_needs_a_reason_and_a_fault(tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ class Answer:
         """Whether it is a failure, a crash or a hang."""
         return self.status in WRONG
 
+    @property
+    def killed(self) -> bool:
+        """Whether somebody else may have ended the process, as a kernel without memory does."""
+        return self.status is Status.CRASH and self.message.startswith("SIGKILL")
+
 
 class Stillborn(Exception):
     """needle cannot be imported with the fault."""

@@ -110,9 +110,10 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     from verify.faults.run import Run, find
 
     languages, faults = find(asked.languages)
-    known = equivalent.read()
+    called = equivalent.read()
     if set(asked.languages) == set(LANGUAGES):
-        equivalent.require_current(known, faults)
+        equivalent.require_current(called, faults)
+    known = equivalent.confirmed(called)
     chosen = asked.choice.of(faults)
     if asked.word == "show":
         return _show(chosen)
@@ -128,6 +129,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         peers=options.peers,
         most=options.rows,
     )
+    if options.baseline is not None:
+        path = Path(options.baseline)
+        record.require_asked("baseline", path, record.read_report(path), running.asked)
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:

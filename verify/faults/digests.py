@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from verify import registry
@@ -70,8 +70,8 @@ def of_subject(root: Path) -> str:
     return digest(_of_files(sources), *stamps, judging(), *of_rows().values())
 
 
-def of_fault(fault: Fault, root: Path, row: str, how: str) -> str:
-    """Of a fault's result: its file, itself, the judges, its first row, and how it is asked."""
+def of_fault(fault: Fault, root: Path, rows: Sequence[str], how: str) -> str:
+    """Of a fault's result: its file, itself, the judges, the rows asked, and how they are."""
     text = (root / fault.path).read_bytes()
-    of_row = of_rows().get(row, "")
-    return digest(text, fault.id, fault.before, fault.after, how, judging(), row, of_row)
+    of_each = (part for row in rows for part in (row, of_rows().get(row, "")))
+    return digest(text, fault.id, fault.before, fault.after, how, judging(), *of_each)

@@ -76,7 +76,7 @@ class Engine:
             tried[judge] = Tried(number)
             if outcome.state != FOUND:
                 outcome.to_kill = round(outcome.to_kill + answer.seconds, 4)
-            if answer.wrong and not self._alarm(spoken, row, answer):
+            if answer.wrong and self._stands(spoken, fault, row, answer):
                 tried[judge] = Tried(number, answer.case, str(answer.status))
                 if outcome.state != FOUND:
                     outcome.state, outcome.case = FOUND, answer.case
@@ -110,6 +110,14 @@ class Engine:
             elif place in known.places and not known.wrong:
                 found.append(Asked(case.id, group, _SECONDS + 20 * known.seconds))
         return found
+
+    def _stands(self, spoken: Language, fault: Fault, row: str, answer: Answer) -> bool:
+        """Whether a wrong answer is the fault's; a process may be killed from outside, too."""
+        if answer.killed:
+            again = ask(spoken, fault, [Asked(answer.case, limit=60.0)])
+            if not any(a.wrong for a in again):
+                return False
+        return not self._alarm(spoken, row, answer)
 
     def _alarm(self, spoken: Language, row: str, answer: Answer) -> bool:
         """Whether the right library fails the case, too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ def read(path: Path = PATH) -> dict[str, Equivalent]:
             f"[equivalent] a table for each fault, with reason and confirmed, got file={path} "
             f"({type(error).__name__}: {error})"
         ) from error
+
+
+def confirmed(called: Mapping[str, Equivalent]) -> dict[str, Equivalent]:
+    """Those that a second reader could not show: until then a fault is asked like any other."""
+    return {name: entry for name, entry in called.items() if entry.confirmed}
 
 
 def require_current(equivalents: Iterable[str], faults: Iterable[Fault]) -> None:

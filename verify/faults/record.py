@@ -58,6 +58,18 @@ def _checked(data: Mapping[str, Any]) -> dict[str, Any]:
     return dict(data)
 
 
+def require_asked(
+    option: str, path: Path, header: Mapping[str, Any], asked: Mapping[str, Any]
+) -> None:
+    """UsageError unless a file's faults were asked like this: what is found depends on it."""
+    for name, value in asked.items():
+        if header.get(name) != value:
+            raise UsageError(
+                f"[{option}] it was made with {name}={header.get(name)}, got {name}={value} "
+                f"for {path}"
+            )
+
+
 def read_report(path: Path) -> dict[str, Any]:
     """A report that --report wrote; UsageError where it is none."""
     try:

@@ -22,7 +22,7 @@ class Ended:
     header: Mapping[str, Any]
     faults: Sequence[Fault]
     outcomes: Mapping[str, Outcome]
-    equivalents: Mapping[str, Equivalent]  # of all faults
+    equivalents: Mapping[str, Equivalent]  # of all faults, confirmed
     alarms: Mapping[str, str]  # cases that fail on the right library
 
     @property
@@ -138,9 +138,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "survivors": {f.id: {"state": o.state, "row": o.row} for f, o in ended.survivors},
         "stillborn": [f.id for f, _ in ended.in_state(STILLBORN)],
         "equivalents": {
-            f.id: {"reason": e.reason, "confirmed": e.confirmed}
-            for f in ended.called_equivalent
-            for e in [ended.equivalents[f.id]]
+            f.id: ended.equivalents[f.id].reason for f in ended.called_equivalent
         },
         "found": [f.id for f, _ in ended.in_state(FOUND)],
     }  # fmt: skip
@@ -251,4 +249,4 @@ def _survivor(fault: Fault, outcome: Outcome) -> str:
 
 
 def _equivalent(fault: Fault, entry: Equivalent) -> str:
-    return f"- `{fault.id}`: {entry.reason}{'' if entry.confirmed else ' (not yet confirmed)'}"
+    return f"- `{fault.id}`: {entry.reason}"

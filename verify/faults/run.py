@@ -66,7 +66,8 @@ class Run:
         self._cache = Cache(cache_folder(), key)
         self._workers = Workers(jobs, Setup(budget, str(cache_folder()), key, first, peers))
         self._most = MOST_ROWS.get(budget) if most is None else most
-        self._how = f"{budget}{' first' if first else ''} {self._most}{of_peers() if peers else ''}"
+        self.asked = {"budget": budget, "first": first, "most_rows": self._most}
+        self._how = f"{self.asked}{of_peers() if peers else ''}"
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
@@ -135,12 +136,13 @@ class Run:
     def keeping(self, path: Path | None, resume: bool, command: Sequence[str]) -> Iterator[None]:
         """Outcomes go into a file as they come; resume: those there stand, where they still do."""
         devices = [spoken.device for spoken in self.languages.values()]
-        self.header = {record.KEY: record.FORMAT, "budget": self.budget} | origin(command, devices)
+        self.header = {record.KEY: record.FORMAT} | self.asked | origin(command, devices)
         if path is None:
             yield
             return
         if resume:
             earlier = record.read(path)
+            record.require_asked("resume", path, earlier.header, self.asked)
             self.header, self._earlier = earlier.header, earlier.outcomes
             writer = Writer(path, None, earlier.complete_bytes)
         else:
@@ -158,7 +160,7 @@ class Run:
         for fault in faults:
             rows = self.rows_of(fault)
             spoken = self.languages[fault.language]
-            digest = of_fault(fault, spoken.root, rows[0] if rows else "", self._how)
+            digest = of_fault(fault, spoken.root, rows, self._how)
             earlier = self._earlier.get(fault.id)
             if earlier is not None and earlier.digest == digest:
                 outcomes[fault.id] = earlier
