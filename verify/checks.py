@@ -129,6 +129,11 @@ def judge(case: Case, row: Row) -> Verdict:
     return verdict
 
 
+def _environment() -> dict[str, str]:
+    """Where this process judges, and with what rows."""
+    return targets.environment() | with_plugins(registry.given_plugins())
+
+
 def require_askable(case: Case, row: Row) -> None:
     """UsageError unless the reference takes the inputs that the case names.
 
@@ -150,7 +155,7 @@ def require_askable(case: Case, row: Row) -> None:
 def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:
     """Fills in attribution, terms, a smaller counterexample and the failure text."""
     group = (case.op, case.judge, case.device, case.dtype)
-    replay = f"replay: {case.replay_line(registry.given_plugins())}"
+    replay = f"replay: {case.replay_line(_environment())}"
     if not _explaining.first(group, _explaining.limit):
         lines = [finding.worst, _budget(verdict), "the line below explains it in full", replay]
         verdict.message = "\n".join(filter(None, lines))
@@ -172,7 +177,7 @@ def explain(case: Case, row: Row, finding: Finding, verdict: Verdict) -> None:
         if line := _kept(case, small):
             lines.append(f"replay: {line}")
         elif small.row is row:
-            lines.append(f"replay: {small.case.replay_line(registry.given_plugins())}")
+            lines.append(f"replay: {small.case.replay_line(_environment())}")
     elif line := _kept(case, small):
         lines.append(f"replay: {line}")
     verdict.message = "\n".join(filter(None, lines))
@@ -194,7 +199,7 @@ def _kept(case: Case, small: Shrunk) -> str:
         small.case.id,
         Status.FAIL,
         worst=small.finding.worst,
-        environment=targets.environment() | with_plugins(registry.given_plugins()),
+        environment=_environment(),
         digest=small.finding.digest,
     )
     path = _explaining.folder / f"{name}-{unique}.json"

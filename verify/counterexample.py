@@ -46,7 +46,7 @@ def write(
     }
     text = json.dumps(data | dict(more or {}), indent=1)
     path.write_text(text + "\n", encoding="utf-8")
-    return f"needle-verify {replay_options()}--replay {shlex.quote(str(path))}"
+    return f"needle-verify {replay_options(verdict.environment)}--replay {shlex.quote(str(path))}"
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -9,13 +9,13 @@ from verify import counterexample, targets
 from verify.output import say, tell
 from verify.registry import course
 from verify.results import read
-from verify.spec import UsageError, replay_with
+from verify.spec import UsageError
 
 
 def look(options: argparse.Namespace) -> targets.Found | None:
     """What lies where --target says, or said when the run of a results file began.
 
-    The lines that replay a case name it from here on. Raises: UsageError when nothing is there.
+    Raises: UsageError when nothing is there.
     """
     path = None if options.target is None else str(Path(options.target).expanduser().resolve())
     for name in ("resume", "replay"):
@@ -29,7 +29,6 @@ def look(options: argparse.Namespace) -> targets.Found | None:
     if path is None:
         return None
     found = targets.probe(path, (*course.ARGUMENTS, *course.BEYOND))
-    replay_with("--target", path)
     if options.resume is None:
         options.device = options.device or list(found.usable[:1])
         options.check = options.check or list(course.JUDGES)

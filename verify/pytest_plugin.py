@@ -208,7 +208,7 @@ class CaseItem(pytest.Item):
         """Judge the case."""
         from verify import checks, registry, targets
         from verify.results import to_line
-        from verify.spec import Status
+        from verify.spec import Status, with_plugins
 
         with targets.borrowed():
             verdict = self.skips.applied(checks.run_case(self.case))
@@ -217,7 +217,7 @@ class CaseItem(pytest.Item):
             pytest.skip(verdict.message)
         if verdict.status is not Status.PASS:
             text = verdict.message or verdict.worst
-            line = self.case.replay_line(registry.given_plugins())
+            line = self.case.replay_line(with_plugins(registry.given_plugins()))
             replay = "" if "replay: " in text else f"\nreplay: {line}"
             raise WrongVerdict(f"{verdict.status} {self.case.id}\n{text}{replay}")
 

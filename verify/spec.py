@@ -65,19 +65,6 @@ OUTSIDE = "outside of what the course defines"
 MALFORMED = "the question is malformed"
 
 
-_replay_options: list[str] = []
-
-
-def replay_with(*options: str) -> None:
-    """What the lines that replay a case of this process name beside its id."""
-    _replay_options[:] = options
-
-
-def replay_options() -> str:
-    """As text that a shell reads, with a space at its end where there are any."""
-    return "".join(f"{shlex.quote(option)} " for option in _replay_options)
-
-
 class Missing(Exception):
     """The target does not offer what the row names."""
 
@@ -207,10 +194,9 @@ class Case:
         except (ValueError, SyntaxError) as error:
             raise UsageError(f"[replay] malformed case id, got id={text!r} ({error})") from error
 
-    def replay_line(self, plugins: Sequence[str] = ()) -> str:
-        """The shell command that runs this case alone, with the plugins that may name its op."""
-        given = "".join(f"--plugin {shlex.quote(_near(path))} " for path in plugins)
-        return f"needle-verify {replay_options()}{given}--replay {shlex.quote(self.id)}"
+    def replay_line(self, environment: Mapping[str, str] | None = None) -> str:
+        """The shell command that runs this case alone, with what it was run with."""
+        return f"needle-verify {replay_options(environment or {})}--replay {shlex.quote(self.id)}"
 
     def entropy(self, stream: str) -> bytes:
         """The 256-bit seed of one named random stream of this case: a stable hash of the id.
@@ -274,7 +260,7 @@ class Verdict:
 
     def replay_line(self) -> str:
         """The shell command that runs its case alone."""
-        return Case.parse(self.id).replay_line(plugins_of(self.environment))
+        return Case.parse(self.id).replay_line(self.environment)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -293,6 +279,13 @@ class Verdict:
 def with_plugins(paths: Sequence[str]) -> dict[str, str]:
     """What an environment records of plugins."""
     return {"plugins": os.pathsep.join(paths)} if paths else {}
+
+
+def replay_options(environment: Mapping[str, str]) -> str:
+    """--target and --plugin, as an environment names them: text for a shell, ending in a space."""
+    given = [("--target", environment["target"])] if "target" in environment else []
+    given += [("--plugin", _near(path)) for path in plugins_of(environment)]
+    return "".join(f"{option} {shlex.quote(value)} " for option, value in given)
 
 
 def plugins_of(environment: Mapping[str, str]) -> tuple[str, ...]:

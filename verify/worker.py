@@ -29,7 +29,6 @@ from verify.spec import (
     Status,
     UsageError,
     Verdict,
-    replay_with,
     with_plugins,
 )
 
@@ -55,7 +54,8 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """What every verdict records, before the library under test adds to it."""
-        return {"threads": str(self.threads)} | with_plugins(self.plugins)
+        target = {"target": self.target} if self.target else {}
+        return {"threads": str(self.threads)} | target | with_plugins(self.plugins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,6 @@ def _start(
         registry.use_plugins(settings.plugins)
     if settings.target:
         targets.use(settings.target)
-        replay_with("--target", settings.target)
     module_name, _, name = settings.case_function.partition(":")
     module = importlib.import_module(module_name)
     run_case: Callable[[Case], Verdict] = getattr(module, name)

@@ -24,6 +24,7 @@ class Finding:
     rule: str  # one of RULES
     subject: str  # what regressed
     text: str
+    replay: str = ""  # the command that runs the case again, where it is one
 
 
 @dataclass

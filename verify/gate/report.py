@@ -7,7 +7,6 @@ from xml.etree import ElementTree as ET
 
 from verify.gate.outcome import RULES, Finding, Outcome
 from verify.output import printable
-from verify.spec import Case
 from verify.table import Paint
 
 _SHOWN = 10  # findings of a rule
@@ -91,7 +90,7 @@ def _of(outcome: Outcome, rule: str) -> list[Finding]:
 
 
 def _replay(finding: Finding) -> list[str]:
-    return [Case.parse(finding.subject).replay_line()] if finding.rule == "failures" else []
+    return [finding.replay] if finding.replay else []
 
 
 def _more(found: list[Finding]) -> list[str]:

@@ -87,7 +87,7 @@ def _failures(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
         first = members[0]
         said = first.worst or (first.message.splitlines() or ["it says nothing"])[0]
         more = f"; and {len(members) - 1:,} more of {'/'.join(group)}" if members[1:] else ""
-        yield Finding("failures", first.id, f"{status}: {said}{more}")
+        yield Finding("failures", first.id, f"{status}: {said}{more}", first.replay_line())
 
 
 def _weak(summary: Summary) -> Iterator[str]:
