@@ -270,6 +270,7 @@ ROWS = (
             sample((5, 13), index=":,-3"),
             sample((5, 13), index="1:4,::2"),
             sample((5, 13), index="...,2:100"),
+            sample((7,), index="3:3:2"),  # nothing, in long steps
             sample((2, 3, 4), index="0,...,::-2"),
             sample((2, 3, 4), index=":,1,1:1"),
             sample((2, 3, 4), index="1,2,3"),
