@@ -56,6 +56,13 @@ _REGIONS = {
     "edge": "the edges of the range",
     "denormal": "denormal numbers: compilers are often told to flush them",
 }
+# The same of gradients alone: op -> regions, and what leaves the range there in the usual formula.
+_GRADIENTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "divide": (("tiny", "huge"), "a gradient whose a / b^2 has a square beyond the range"),
+    **dict.fromkeys(
+        ("power", "power_scalar"), (("zeros",), "a gradient whose a^(b - 1) or log(a) is infinite")
+    ),
+}
 # asked beside the row's own, most of which are open there
 _MORE: dict[str, tuple[Sample, ...]] = {
     "nn.Embedding": (
@@ -193,6 +200,9 @@ def _outside(case: Case) -> str:
     why = _REGIONS.get(case.region) or _sample_outside(
         rows()[case.op], case.shapes, dict(case.kwargs), world
     )
+    regions, formula = _GRADIENTS.get(case.op, ((), ""))
+    if case.judge == "vjp" and case.region in regions:
+        why = why or formula
     tied = case.region == "huge" and case.layout in ("broadcast", "mixed")
     if tied and case.judge == "vjp" and case.op in ("logsumexp", "logsoftmax", "nn.SoftmaxLoss"):
         # exp(x - logsumexp(x)) is as usual a gradient as any: the logarithm of n is lost there
