@@ -75,3 +75,11 @@ def test_what_does_not_fit(
     tensors = [ndl.Tensor(np.ones(s), device=device) for s in shapes]
     with pytest.raises(ValueError, match=rf"\[einsum\] .*{text}"):
         ndl.einsum(spec, *tensors)
+
+
+@pytest.mark.parametrize("spec", ["ij->ji", "ij->ij", "ii->i"])
+def test_letters_that_only_move_make_a_view(spec: str, device: nd.BackendDevice) -> None:
+    a = ndl.Tensor([[1.0, 2.0], [3.0, 4.0]], device=device)
+    y = ndl.einsum(spec, a)
+    a.realize_cached_data()[...] = 7.0
+    assert (y.numpy() == 7.0).all()

@@ -44,7 +44,12 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(("prod", "mean", "var"), _axes("axes")),
     "cumsum": _axis("axis"),
     **dict.fromkeys(
-        ("argmax", "argmin"), (*_axis("axis"), refuses((0, 4), axis=0, says="at least one element"))
+        ("argmax", "argmin"),
+        (
+            *_axis("axis"),
+            refuses((3, 4), axis=2**70, raises="IndexError", says="ndim=2"),  # no 64-bit integer
+            refuses((0, 4), axis=0, says="at least one element"),
+        ),
     ),
     "logsumexp": _axes("axes"),
     "softmax": _axis("axis"),
