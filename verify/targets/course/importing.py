@@ -39,7 +39,14 @@ class _Finder(MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if name.partition(".")[0] not in _OWN:
             return None
-        return importlib.machinery.PathFinder.find_spec(name, path or self.folders, target)
+        found = importlib.machinery.PathFinder.find_spec(name, path or self.folders, target)
+        if found is None:  # no finder after this one may have it
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found
+
+    def has(self, name: str, path: Sequence[str]) -> bool:
+        """Whether the package has a module of this name."""
+        return importlib.machinery.PathFinder.find_spec(name, path) is not None
 
 
 def silence() -> None:
@@ -57,12 +64,13 @@ def load(place: Place) -> Any:
     """
     for name in [n for n in sys.modules if n.partition(".")[0] in _OWN]:
         del sys.modules[name]
-    sys.meta_path.insert(0, _Finder(place.root))
+    finder = _Finder(place.root)
+    sys.meta_path.insert(0, finder)
     sys.path.insert(0, str(place.root))
     with own_generator(), np.errstate():
         package = importlib.import_module("needle")
         for name in ("ops", "nn", "optim", "init", "autograd"):  # not every package imports all
-            if importlib.util.find_spec(f"needle.{name}") is not None:
+            if finder.has(f"needle.{name}", package.__path__):
                 with _hint(name):
                     importlib.import_module(f"needle.{name}")
     found = Path(str(package.__file__)).resolve()
