@@ -229,11 +229,11 @@ def test_an_interrupt_keeps_what_is_judged(
     process = start(
         str(program), "faults", *options, "--json", str(kept), XDG_CACHE_HOME=str(tmp_path)
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while time.monotonic() < until and not (kept.exists() and kept.read_text().count("\n") > 1):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode in (1, 3)  # 1: with the two rows, some survive
     assert "interrupted" in errors
     assert f"--resume {kept}" in errors
