@@ -172,9 +172,8 @@ def divide(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> A
     exact = (ea == 0) & (eb == 0) & ((_power_of_two(b) & normal) | (a == 0))
     own = rounding(fmt, y, e)
     if fmt.any_formula and not fmt.own_kernels:
-        # a user's function may multiply by 1 / b, which may be b**-1, and may be subnormal
-        reciprocal = max(1.0, 2.0 * fmt.k_ulp["pow"]) * fmt.u
-        own = own + reciprocal * (np.abs(y) + e) + 0.5 * fmt.eta * (np.abs(a) + ea)
+        # a user's function may multiply by 1 / b, which may be subnormal
+        own = own + fmt.u * (np.abs(y) + e) + 0.5 * fmt.eta * (np.abs(a) + ea)
     return np.where(exact, 0.0, e + own)
 
 

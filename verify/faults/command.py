@@ -18,7 +18,7 @@ from verify.faults.language import LANGUAGES, usable
 from verify.faults.outcome import FOUND, STILLBORN
 from verify.output import say, tell
 from verify.plan import Registry, require_known, select_ops
-from verify.selecting import names
+from verify.selecting import names, require_writable, write
 from verify.spec import BUDGETS, Exit, UsageError
 
 if TYPE_CHECKING:
@@ -160,10 +160,7 @@ def _understood(options: argparse.Namespace, registry: Registry) -> _Asked:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"[{name}] at least one, got {name}={value}")
-    for name in ("json", "report", "markdown"):  # written later, but told now
-        path = getattr(options, name)
-        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-            raise UsageError(f"[{name}] cannot write, got {name}={path!r}")
+    require_writable(options, ("json", "report", "markdown"))
     if options.resume is not None and options.json not in (None, options.resume):
         raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
     if options.baseline is not None:
@@ -252,7 +249,4 @@ def _write(options: argparse.Namespace, ended: report.Ended) -> None:
     for name, text in texts.items():
         path = getattr(options, name)
         if path is not None:
-            try:
-                Path(path).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"[{name}] cannot write, got {name}={path} ({error})") from error
+            write(name, path, text)
