@@ -17,7 +17,7 @@ from verify.command import Parts
 from verify.output import say, tell
 from verify.plan import Plan, Selection, require_known
 from verify.results import Results, Writer, provenance, read, unfinished
-from verify.selecting import names
+from verify.selecting import names, require_writable, write
 from verify.spec import DTYPES, Case, Exit, UsageError, Verdict
 
 if TYPE_CHECKING:
@@ -127,10 +127,7 @@ def _selection(options: argparse.Namespace) -> Selection:
             require_known(what, value, valid)
     if options.isa is not None:
         require_known("isa", options.isa, _ISAS)
-    for name in ("json", "markdown"):  # written at the end, but told now
-        path = getattr(options, name)
-        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-            raise UsageError(f"[{name}] cannot write, got {name}={path!r}")
+    require_writable(options, ("json", "markdown"))
     if options.resume and options.json is None:
         raise UsageError("[resume] it goes on beside the table, got json=None")
     return Selection(names(options, "op"), devices, dtypes, (JUDGE,), ("compact",))
@@ -210,7 +207,4 @@ def _write(options: argparse.Namespace, lines: Sequence[table.Line], results: Re
     for name, text in texts.items():
         path = getattr(options, name)
         if path is not None:
-            try:
-                Path(path).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"[{name}] cannot write, got {name}={path} ({error})") from error
+            write(name, path, text)
