@@ -62,6 +62,7 @@ void define_streams(py::module_& module) {
       .def("begin", &Graph::begin)
       .def("end", &Graph::end)
       .def("abandon", &Graph::abandon)
+      .def("empty", &Graph::empty, py::arg("shape"), py::arg("dtype"))
       .def("await_last", &Graph::await_last)
       .def("replay", &Graph::replay);
 }

@@ -163,6 +163,18 @@ void Graph::abandon() noexcept {
   captured_ = nullptr;
 }
 
+NDArray Graph::empty(const Dims& shape, DType dtype) {
+  runtime_.set_stream(outer_);
+  try {
+    NDArray made = NDArray::empty(shape, dtype, device_);
+    runtime_.set_stream(stream_);
+    return made;
+  } catch (...) {
+    runtime_.set_stream(stream_);
+    throw;
+  }
+}
+
 void Graph::await_last() {
   if (replayed_ != nullptr) runtime_.wait_for_event(runtime_.stream(), replayed_);
 }

@@ -60,6 +60,9 @@ class Graph {
   void begin();
   void end();
   void abandon() noexcept;
+  // While it is captured: an array beside the graph's own memory, which earlier work of a replay
+  // uses for something else.
+  NDArray empty(const Dims& shape, DType dtype);
   void await_last();  // what is queued from now on waits for the last replay
   void replay();      // in the calling thread's stream
 

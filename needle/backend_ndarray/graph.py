@@ -63,7 +63,7 @@ class Graph:
 
     def number(self, value: Callable[[], float], dtype: str) -> _core.NDArray:
         """A 0-d array that holds value() whenever the graph is replayed."""
-        held = _core.empty((), dtype, self.device)
+        held = self._native.empty((), dtype)
         self.before_replay(lambda: held.fill(value()))
         return held
 
