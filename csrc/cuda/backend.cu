@@ -62,12 +62,12 @@ class CudaBackend final : public needle::Backend {
     if (kind == CopyKind::to_host) {
       runtime_.forbid_in_capture(
           "copy to the host",
-          "values do not exist while a graph is captured: read them after a replay");
+          "there are no values while a graph is captured: read them after a replay");
     } else if (kind == CopyKind::to_device) {
       runtime_.forbid_in_capture(
           "copy to the device",
-          "the host's values would be those of now in every replay: make "
-          "the array before the capture and write to it with x[...] = value");
+          "a graph would be captured with the host's values of now: make the array "
+          "before, and write to it with x[...] = value");
     }
     const Stream s = stream("copy");
     const cudaMemcpyKind direction = kind == CopyKind::to_device ? cudaMemcpyHostToDevice

@@ -173,7 +173,7 @@ if child == 0:
         x + 1
         os._exit(0)
     except RuntimeError as error:
-        os._exit(3 if "[add] CUDA cannot be used in a process forked" in str(error) else 4)
+        os._exit(3 if "] CUDA cannot be used in a process forked" in str(error) else 4)
     except BaseException:
         os._exit(5)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
