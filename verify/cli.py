@@ -134,7 +134,10 @@ def parser() -> _Parser:
         help="cpu (default), numpy, cuda_sim, cuda; all: those that work here, the others named",
     )
     what.add_argument(
-        "--dtype", action="append", metavar="NAMES", help=f"{', '.join(DTYPES)} (both)"
+        "--dtype",
+        action="append",
+        metavar="NAMES",
+        help=f"{', '.join(DTYPES)} (all that a device computes in)",
     )
     what.add_argument(
         "--check", action="append", metavar="NAMES", help=f"{', '.join(JUDGES)} (all)"

@@ -50,7 +50,8 @@ JUDGES = (
 )  # fmt: skip
 # Judges whose cases are none of the row's samples, or no question for torch.
 OWN_INPUTS = ("errors", "growth", "distribution", "step", "trajectory")
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+COMPUTED = DTYPES[:2]  # on every device; the others where a device says that it computes them
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
 LAYOUTS = (

@@ -25,7 +25,7 @@ from verify.spec import IMPOSTORS, Identity, UsageError
 # (question, impostors) -> claims, and those of the impostors that they let through
 Ask: TypeAlias = Callable[[Question, tuple[str, ...]], tuple[list[Claim], tuple[str, ...]]]
 
-_WIDE = 512  # integers of the points: two wrong elements rarely cancel
+_WIDE = 512  # integers of the points: two wrong elements rarely cancel; exact, and two of them
 # Of a result or gradient of integers: a quotient, its rounded divisor, the sum of both sides here.
 _ROUNDINGS = 4
 
@@ -97,11 +97,15 @@ def _seeds(question: Question, like: Sequence[Array]) -> list[Array]:
 
 def _wide(question: Question, stream: str = "points") -> list[Array]:
     """Points of large integers."""
-    rng = sampling.generator(question.case, stream)
+    rng, wide = sampling.generator(question.case, stream), _widest(question)
     return [
-        np.asarray(rng.integers(1, _WIDE, v.shape) * rng.choice([-1, 1], v.shape), v.dtype)
+        np.asarray(rng.integers(1, wide, v.shape) * rng.choice([-1, 1], v.shape), v.dtype)
         for v in question.values
     ]
+
+
+def _widest(question: Question) -> int:
+    return min(_WIDE, int(question.fmt.safe_integer) // 4)
 
 
 def _inner(a: Sequence[Array], b: Sequence[Array]) -> Any:
@@ -112,7 +116,7 @@ def _roundings(question: Question, results: Sequence[Array]) -> float:
     """The factor of the magnitudes: sums of integers are exact, others may round at each term."""
     whole = all(np.all(r == np.rint(r)) for r in results)
     terms = 0 if whole else sampling.size(question.case.shapes)
-    return budget.growth(question.fmt, _ROUNDINGS + terms, False)
+    return budget.growth(question.fmt, terms, False, _ROUNDINGS)
 
 
 def _linear(operator: _Operator, right: _Operator) -> list[Claim]:
@@ -153,7 +157,7 @@ def _multilinear(operator: _Operator, right: _Operator) -> list[Claim]:
     values, claims = question.values, []
     seeds = _seeds(question, right.at(values))
     gradients = operator.back(seeds)
-    gamma = budget.growth(question.fmt, _ROUNDINGS, False)
+    gamma = budget.growth(question.fmt, 0, False, _ROUNDINGS)
     for k, wide in enumerate(_wide(question)):
         moved = operator.at([*values[:k], wide, *values[k + 1 :]])
         left, pulled = _inner(moved, seeds), _inner([wide], gradients[k : k + 1])
@@ -161,7 +165,7 @@ def _multilinear(operator: _Operator, right: _Operator) -> list[Claim]:
             [np.abs(y) for y in right.at([np.abs(v) for v in values])], [np.abs(s) for s in seeds]
         )
         says = f"<f with x{k} = z, y> = <z, dx{k}>"
-        claims.append(claim(says, left, pulled, gamma * _WIDE * size))
+        claims.append(claim(says, left, pulled, gamma * _widest(question) * size))
     return claims
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import data_folder, first_alike, size
-from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
+from verify.spec import COMPUTED, DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal", "whole")
@@ -81,6 +81,8 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return ""
     if not row.samples and judge not in _NOTHING:
         return "what it draws is judged as a distribution"
+    if judge == "algebra" and dtype not in COMPUTED and why_none(row, "float32", judge) == "":
+        return "what it fulfils of reals is held to float32 and float64"
     if judge in (*FD_LARGEST, "trajectory") and dtype != "float64":
         return f"{'differences' if judge in FD_LARGEST else 'trajectories'} need float64"
     if judge == "trajectory" and row.training is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from verify.sampling import size
-from verify.spec import Row, Sample
+from verify.spec import COMPUTED, Row, Sample
 
 Choice: TypeAlias = tuple[Sample, str, str]  # with layout and region
 
@@ -51,7 +51,8 @@ def _algebra(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
         for s in _between(varied, 3, deep):
             yield s, "compact", "integer"
     smooth = dtype == "float64" and row.differentiable and not row.linear
-    bounded = len(row.identities) > len(exact)
+    # the bounds of identities count roundings in one format
+    bounded = dtype in COMPUTED and len(row.identities) > len(exact)
     if bounded or (smooth and not row.constant_result):
         for s in _between(varied, 2 if bounded else 1, deep):
             yield s, "compact", "interior"

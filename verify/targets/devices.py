@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from verify.spec import Missing, UsageError
+from verify.spec import COMPUTED, Missing, UsageError
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
 _CHECKED: set[str] = set()  # devices whose checked mode was switched on here
@@ -26,6 +26,13 @@ def device_status(name: str) -> str | None:
     if found.enabled():
         return None
     return f"{found.reason or 'it is not available'}"
+
+
+def computed_dtypes(name: str) -> tuple[str, ...] | None:
+    """The dtypes that a device computes in; None where it cannot be used."""
+    if device_status(name) is not None:
+        return None
+    return tuple(getattr(face(name), "computed_dtypes", COMPUTED))
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
