@@ -129,7 +129,7 @@ def values(
         raise UsageError(f"[case] a region is one of {sorted(_REGIONS)}, got region={region!r}")
     with np.errstate(all="ignore"):
         drawn = _REGIONS[region](rng, domain, shape, PRECISIONS[dtype])
-    return np.asarray(drawn, dtype)
+        return np.asarray(drawn, dtype)
 
 
 Draw: TypeAlias = Callable[[np.random.Generator, Domain, Shape, Precision], Array]
@@ -145,7 +145,7 @@ def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precis
 
 
 def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
-    largest = min(domain.huge(of.largest), domain.high)
+    largest = min(domain.huge(of.largest), domain.high, of.largest)
     return np.asarray(_signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape)))
 
 

@@ -132,6 +132,7 @@ class Growth:
     # numpy arrays of more precision -> the result, where depths are known: a sum of the inputs, or
     # of products, so that of absolute values it is sum |terms|
     exact: Callable[..., Any] | None = None
+    results: int = 0  # roundings of what becomes of the sum
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,8 @@ class Row:
     mixtures: Sequence[str] = ("dtypes", "devices", "arrays")
     draws: Draws | None = None
     multilinear: bool = False  # linear in each input alone
+    # one kernel computes it whole: where results are rounded to 16 bits, they are once
+    whole: bool = False
     identities: Sequence[Identity] = ()
     batch: Batch | None = None
     growth: Growth | None = None

@@ -109,7 +109,7 @@ def _expected(question: Question, values: Sequence[Array], growth: Growth, k: in
     wide = [np.asarray(v, np.longdouble) for v in values]
     value, size = growth.exact(*wide), growth.exact(*(np.abs(v) for v in wide))
     fmt, value = question.fmt, np.asarray(value, np.float64)
-    bound = budget.growth(fmt.sums, depth, False) * size + k * fmt.sums.eta
+    bound = budget.growth(fmt, depth, False, growth.results) * size + k * fmt.sums.eta
     return Expected(value, budget.stored(fmt, value, np.asarray(bound, np.float64)))
 
 

@@ -16,7 +16,6 @@ A depth is the most roundings that one term takes part in, read off the kernels:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,21 +26,14 @@ from verify.spec import Growth, Sample
 _BLOCK = 512  # kDepth
 
 
-def _summed(more: int) -> Callable[[str, int], int | None]:
-    """Of a sum, and so many roundings of its result."""
-
-    def depth(device: str, k: int) -> int | None:
-        log = math.ceil(math.log2(k))
-        depths = {"cpu": 40 + log, "numpy": 20 + log}
-        return depths.get(device, 60 + k // 131072) + more
-
-    return depth
+def _summed(device: str, k: int) -> int | None:
+    log = math.ceil(math.log2(k))
+    depths = {"cpu": 40 + log, "numpy": 20 + log}
+    return depths.get(device, 60 + k // 131072)
 
 
-def _multiplied(more: int) -> Callable[[str, int], int | None]:
-    return lambda device, k: (
-        min(k, _BLOCK) + math.ceil(k / _BLOCK) + more if device == "cpu" else None
-    )
+def _multiplied(device: str, k: int) -> int | None:
+    return min(k, _BLOCK) + math.ceil(k / _BLOCK) if device == "cpu" else None
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -54,14 +46,14 @@ def _vector(k: int) -> Sample:
 
 
 GROWTHS: dict[str, Growth] = {
-    "summation": Growth(_vector, _summed(0), np.sum),
-    "mean": Growth(_vector, _summed(2), np.mean),
+    "summation": Growth(_vector, _summed, np.sum),
+    "mean": Growth(_vector, _summed, np.mean, 2),
     "cumsum": Growth(lambda k: sample((k,), axis=0)),
     "scatter_add": Growth(lambda k: sample((k,), index=((k,), 1), axis=0, n=1)),
-    "matmul": Growth(lambda k: sample((3, k), (k, 2)), _multiplied(0), _product),
-    "nn.Linear": Growth(lambda k: sample((3, k), (k, 2)), _multiplied(0), _product),
+    "matmul": Growth(lambda k: sample((3, k), (k, 2)), _multiplied, _product),
+    "nn.Linear": Growth(lambda k: sample((3, k), (k, 2)), _multiplied, _product),
     "conv": Growth(
-        lambda k: sample((1, 1, 2, k), (1, 1, k, 2), padding=0), _multiplied(0), _product
+        lambda k: sample((1, 1, 2, k), (1, 1, k, 2), padding=0), _multiplied, _product
     ),
     **dict.fromkeys(("var", "logsumexp", "softmax", "logsoftmax", "standardize"), Growth(_vector)),
     "layer_norm": Growth(lambda k: sample((k,), (k,), (k,))),
