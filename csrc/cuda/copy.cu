@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "map.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -56,27 +57,12 @@ struct Constant {
   NEEDLE_HD T operator()() const { return value; }
 };
 
-// The unsigned integer with the size of a dtype's elements.
-template <class F>
-void visit_bits(std::size_t itemsize, F&& f) {
-  switch (itemsize) {
-    case 1:
-      return f(std::uint8_t{});
-    case 2:
-      return f(std::uint16_t{});
-    case 4:
-      return f(std::uint32_t{});
-    default:
-      return f(std::uint64_t{});
-  }
-}
-
 }  // namespace
 
 void copy(const Stream& stream, View dst, View src) {
   View views[] = {dst, src};
   if (dst.dtype == src.dtype) {
-    visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+    visit_words(needle::itemsize(dst.dtype), [&](auto zero) {
       using T = decltype(zero);
       map<T, T>(stream, Same{}, Same{}, views);
     });
@@ -98,7 +84,7 @@ void fill(const Stream& stream, View dst, needle::Scalar value) {
     std::memcpy(&bits, &element, sizeof element);
   });
   View views[] = {dst};
-  visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+  visit_words(needle::itemsize(dst.dtype), [&](auto zero) {
     using T = decltype(zero);
     const Constant<T> constant{static_cast<T>(bits)};
     map<T, T>(stream, constant, constant, views);

@@ -3,6 +3,7 @@
 // that the order is fixed and needs no atomics.
 #include "kernels.h"
 #include "nest.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -50,13 +51,13 @@ __device__ std::uint64_t lane_of_thread() {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    scatter_lanes(Lanes<3> lanes, T* dst, const T* a, const std::int64_t* index) {
+    scatter_lanes(Lanes<3> lanes, Compute<T>* dst, const T* a, const std::int64_t* index) {
   const std::uint64_t lane = lane_of_thread();
   if (lane >= lanes.count) return;
   const auto at = lanes.starts.at(lane);
   for (std::int64_t i = 0; i < lanes.length; ++i) {
     const std::int64_t place = index[at.of[2] + i * lanes.step[2]];
-    dst[at.of[0] + place * lanes.step[0]] += a[at.of[1] + i * lanes.step[1]];
+    dst[at.of[0] + place * lanes.step[0]] += widen(a[at.of[1] + i * lanes.step[1]]);
   }
 }
 
@@ -66,12 +67,12 @@ __global__ void __launch_bounds__(kThreads)
   const std::uint64_t lane = lane_of_thread();
   if (lane >= lanes.count) return;
   const auto at = lanes.starts.at(lane);
-  T sum{};
+  Compute<T> sum{};
   for (std::int64_t k = 0; k < lanes.length; ++k) {
     const std::int64_t i = reversed ? lanes.length - 1 - k : k;
-    const T x = a[at.of[1] + i * lanes.step[1]];
+    const Compute<T> x = widen(a[at.of[1] + i * lanes.step[1]]);
     sum = k == 0 ? x : sum + x;  // -0 stays
-    dst[at.of[0] + i * lanes.step[0]] = sum;
+    dst[at.of[0] + i * lanes.step[0]] = narrow<T>(sum);
   }
 }
 
@@ -81,10 +82,10 @@ __global__ void __launch_bounds__(kThreads)
   const std::uint64_t lane = lane_of_thread();
   if (lane >= lanes.count) return;
   const auto at = lanes.starts.at(lane);
-  T best = a[at.of[1]];
+  Compute<T> best = widen(a[at.of[1]]);
   std::int64_t place = 0;
   for (std::int64_t i = 1; i < lanes.length; ++i) {
-    const T x = a[at.of[1] + i * lanes.step[1]];
+    const Compute<T> x = widen(a[at.of[1] + i * lanes.step[1]]);
     const bool better = largest ? x > best : x < best;
     if (better || (x != x && best == best)) {
       best = x;
@@ -97,16 +98,34 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void scatter_add(const Stream& stream, View dst, View a, View index, int axis) {
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch_lanes(scatter_lanes<T>, stream, make_lanes<3>({dst, a, index}, axis),
-                 static_cast<T*>(dst.data), static_cast<const T*>(a.data),
-                 static_cast<const std::int64_t*>(index.data));
+    const auto add_to = [&](const View& sums) {
+      launch_lanes(scatter_lanes<T>, stream, make_lanes<3>({sums, a, index}, axis),
+                   static_cast<Compute<T>*>(sums.data), static_cast<const T*>(a.data),
+                   static_cast<const std::int64_t*>(index.data));
+    };
+    if constexpr (is_half<T>) {  // sums are float, rounded at the end
+      View sums = dst;
+      sums.dtype = needle::DType::float32;
+      std::int64_t size = 1;
+      for (int d = dst.ndim - 1; d >= 0; --d) {
+        sums.strides[d] = size;
+        size *= dst.shape[d];
+      }
+      const Scratch scratch(static_cast<std::size_t>(size) * sizeof(float), stream);
+      sums.data = scratch.data();
+      copy(stream, sums, dst);
+      add_to(sums);
+      copy(stream, dst, sums);
+    } else {
+      add_to(dst);
+    }
   });
 }
 
 void cumsum(const Stream& stream, View dst, View a, int axis, bool reversed) {
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     launch_lanes(cumsum_lanes<T>, stream, make_lanes<2>({dst, a}, axis), static_cast<T*>(dst.data),
                  static_cast<const T*>(a.data), reversed);
@@ -114,7 +133,7 @@ void cumsum(const Stream& stream, View dst, View a, int axis, bool reversed) {
 }
 
 void arg_reduce(const Stream& stream, needle::ArgOp op, View dst, View a, int axis) {
-  needle::visit_computed(a.dtype, [&](auto zero) {
+  needle::visit_floating(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     launch_lanes(arg_lanes<T>, stream, make_lanes<2>({dst, a}, axis),
                  static_cast<std::int64_t*>(dst.data), static_cast<const T*>(a.data),

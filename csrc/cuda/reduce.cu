@@ -9,6 +9,7 @@
 #include "kernels.h"
 #include "maths.cuh"
 #include "nest.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -25,10 +26,10 @@ constexpr std::int64_t kMaxSlices = 65535;  // the limit of gridDim.y
 
 // One pass. Element r of output o, slice s: a[kept.of[1] + reduced.of[0]] for r in [s * slice, (s +
 // 1) * slice); the result goes to dst[kept.of[0] + s * slice_stride].
-template <class T, class I>
+template <class Out, class In, class I>
 struct Pass {
-  T* dst;
-  const T* a;
+  Out* dst;
+  const In* a;
   Nest<2, I> kept;
   Nest<1, I> reduced;
   I outputs, length, slice;
@@ -40,10 +41,10 @@ struct Pass {
   }
 };
 
-template <class Op, class T, class I>
-__device__ T combine_range(const Pass<T, I>& p, const T* a, I first, I end, I step) {
-  T value = static_cast<T>(Op::identity());
-  for (I r = first; r < end; r += step) value = Op::combine(value, a[p.reduced.at(r).of[0]]);
+template <class Op, class In, class P, class I>
+__device__ Compute<In> combine_range(const P& p, const In* a, I first, I end, I step) {
+  auto value = static_cast<Compute<In>>(Op::identity());
+  for (I r = first; r < end; r += step) value = Op::combine(value, widen(a[p.reduced.at(r).of[0]]));
   return value;
 }
 
@@ -53,8 +54,9 @@ struct WarpResults {
 };
 
 // Block (L, outputs per block), L a power of two, whole warps.
-template <class Op, class T, class I>
-__global__ void __launch_bounds__(kThreads) reduce_rows(Pass<T, I> p) {
+template <class Op, class Out, class In, class I>
+__global__ void __launch_bounds__(kThreads) reduce_rows(Pass<Out, In, I> p) {
+  using T = Compute<In>;
   const I o = static_cast<I>(blockIdx.x) * blockDim.y + threadIdx.y;
   std::int64_t out = 0;
   T value = static_cast<T>(Op::identity());
@@ -76,7 +78,8 @@ __global__ void __launch_bounds__(kThreads) reduce_rows(Pass<T, I> p) {
       for (unsigned w = 1; w < blockDim.x / kWarp; ++w) value = Op::combine(value, warps[w]);
     }
   }
-  if (threadIdx.x == 0 && o < p.outputs) p.dst[out + blockIdx.y * p.slice_stride] = value;
+  if (threadIdx.x == 0 && o < p.outputs)
+    p.dst[out + blockIdx.y * p.slice_stride] = narrow<Out>(value);
 }
 
 template <class T>
@@ -85,8 +88,9 @@ struct ColumnResults {
 };
 
 // Block (kColumns, kLanes).
-template <class Op, class T, class I>
-__global__ void __launch_bounds__(kThreads) reduce_columns(Pass<T, I> p) {
+template <class Op, class Out, class In, class I>
+__global__ void __launch_bounds__(kThreads) reduce_columns(Pass<Out, In, I> p) {
+  using T = Compute<In>;
   ColumnResults<T>& partial = shared<ColumnResults<T>>();
   const unsigned x = threadIdx.x, y = threadIdx.y;
   const I o = static_cast<I>(blockIdx.x) * kColumns + x;
@@ -103,7 +107,8 @@ __global__ void __launch_bounds__(kThreads) reduce_columns(Pass<T, I> p) {
     __syncthreads();
     if (y < d) partial.of[y][x] = Op::combine(partial.of[y][x], partial.of[y + d][x]);
   }
-  if (y == 0 && o < p.outputs) p.dst[out + blockIdx.y * p.slice_stride] = partial.of[0][x];
+  if (y == 0 && o < p.outputs)
+    p.dst[out + blockIdx.y * p.slice_stride] = narrow<Out>(partial.of[0][x]);
 }
 
 // A reduction as loop nests: kept = {dst, a} and reduced = a, collapsed.
@@ -148,37 +153,37 @@ Plan make_plan(View dst, View a) {
   return plan;
 }
 
-template <class Op, class T, class I>
+template <class Op, class Out, class In, class I>
 void run_pass(const Stream& stream, const Plan& plan, std::int64_t slices,
               std::int64_t slice_stride) {
   const auto outputs = static_cast<I>(plan.outputs), length = static_cast<I>(plan.length);
-  const Pass<T, I> pass{static_cast<T*>(plan.kept[0].data),
-                        static_cast<const T*>(plan.kept[1].data),
-                        make_nest<2, I>(plan.kept),
-                        make_nest<1, I>(&plan.reduced),
-                        outputs,
-                        length,
-                        static_cast<I>((plan.length + slices - 1) / slices),
-                        slice_stride};
+  const Pass<Out, In, I> pass{static_cast<Out*>(plan.kept[0].data),
+                              static_cast<const In*>(plan.kept[1].data),
+                              make_nest<2, I>(plan.kept),
+                              make_nest<1, I>(&plan.reduced),
+                              outputs,
+                              length,
+                              static_cast<I>((plan.length + slices - 1) / slices),
+                              slice_stride};
   const auto y = static_cast<unsigned>(slices);
   if (plan.rows) {
     const unsigned per_block =
         std::max(kWarp / plan.lanes, power_of_two_above(plan.outputs, kThreads / plan.lanes));
-    launch(reduce_rows<Op, T, I>, dim3(blocks_for(plan.outputs, per_block), y),
+    launch(reduce_rows<Op, Out, In, I>, dim3(blocks_for(plan.outputs, per_block), y),
            dim3(plan.lanes, per_block), 0, stream, pass);
   } else {
-    launch(reduce_columns<Op, T, I>, dim3(blocks_for(plan.outputs, kColumns), y),
+    launch(reduce_columns<Op, Out, In, I>, dim3(blocks_for(plan.outputs, kColumns), y),
            dim3(kColumns, kLanes), 0, stream, pass);
   }
 }
 
-template <class Op, class T>
+template <class Op, class Out, class In>
 void run(const Stream& stream, const Plan& plan, std::int64_t slices, std::int64_t slice_stride) {
   constexpr std::int64_t limit = std::int64_t{1} << 31;
   if (plan.outputs < limit && plan.length < limit) {
-    run_pass<Op, T, std::uint32_t>(stream, plan, slices, slice_stride);
+    run_pass<Op, Out, In, std::uint32_t>(stream, plan, slices, slice_stride);
   } else {
-    run_pass<Op, T, std::uint64_t>(stream, plan, slices, slice_stride);
+    run_pass<Op, Out, In, std::uint64_t>(stream, plan, slices, slice_stride);
   }
 }
 
@@ -194,11 +199,12 @@ void reduce_typed(const Stream& stream, View dst, View a) {
   Plan plan = make_plan(dst, a);
   if (plan.outputs == 0) return;
   const std::int64_t wanted = slices_of(plan);
-  if (wanted == 1) return run<Op, T>(stream, plan, 1, 0);
+  if (wanted == 1) return run<Op, T, T>(stream, plan, 1, 0);
   // Slices are of equal length, rounded up; the last may be shorter, none is empty.
   const std::int64_t slice = (plan.length + wanted - 1) / wanted;
   const std::int64_t slices = (plan.length + slice - 1) / slice;
-  const Scratch scratch(static_cast<std::size_t>(plan.outputs * slices) * sizeof(T), stream);
+  const Scratch scratch(static_cast<std::size_t>(plan.outputs * slices) * sizeof(Compute<T>),
+                        stream);
 
   // First pass: to partial[o, s]; second pass: over s.
   Plan second = plan;
@@ -213,15 +219,15 @@ void reduce_typed(const Stream& stream, View dst, View a) {
   second.reduced.strides[0] = 1;
   second.rows = true;
   second.lanes = power_of_two_above(slices, kThreads);
-  run<Op, T>(stream, plan, slices, 1);
-  run<Op, T>(stream, second, 1, 0);
+  run<Op, Compute<T>, T>(stream, plan, slices, 1);
+  run<Op, T, Compute<T>>(stream, second, 1, 0);
 }
 
 }  // namespace
 
 void reduce(const Stream& stream, needle::ReduceOp op, View dst, View a) {
   const auto typed = [&]<class Op>(Op) {
-    needle::visit_computed(dst.dtype,
+    needle::visit_floating(dst.dtype,
                            [&](auto zero) { reduce_typed<Op, decltype(zero)>(stream, dst, a); });
   };
   switch (op) {

@@ -1,6 +1,7 @@
 // Elements chosen by a mask (where) or by index along an axis (gather): a thread per element.
 #include "kernels.h"
 #include "nest.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -9,14 +10,20 @@ using needle::View;
 
 constexpr unsigned kThreads = 256;
 
-template <class T, class M>
+// Whether the bits of a bool, or of a float of the operands' size, are not those of a zero.
+template <class M>
+NEEDLE_HD bool chosen(M mask) {
+  return sizeof(M) == 1 ? mask != 0 : static_cast<M>(mask << 1) != 0;
+}
+
+template <class Word, class M>
 __global__ void __launch_bounds__(kThreads)
-    select_elements(std::uint64_t n, const __grid_constant__ Nest<4, std::uint64_t> nest, T* dst,
-                    const M* mask, const T* a, const T* b) {
+    select_elements(std::uint64_t n, const __grid_constant__ Nest<4, std::uint64_t> nest, Word* dst,
+                    const M* mask, const Word* a, const Word* b) {
   const std::uint64_t i = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= n) return;
   const auto at = nest.at(i);
-  dst[at.of[0]] = mask[at.of[1]] != M(0) ? a[at.of[2]] : b[at.of[3]];
+  dst[at.of[0]] = chosen(mask[at.of[1]]) ? a[at.of[2]] : b[at.of[3]];
 }
 
 template <class T, class M>
@@ -58,24 +65,16 @@ void gather_words(const Stream& stream, const View& dst, View a, const View& ind
 
 void where(const Stream& stream, View dst, View mask, View a, View b) {
   View views[] = {dst, mask, a, b};
-  needle::visit_computed(dst.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (mask.dtype == needle::DType::boolean) return select<T, std::uint8_t>(stream, views);
-    select<T, T>(stream, views);
+  visit_words(needle::itemsize(dst.dtype), [&](auto zero) {
+    using Word = decltype(zero);
+    if (mask.dtype == needle::DType::boolean) return select<Word, std::uint8_t>(stream, views);
+    select<Word, Word>(stream, views);
   });
 }
 
 void gather(const Stream& stream, View dst, View a, View index, int axis) {
-  switch (needle::itemsize(dst.dtype)) {
-    case 1:
-      return gather_words<std::uint8_t>(stream, dst, a, index, axis);
-    case 2:
-      return gather_words<std::uint16_t>(stream, dst, a, index, axis);
-    case 4:
-      return gather_words<std::uint32_t>(stream, dst, a, index, axis);
-    default:
-      return gather_words<std::uint64_t>(stream, dst, a, index, axis);
-  }
+  visit_words(needle::itemsize(dst.dtype),
+              [&](auto zero) { gather_words<decltype(zero)>(stream, dst, a, index, axis); });
 }
 
 }  // namespace NEEDLE_NS
