@@ -64,6 +64,11 @@ class Format:
         return math.ldexp(1.0, self.emin - self.p + 1)
 
     @property
+    def beyond(self) -> float:
+        """What follows the largest number, were there a larger exponent."""
+        return self.largest + float(ulp(self, self.largest))
+
+    @property
     def safe_integer(self) -> float:
         """Integers up to here are exact."""
         return math.ldexp(1.0, self.p)
@@ -411,8 +416,7 @@ class Held:
             overflow = np.isinf(got) & (np.sign(got) == np.sign(want)) & finite
             # right with a larger exponent: then it lies beyond, on the next number
             reach = np.abs(want) + self.bound.reshape(-1)[part]
-            beyond = reach > self.fmt.largest
-            beyond &= reach >= self.fmt.largest * (1 + self.fmt.u)
+            beyond = reach >= self.fmt.beyond * (1 - 2.0**-50)
             distance = np.where(overflow & beyond, 0.0, distance)
         if self.signed_zero:
             flipped = (want == 0) & (got == 0) & (np.signbit(want) != np.signbit(got))

@@ -52,9 +52,7 @@ GROWTHS: dict[str, Growth] = {
     "scatter_add": Growth(lambda k: sample((k,), index=((k,), 1), axis=0, n=1)),
     "matmul": Growth(lambda k: sample((3, k), (k, 2)), _multiplied, _product),
     "nn.Linear": Growth(lambda k: sample((3, k), (k, 2)), _multiplied, _product),
-    "conv": Growth(
-        lambda k: sample((1, 1, 2, k), (1, 1, k, 2), padding=0), _multiplied, _product
-    ),
+    "conv": Growth(lambda k: sample((1, 1, 2, k), (1, 1, k, 2), padding=0), _multiplied, _product),
     **dict.fromkeys(("var", "logsumexp", "softmax", "logsoftmax", "standardize"), Growth(_vector)),
     "layer_norm": Growth(lambda k: sample((k,), (k,), (k,))),
     "nn.MSELoss": Growth(lambda k: sample((k,), (k,))),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from verify.spec import COMPUTED, Missing, UsageError
+from verify.spec import Missing, UsageError
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
 _CHECKED: set[str] = set()  # devices whose checked mode was switched on here
@@ -32,7 +32,8 @@ def computed_dtypes(name: str) -> tuple[str, ...] | None:
     """The dtypes that a device computes in; None where it cannot be used."""
     if device_status(name) is not None:
         return None
-    return tuple(getattr(face(name), "computed_dtypes", COMPUTED))
+    found: tuple[str, ...] = face(name).computed_dtypes
+    return found
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
