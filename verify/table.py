@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from verify.plan import Plan, Selection
-from verify.spec import Case, Status, Verdict
+from verify.spec import COMPUTED, Case, Status, Verdict
 from verify.summary import WRONG, Line, Summary
 
 Paint = Callable[[str, str], str]  # (text, style) -> text
@@ -44,8 +44,7 @@ def _dtypes(selection: Selection) -> str:
         if more := [t for t in selection.dtypes_of(device) if t not in shared]:
             parts.append(f"{', '.join(more)} on {device}")
     differences = [judge for judge in ("fd", "second", "trajectory") if judge in selection.judges]
-    coarse = [t for t in selection.dtypes if t != "float64"]
-    if differences and coarse:
+    if differences and not set(selection.dtypes) <= {*COMPUTED}:
         parts.append(f"{', '.join(differences)} in float64 alone")
     return "; ".join(parts)
 
