@@ -26,6 +26,7 @@ from verify.spec import IMPOSTORS, Identity, UsageError
 Ask: TypeAlias = Callable[[Question, tuple[str, ...]], tuple[list[Claim], tuple[str, ...]]]
 
 _WIDE = 512  # integers of the points: two wrong elements rarely cancel; exact, and two of them
+_MANY = 4096  # more than there are elements
 # Of a result or gradient of integers: a quotient, its rounded divisor, the sum of both sides here.
 _ROUNDINGS = 4
 
@@ -105,7 +106,9 @@ def _wide(question: Question, stream: str = "points") -> list[Array]:
 
 
 def _widest(question: Question) -> int:
-    return min(_WIDE, int(question.fmt.safe_integer) // 4)
+    """Exact in the format, as are two of them together; so many of them do not leave its range."""
+    fmt = question.fmt
+    return int(min(_WIDE, fmt.safe_integer / 4, fmt.largest / _MANY))
 
 
 def _inner(a: Sequence[Array], b: Sequence[Array]) -> Any:
@@ -126,10 +129,13 @@ def _linear(operator: _Operator, right: _Operator) -> list[Claim]:
     """
     question = operator.question
     a, b = _wide(question), _wide(question, "other points")
+    coarse = question.fmt.inner is not None
+    if coarse:  # what cancels is lost in the roundings of 16 bits
+        a = [np.abs(v) for v in a]
     zero = [np.zeros_like(v) for v in a]
     f0, fa, fb = (operator.at(p) for p in (zero, a, b))
     both = operator.at([p + q for p, q in zip(a, b, strict=True)])
-    seeds = _seeds(question, fa)
+    seeds = [np.abs(s) for s in _seeds(question, fa)] if coarse else _seeds(question, fa)
     gradients = operator.back(seeds)
     weights = [np.abs(s) for s in seeds]
     sizes = [

@@ -86,8 +86,9 @@ class Bounded(torch.Tensor):
                 context.undecided.append(_either_way(*args[:2]))
             return _wrap_exact(values, context)
         elif name in RULES:
-            if context.fmt.p < ORACLE_P and not context.fmt.own_kernels and name in _WITH_NUMBERS:
-                # a user's x * 0.1 multiplies by the format's number next to 0.1
+            rounds = not context.fmt.own_kernels or context.fmt.inner is not None
+            if context.fmt.p < ORACLE_P and rounds and name in _WITH_NUMBERS:
+                # x * 0.1 multiplies by the format's number next to 0.1
                 args = tuple(constant(context, a) if isinstance(a, float) else a for a in args)
             lifted = [_lifted(a, context) for a in args]
             named = {k: _lifted(v, context) for k, v in kwargs.items()}

@@ -83,8 +83,6 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return ""
     if not row.samples and judge not in _NOTHING:
         return "what it draws is judged as a distribution"
-    if judge == "algebra" and dtype not in COMPUTED and why_none(row, "float32", judge) == "":
-        return "what it fulfils of reals is held to float32 and float64"
     if judge in (*FD_LARGEST, "trajectory") and dtype != "float64":
         return f"{'differences' if judge in FD_LARGEST else 'trajectories'} need float64"
     if row.accuracy and dtype not in COMPUTED:

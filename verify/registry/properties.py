@@ -51,8 +51,7 @@ def _algebra(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
         for s in _between(varied, 3, deep):
             yield s, "compact", "integer"
     smooth = dtype == "float64" and row.differentiable and not row.linear
-    # the bounds of identities count roundings in one format
-    bounded = dtype in COMPUTED and len(row.identities) > len(exact)
+    bounded = len(row.identities) > len(exact)
     if bounded or (smooth and not row.constant_result):
         for s in _between(varied, 2 if bounded else 1, deep):
             yield s, "compact", "interior"
