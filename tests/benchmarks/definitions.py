@@ -7,7 +7,7 @@ candidate and the fastest counts. `work` is what one call computes or moves, for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Pair:
     flops: float = 0.0
     bytes: float = 0.0
     nodes: int = 1  # a time per node is the call's time / nodes
-    notes: dict[str, object] = field(default_factory=dict)
+    whole_step: bool = False  # of training: its memory is compared too
 
 
 def both(

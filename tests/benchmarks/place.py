@@ -69,6 +69,20 @@ class Place:
             total += self._warm(call, 1)
         return total / repeats
 
+    def peak(self, call: Call) -> int | None:
+        """Bytes that live at once during a call, of whichever library makes it; None where torch
+        does not count.
+        """
+        if self.name != "cuda":
+            return None
+        call()
+        self.needle.reset_peak()
+        torch.cuda.reset_peak_memory_stats()
+        before = self.needle.memory_stats()["peak_bytes"], torch.cuda.max_memory_allocated()
+        call()
+        after = self.needle.memory_stats()["peak_bytes"], torch.cuda.max_memory_allocated()
+        return max(b - a for a, b in zip(before, after, strict=True))
+
     def limits(self) -> dict[str, float]:
         """What this device reaches here and now: bytes copied a second (read and written), flops
         of a matrix product a second by dtype.

@@ -68,7 +68,7 @@ def compare(
     best = min((n for n in times if n != "needle"), key=lambda n: statistics.median(times[n]))
     ratios = [t / o for t, o in zip(times[best], times["needle"], strict=True)]
     median = statistics.median(times["needle"])
-    quartiles = statistics.quantiles(ratios, n=4)
+    quartiles = statistics.quantiles(ratios, n=4, method="inclusive")
     row: dict[str, Any] = {
         "name": pair.name,
         "dtype": pair.dtype,
@@ -83,6 +83,9 @@ def compare(
         row["needle_gflops"] = pair.flops / median / 1e9
     if pair.bytes:
         row["needle_gbytes"] = pair.bytes / median / 1e9
+    if pair.whole_step:
+        row["needle_peak_bytes"] = PLACE.peak(sides["needle"])
+        row["torch_peak_bytes"] = PLACE.peak(sides[best])
     if limits:  # the larger of the two times that the device needs at least, by the time taken
         row["share_of_limit"] = (
             max(pair.bytes / limits["copy"], pair.flops / limits[pair.dtype]) / median
@@ -119,6 +122,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="where the rows go")
+    parser.add_argument("--markdown", type=Path, help="the same to read, slowest first")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--cold", action="store_true", help="cuda: with nothing in the L2 cache")
@@ -165,16 +169,52 @@ def main() -> None:
     }
     for name, mean in means.items():
         sys.stdout.write(f"geometric mean, {name}: {mean:.2f} x\n")
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {
-            "provenance": provenance(),
-            "limits": limits,
-            "geometric_mean": means,
-            "rows": rows,
-            "not_reached": left,
-        }
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    report = {
+        "provenance": provenance(),
+        "limits": limits,
+        "geometric_mean": means,
+        "rows": rows,
+        "not_reached": left,
+    }
+    for path, text in (
+        (options.json, json.dumps(report, indent=1) + "\n"),
+        (options.markdown, markdown(report)),
+    ):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as a page."""
+    origin, rows = report["provenance"], report["rows"]
+    below = sum(r["ratio"] < 1 for r in rows)
+    lines = [
+        "# Speed beside torch",
+        "",
+        f"{origin['gpu'] or origin['cpu']}; torch {origin['torch']}; commit {origin['commit']}; "
+        f"`{origin['command']}`. Ratio: torch's time by needle's, median of rounds in which both "
+        "took turns, with quartiles; above 1 needle is faster. Torch's products are in the "
+        "precision of their dtype (no TF32), its fastest layout counts.",
+        "",
+        *(
+            f"- geometric mean, {name}: {mean:.2f}"
+            for name, mean in report["geometric_mean"].items()
+        ),
+        f"- {below} of {len(rows)} rows are below 1; {len(report['not_reached'])} were not reached",
+        *(f"- limit, {name}: {value:.4g} a second" for name, value in report["limits"].items()),
+        "",
+        "| row | type | threads | ratio | quartiles | needle, us | torch, us | share of limit |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for r in sorted(rows, key=lambda r: r["ratio"]):
+        low, high = r["ratio_quartiles"]
+        share = f"{r['share_of_limit']:.0%}" if r.get("share_of_limit") else ""
+        lines.append(
+            f"| {r['name']} | {r['dtype']} | {r['threads']} | {r['ratio']:.2f} | {low:.2f} - "
+            f"{high:.2f} | {r['needle_us']:.2f} | {r['torch_us']:.2f} | {share} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -193,4 +193,4 @@ def _training(
         return loss
 
     calls: dict[str, Call] = {"": twin_step}
-    yield Pair(name, dtype, step, calls)
+    yield Pair(name, dtype, step, calls, whole_step=True)
