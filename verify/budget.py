@@ -41,6 +41,7 @@ class Format:
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
     own_kernels: bool = False  # sums and powers are those of the device's kernels
     roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
+    factor_error: float = 0.0  # relative, of the factors of dot's products: see accuracy.TF32
 
     @property
     def u(self) -> float:
@@ -255,9 +256,16 @@ def total(
 def dot(
     fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
 ) -> Array:
-    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb."""
+    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb.
+
+    Where factors are rounded first, so are their products' sums by tensor cores, which cut: up to
+    2 u an addition, and no errors that cancel.
+    """
     if terms == 0:
         return np.zeros(np.shape(y))
+    if fmt.factor_error:
+        e = e + fmt.factor_error * (2 + fmt.factor_error) * (magnitude + e)
+        terms, random = 2 * terms, False
     own = growth(fmt, terms, random) * (magnitude + e) + terms * fmt.eta
     exact = (e == 0) & ((magnitude == 0) | (integral & (magnitude <= fmt.safe_integer)))
     return np.where(exact, 0.0, e + own)

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "../cuda/cuda_backend.h"
-#include "../cuda/libraries/libraries.h"
+#include "../cuda/libraries/settings.h"
 #if NEEDLE_SIM
 #include "../cuda/sim/scheduler.h"
 #endif
@@ -86,12 +86,6 @@ PyObject* set_library_folders(PyObject*, PyObject* argument) {
   Py_RETURN_NONE;
 }
 
-PyObject* allow_tf32(PyObject*, PyObject* argument) {
-  const int device = static_cast<int>(PyLong_AsLong(argument));
-  if (device == -1 && PyErr_Occurred() != nullptr) return nullptr;
-  return PyBool_FromLong(NEEDLE_NS::libraries::allow_tf32(device));
-}
-
 PyObject* set_allow_tf32(PyObject*, PyObject* arguments) {
   int device = 0, allowed = 0;
   if (PyArg_ParseTuple(arguments, "ip", &device, &allowed) == 0) return nullptr;
@@ -120,8 +114,8 @@ PyMethodDef methods[] = {
      "ours."},
     {"set_library_folders", set_library_folders, METH_O,
      "Where to look for them before the system's own folders."},
-    {"allow_tf32", allow_tf32, METH_O, "Whether device `index` may round float32 factors to TF32."},
-    {"set_allow_tf32", set_allow_tf32, METH_VARARGS, "(index, allowed): sets it."},
+    {"set_allow_tf32", set_allow_tf32, METH_VARARGS,
+     "(index, allowed): whether float32 products may be TF32's."},
 #if NEEDLE_SIM
     {"seed", get_seed, METH_NOARGS, "The seed of the order in which blocks and threads run."},
     {"set_seed", set_seed, METH_O, "Seeds the order in which blocks and threads run."},

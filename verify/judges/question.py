@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from verify import budget, reference, sampling, targets
+from verify.accuracy import TF32
 from verify.budget import Comparison
 from verify.reference import Expected
 from verify.sampling import Laid
@@ -49,6 +50,8 @@ class Question:
         # what a user's function sums with is not known
         maker = row.accuracy.get(case.device, case.device)
         self.fmt = budget.format_of(case.dtype, maker, own_kernels=row.target is None)
+        if case.dtype == "float32" and row.target is None and targets.rounds_factors(case.device):
+            self.fmt = replace(self.fmt, factor_error=TF32)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {

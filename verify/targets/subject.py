@@ -26,6 +26,11 @@ def device_status(name: str) -> str | None:
     return devices.device_status(name) if _foreign is None else _foreign.device_status(name)
 
 
+def rounds_factors(name: str) -> bool:
+    """Whether a device may round the factors of float32 products to TF32."""
+    return _foreign is None and name in devices.DEVICES and devices.rounds_factors(name)
+
+
 def environment(threads: int | None = None) -> dict[str, str]:
     """Pins the thread count; what verdicts record of where they were made."""
     if _foreign is None:

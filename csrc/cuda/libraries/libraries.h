@@ -3,13 +3,9 @@
 // compute. The simulator has none: sim/no_libraries.cc.
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <string>
-#include <vector>
-
 #include "../../core/backend.h"
 #include "../launch.cuh"
+#include "settings.h"
 
 namespace NEEDLE_NS::libraries {
 
@@ -22,21 +18,5 @@ bool conv2d_grad_input(const Stream& stream, const needle::View& dx, const needl
                        const needle::View& w, const needle::Conv2dParams& p);
 bool conv2d_grad_weight(const Stream& stream, const needle::View& dw, const needle::View& x,
                         const needle::View& dy, const needle::Conv2dParams& p);
-
-// What became of a library: loaded now if it was not yet.
-struct Report {
-  std::string version;  // "13.1.0 (/usr/lib/...)"; empty where reason says why it is not used
-  std::string reason;
-  std::int64_t taken = 0, refused = 0;  // calls that it computed, and that it left to our kernels
-};
-std::map<std::string, Report> reports();
-
-// Where to look before the system's own folders; heeded until the first use.
-void set_folders(std::vector<std::string> folders);
-
-// Whether a device's float32 products may round their operands to TF32; NEEDLE_ALLOW_TF32=1 in the
-// environment allows it from the start.
-bool allow_tf32(int device);
-void set_allow_tf32(int device, bool allowed);
 
 }  // namespace NEEDLE_NS::libraries

@@ -1,4 +1,4 @@
-// See loading.h; and the settings of libraries.h.
+// See loading.h; and settings.h.
 #include <dlfcn.h>
 
 #include <cstdlib>
@@ -36,10 +36,9 @@ void set_folders(std::vector<std::string> folders) {
 }
 
 bool allow_tf32(int device) {
-  static const bool from_the_start = environment_is("NEEDLE_ALLOW_TF32", "1");
   const std::lock_guard lock(settings().mutex);
   const auto found = settings().tf32.find(device);
-  return found == settings().tf32.end() ? from_the_start : found->second;
+  return found != settings().tf32.end() && found->second;
 }
 
 void set_allow_tf32(int device, bool allowed) {
