@@ -46,6 +46,7 @@ class Format:
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
     own_kernels: bool = False  # sums and powers are those of the device's kernels
     roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
+    factor_error: float = 0.0  # relative, of the factors of dot's products: see accuracy.TF32
     inner: Format | None = None  # None: this one
 
     @property
@@ -311,9 +312,17 @@ def _sure(fmt: Format, magnitude: Array, e: Array, integral: Any) -> Any:
 def dot(
     fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
 ) -> Array:
-    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb."""
+    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb.
+
+    Where factors are rounded first, or have 16 bits, tensor cores may add their products, which
+    cut: up to 2 u an addition, and no errors that cancel.
+    """
     if terms == 0:
         return np.zeros(np.shape(y))
+    if fmt.factor_error:
+        e = e + fmt.factor_error * (2 + fmt.factor_error) * (magnitude + e)
+    if fmt.factor_error or fmt.inner is not None:
+        terms, random = 2 * terms, False
     own = growth(fmt.sums, terms, random) * (magnitude + e) + terms * fmt.sums.eta
     return stored(fmt, y, np.where(_sure(fmt, magnitude, e, integral), 0.0, e + own))
 

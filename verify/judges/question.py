@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from verify import budget, reference, sampling, targets
+from verify.accuracy import TF32
 from verify.budget import Comparison
 from verify.precision import rounded
 from verify.reference import Expected
@@ -50,6 +51,8 @@ class Question:
         # what a user's function sums with is not known
         maker = row.accuracy.get(case.device, case.device)
         self.fmt = budget.format_of(case.dtype, maker, own_kernels=row.target is None)
+        if case.dtype == "float32" and row.target is None and targets.rounds_factors(case.device):
+            self.fmt = replace(self.fmt, factor_error=TF32)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {

@@ -10,7 +10,7 @@ A depth is the most roundings that one term takes part in, read off the kernels:
 - sums on cuda (csrc/cuda/reduce.cu): slices of fewer than 8,192 terms up to 512 of these, 256
   threads: 32 a thread, 5 in a warp, 8 warps; of the slices 2, 5 and 8; and what longer slices add.
 - products on the cpu (gemm_block.h): a chain of fma over 512 terms, whose result is added to those
-  before.
+  before. On cuda any order: libraries choose it (csrc/cuda/libraries).
 """
 
 from __future__ import annotations

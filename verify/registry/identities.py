@@ -97,8 +97,8 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     ),
     "leaky_relu": _same(
         "relu(x) + min(x, 0) slope",
-        lambda f, o, x, slope=0.01: (
-            f(x, slope=slope),
+        lambda f, o, x, slope, **how: (
+            f(x, slope=slope, **how),
             o.add(o.relu(x), o.mul_scalar(o.negate(o.relu(o.negate(x))), slope)),
         ),
     ),
@@ -140,7 +140,9 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         for a, b in (("erf", "erfc"), ("erfc", "erf"))
     },
     "sigmoid": _near(
-        "sigmoid(x) (1 + exp(-x)) = 1, where exp(x) is in range", approximate.logistic, approximate.logistic_bound
+        "sigmoid(x) (1 + exp(-x)) = 1, where exp(x) is in range",
+        approximate.logistic,
+        approximate.logistic_bound,
     ),
     "softplus": _near(
         "softplus(x) - softplus(-x) = x",

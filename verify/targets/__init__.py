@@ -17,6 +17,7 @@ from verify.targets.subject import (
     device_status,
     environment,
     foreign,
+    rounds_factors,
     use,
 )
 from verify.targets.training import Trainer
@@ -40,6 +41,7 @@ __all__ = [
     "foreign",
     "probe",
     "resolve",
+    "rounds_factors",
     "source",
     "unary",
     "use",

@@ -44,8 +44,10 @@ def environment(threads: int | None = None) -> dict[str, str]:
     if threads is not None:
         _core.set_num_threads(threads)
     version = getattr(needle, "__version__", "")
-    return {"isa": _core.isa(), "threads": str(_core.get_num_threads())} | (
-        {"needle": version} if version else {}
+    return (
+        {"isa": _core.isa(), "threads": str(_core.get_num_threads())}
+        | ({"needle": version} if version else {})
+        | ({"tf32": "cuda"} if rounds_factors("cuda") else {})
     )
 
 
@@ -55,6 +57,11 @@ def face(name: str) -> Any:
     from needle import backend_ndarray
 
     return getattr(backend_ndarray, DEVICES[name])()
+
+
+def rounds_factors(name: str) -> bool:
+    """Whether the device may round the factors of float32 products to TF32."""
+    return bool(face(name).allow_tf32)
 
 
 @functools.cache

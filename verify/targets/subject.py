@@ -32,6 +32,11 @@ def computed_dtypes(name: str) -> tuple[str, ...] | None:
     return devices.computed_dtypes(name) if _foreign is None else COMPUTED
 
 
+def rounds_factors(name: str) -> bool:
+    """Whether a device may round the factors of float32 products to TF32."""
+    return _foreign is None and name in devices.DEVICES and devices.rounds_factors(name)
+
+
 def environment(threads: int | None = None) -> dict[str, str]:
     """Pins the thread count; what verdicts record of where they were made."""
     if _foreign is None:
