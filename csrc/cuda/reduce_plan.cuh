@@ -103,7 +103,8 @@ inline void pack_plan(Plan& plan) {
   needle::View& walked = plan.rows ? plan.reduced : plan.kept[1];
   const needle::View& other = plan.rows ? plan.kept[1] : plan.reduced;
   const int last = walked.ndim - 1;
-  if (plan.length == 0 || last < 0 || walked.shape[last] % pack != 0 || !in_packs(walked, pack)) return;
+  if (plan.length == 0 || last < 0 || walked.shape[last] % pack != 0 || !in_packs(walked, pack))
+    return;
   for (int d = 0; d < other.ndim; ++d) {
     if (other.strides[d] % pack != 0) return;
   }

@@ -141,10 +141,8 @@ def main() -> int:
             parser.error(f"no such file in the build: {', '.join(sorted(unknown))}")
         names = sorted(chosen.names or every)
         with ThreadPoolExecutor(chosen.jobs) as pool:
-            texts = pool.map(compiled, [every[name] for name in names])
-            found = [
-                k for name, text in zip(names, texts, strict=True) for k in kernels(name, text)
-            ]
+            texts = zip(names, pool.map(compiled, [every[n] for n in names]), strict=True)
+            found = [kernel for name, text in texts for kernel in kernels(name, text)]
     (chosen.reports / "ptxas.md").write_text(table(found))
     rows = sorted(found, key=lambda k: (k.file, k.name, k.target))
     (chosen.reports / "ptxas.json").write_text(
@@ -152,8 +150,8 @@ def main() -> int:
     )
     spilling = [k for k in found if k.spill > 0]
     for k in spilling:
-        print(f"{k.file}: {k.name} spills {k.spill} bytes on {k.target}", file=sys.stderr)
-    print(f"{len(found)} kernels, {len(spilling)} of them spill")
+        sys.stderr.write(f"{k.file}: {k.name} spills {k.spill} bytes on {k.target}\n")
+    sys.stdout.write(f"{len(found)} kernels, {len(spilling)} of them spill\n")
     return 1 if spilling else 0
 
 
