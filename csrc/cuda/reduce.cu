@@ -62,25 +62,19 @@ __device__ Results<In, N> identities(const Op& op) {
 template <int N, class Op, class In, class I>
 __device__ Results<In, N> combine_range(const Op& op, const Nest<1, I>& nest, const In* a, I first,
                                         I end, I step) {
+  constexpr int ahead = sizeof(I) == 8 ? 1 : kAhead;  // divisions take the registers
   Results<In, N> results = identities<N, Op, In>(op);
+  const auto load = [&](I r) { return load_pack<N>(a + nest.at(r).of[0]); };
+  const auto take = [&](const Pack<In, N>& pack) {
+    for (int k = 0; k < N; ++k) results.at[k] = op.combine(results.at[k], widen(pack.at[k]));
+  };
   I r = first;
-  for (; r + (kAhead - 1) * step < end; r += kAhead * step) {
-    Pack<In, N> loaded[kAhead];
-    for (int i = 0; i < kAhead; ++i) {
-      loaded[i] = load_pack<N>(a + nest.at(r + static_cast<I>(i) * step).of[0]);
-    }
-    for (int i = 0; i < kAhead; ++i) {
-      for (int k = 0; k < N; ++k) {
-        results.at[k] = op.combine(results.at[k], widen(loaded[i].at[k]));
-      }
-    }
+  for (; r + (ahead - 1) * step < end; r += ahead * step) {
+    Pack<In, N> loaded[ahead];
+    for (int i = 0; i < ahead; ++i) loaded[i] = load(r + static_cast<I>(i) * step);
+    for (int i = 0; i < ahead; ++i) take(loaded[i]);
   }
-  for (; r < end; r += step) {
-    const Pack<In, N> loaded = load_pack<N>(a + nest.at(r).of[0]);
-    for (int k = 0; k < N; ++k) {
-      results.at[k] = op.combine(results.at[k], widen(loaded.at[k]));
-    }
-  }
+  for (; r < end; r += step) take(load(r));
   return results;
 }
 

@@ -128,7 +128,7 @@ def table(found: list[Kernel]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME.cu", help="these files only")
     parser.add_argument("--build", type=Path, help="a build folder; default: one for this run")
     parser.add_argument("--reports", type=Path, default=ROOT / "reports")
