@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from verify import budget, reference, sampling, targets
 from verify.accuracy import TF32
 from verify.budget import Comparison
+from verify.precision import rounded
 from verify.reference import Expected
 from verify.sampling import Laid
 from verify.spec import Case, Row, Shape, Status, UsageError
@@ -55,9 +56,14 @@ class Question:
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {
-            name: float(np.dtype(case.dtype).type(v)) if isinstance(v, float) else v
+            name: rounded(v, case.dtype) if isinstance(v, float) else v
             for name, v in self.problem.arguments.items()
         }
+
+    def take(self, inputs: Sequence[Laid]) -> None:
+        """Other inputs in the place of its own."""
+        self.problem = replace(self.problem, inputs=tuple(inputs))
+        self.values = [laid.value for laid in inputs]
 
     @functools.cached_property
     def laid_cotangents(self) -> list[Laid]:

@@ -1,7 +1,8 @@
 """Equations between ops that hold up to rounding, each with its bound from both sides' roundings.
 
 k is an elementary function's error in ULP (verify/accuracy.py), at most 2 k u relative to the
-result; 1.1 covers products of such terms.
+result; 1.1 covers products of such terms. In 16 bits sums add up in more, and what they come to is
+stored: see `_stored`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from verify import budget
 from verify.budget import Array, Format
+from verify.precision import PRECISIONS
 from verify.registry.reduction import reduced_axes
 
 
@@ -21,7 +23,8 @@ def relative(roundings: Callable[[Format], float]) -> Callable[..., Array]:
     """Both sides are one exact value with so many relative errors of u together."""
 
     def bound(fmt: Format, left: Array, *inputs: Array, **arguments: Any) -> Array:
-        return np.asarray(budget.growth(fmt, math.ceil(roundings(fmt)), False) * np.abs(left))
+        own = budget.growth(fmt, 0, False, math.ceil(roundings(fmt)))
+        return np.asarray(own * np.abs(left))
 
     return bound
 
@@ -33,9 +36,14 @@ def averaged(terms: Callable[..., int]) -> Callable[..., Array]:
 
     def bound(fmt: Format, left: Array, x: Array, **arguments: Any) -> Array:
         n = terms(x, **arguments)
-        return np.asarray(budget.growth(fmt, n + 3, False) * np.max(np.abs(x)))
+        return np.asarray(budget.growth(fmt, n, False, 3) * np.max(np.abs(x)))
 
     return bound
+
+
+def _stored(fmt: Format, sums: int) -> int:
+    """Roundings of so many sums to fewer bits."""
+    return 0 if fmt.inner is None else sums
 
 
 def _terms(x: Array, over: Any) -> int:
@@ -47,8 +55,12 @@ def share_bound(fmt: Format, left: Array, *inputs: Array, axis: Any = -1, **_: A
     and n - 1 in the sum of the quotients. A quotient may be a product with the reciprocal: one
     more. How accurate the powers are does not matter.
     """
-    n = _terms(inputs[0], axis)
-    return np.asarray(budget.growth(fmt, 2 * n, False) + n * fmt.eta)
+    return _of_shares(fmt, _terms(inputs[0], axis))
+
+
+def _of_shares(fmt: Format, n: int) -> Array:
+    own = budget.growth(fmt, 2 * n - 2, False, 2 + _stored(fmt, 2))
+    return np.asarray(own + n * fmt.eta)
 
 
 def shares(f: Any, o: Any, x: Any, axis: Any = -1) -> Any:
@@ -60,8 +72,7 @@ def weights(f: Any, o: Any, q: Any, k: Any, **how: Any) -> Any:
 
 
 def weights_bound(fmt: Format, left: Array, q: Array, k: Array, **_: Any) -> Array:
-    n = k.shape[-2]
-    return np.asarray(budget.growth(fmt, 2 * n, False) + n * fmt.eta)
+    return _of_shares(fmt, k.shape[-2])
 
 
 def logs(f: Any, o: Any, x: Any, axis: int = -1) -> Any:
@@ -73,12 +84,13 @@ def logs_bound(fmt: Format, left: Array, x: Array, axis: int = -1) -> Array:
 
     d rounds: u |d|; exp: 2 k u; s: n - 1 roundings; its log: 2 k u log n and the error of s; y: u
     |y|, |y| <= |d| + log n. So y is off by e, alike in all terms or not; exp and the sum here
-    add 2 k u + (n - 1) u. exp(e) - 1 <= 1.1 e for these sizes.
+    add 2 k u + (n - 1) u.
     """
     n = _terms(x, axis)
     far = np.max(x, axis=axis) - np.min(x, axis=axis)
     k = 4.0 * fmt.k_ulp["exp"] + 2.0 * fmt.k_ulp["log"] * (1 + math.log(n))
-    return np.asarray(1.1 * fmt.u * (3.0 * far + k + 2.0 * n + 2.0 * math.log(n) + 2.0))
+    e = fmt.u * (3.0 * far + k + 2.0 * math.log(n) + 2.0 + _stored(fmt, 2)) + 2.0 * n * fmt.sums.u
+    return np.asarray(np.expm1(1.1 * e))
 
 
 def total(f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False) -> Any:
@@ -93,7 +105,8 @@ def total_bound(
     """
     n, reach = _terms(x, axes), 2.0 * float(np.max(np.abs(x))) + math.log(_terms(x, axes))
     k = 6.0 * fmt.k_ulp["exp"] + 2.0 * fmt.k_ulp["log"] * (1 + math.log(n))
-    return np.asarray(1.1 * fmt.u * (3.0 * reach + k + 2.0 * n) * np.abs(left))
+    e = fmt.u * (3.0 * reach + k + _stored(fmt, 2)) + 2.0 * n * fmt.sums.u
+    return np.asarray(np.expm1(1.1 * e) * np.abs(left))
 
 
 def inverse(other: str) -> Callable[..., Any]:
@@ -153,7 +166,8 @@ def squares_are_one(fmt: Format, left: Array, x: Array) -> Array:
 
 
 def logistic(f: Any, o: Any, x: Any) -> Any:
-    near = o.clip(x, -30.0, 30.0)
+    reach = min(30.0, 0.8 * math.log(PRECISIONS[x.dtype].largest))
+    near = o.clip(x, -reach, reach)
     return o.multiply(f(near), o.add_scalar(o.exp(o.negate(near)), 1.0)), np.ones(())
 
 
@@ -208,6 +222,6 @@ def spread_bound(fmt: Format, left: Array, x: Array, axes: Any = -1, eps: float 
     """
     over = reduced_axes(axes, x.ndim)
     n = _terms(x, axes)
-    gamma = budget.growth(fmt, n + 8, False)
+    gamma = budget.growth(fmt, n, False, 8)
     deviation = np.sqrt(np.var(x, axis=over) + eps)
     return np.asarray(1.1 * gamma * (4.0 * np.mean(np.abs(x), axis=over) / deviation + 6.0))

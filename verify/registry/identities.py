@@ -140,7 +140,9 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         for a, b in (("erf", "erfc"), ("erfc", "erf"))
     },
     "sigmoid": _near(
-        "sigmoid(x) (1 + exp(-x)) = 1, |x| <= 30", approximate.logistic, approximate.logistic_bound
+        "sigmoid(x) (1 + exp(-x)) = 1, where exp(x) is in range",
+        approximate.logistic,
+        approximate.logistic_bound,
     ),
     "softplus": _near(
         "softplus(x) - softplus(-x) = x",

@@ -16,7 +16,7 @@ from typing import Any
 
 from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import data_folder, first_alike, size
-from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
+from verify.spec import COMPUTED, DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal", "whole")
@@ -51,8 +51,10 @@ def plan_cases(
 ) -> list[Case]:
     """The plan of a row for a budget of BUDGETS; empty where the judge does not apply."""
     if judge in ("fd", "second") and dtype != "float64":
-        # in float32 noise blinds finite differences: the device's float64 kernels are judged
+        # in fewer bits noise blinds finite differences: the device's float64 kernels are judged
         return []
+    if row.accuracy and dtype not in COMPUTED:
+        return []  # what a user's arrays and torch's tensors are computed in is not known
     if judge == "errors":
         planned = _refused(row)
     elif judge in ("step", "trajectory"):
@@ -83,6 +85,8 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return "what it draws is judged as a distribution"
     if judge in (*FD_LARGEST, "trajectory") and dtype != "float64":
         return f"{'differences' if judge in FD_LARGEST else 'trajectories'} need float64"
+    if row.accuracy and dtype not in COMPUTED:
+        return "functions of arrays and of torch are asked in float32 and float64"
     if judge == "trajectory" and row.training is not None:
         return "a deep run asks it"
     if judge in ("vjp", *FD_LARGEST) and not row.differentiable:

@@ -28,6 +28,14 @@ def device_status(name: str) -> str | None:
     return f"{found.reason or 'it is not available'}"
 
 
+def computed_dtypes(name: str) -> tuple[str, ...] | None:
+    """The dtypes that a device computes in; None where it cannot be used."""
+    if device_status(name) is not None:
+        return None
+    found: tuple[str, ...] = face(name).computed_dtypes
+    return found
+
+
 def environment(threads: int | None = None) -> dict[str, str]:
     """Pins the thread count; the instruction set and the version that verdicts record."""
     import needle
