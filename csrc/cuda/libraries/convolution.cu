@@ -1,6 +1,6 @@
 // Convolution and its gradients by cuDNN. Images stay as they are, channels last; cuDNN wants
 // filters with the output channel first, so those are copied, which is little beside the
-// convolution. It has no channels-last algorithms for float64: there everything is copied to
+// convolution. Where it has nothing for channels last, float64 above all, everything is copied to
 // channels first.
 #include <map>
 #include <optional>
@@ -30,10 +30,10 @@ struct Problem {
   auto operator<=>(const Problem&) const = default;
 
   DType type() const { return static_cast<DType>(dtype); }
-  bool channels_last() const { return type() != DType::float64; }
 };
 
 struct Plan {
+  bool channels_last;
   Owned<Cudnn::Tensor> x, y;
   Owned<Cudnn::Filter> w;
   Owned<Cudnn::Convolution> convolution;
@@ -64,7 +64,8 @@ class Convolutions {
         needle::message(stream_.op, "cuDNN failed", "status", dnn_.GetErrorString(status)));
   }
   Cudnn::Handle handle(std::int64_t device);
-  Owned<Cudnn::Tensor> tensor(const Problem& p, const std::int64_t (&shape)[4]);
+  Owned<Cudnn::Tensor> tensor(DType dtype, const std::int64_t (&shape)[4], bool channels_last);
+  Plan plan(const Problem& p, bool channels_last);
   Plan plan(const Problem& p);
   std::vector<Cudnn::Candidate> candidates(const Problem& p, const Plan& plan);
   Cudnn::Status run(const Problem& p, const Plan& plan, const Cudnn::Candidate& by, void* x,
@@ -88,16 +89,17 @@ Cudnn::DataType data_type(DType dtype) {
                                     : Cudnn::real32;
 }
 
-Owned<Cudnn::Tensor> Convolutions::tensor(const Problem& p, const std::int64_t (&shape)[4]) {
+Owned<Cudnn::Tensor> Convolutions::tensor(DType dtype, const std::int64_t (&shape)[4],
+                                          bool channels_last) {
   Cudnn::Tensor made = nullptr;
   require(dnn_.CreateTensorDescriptor(&made));
   Owned<Cudnn::Tensor> owned(made, dnn_.DestroyTensorDescriptor);
   const auto i = [](std::int64_t v) { return static_cast<int>(v); };
   const int n = i(shape[0]), h = i(shape[1]), w = i(shape[2]), c = i(shape[3]);
-  require(p.channels_last() ? dnn_.SetTensor4dDescriptorEx(made, data_type(p.type()), n, c, h, w,
-                                                           h * w * c, 1, w * c, c)
-                            : dnn_.SetTensor4dDescriptorEx(made, data_type(p.type()), n, c, h, w,
-                                                           c * h * w, h * w, w, 1));
+  require(channels_last ? dnn_.SetTensor4dDescriptorEx(made, data_type(dtype), n, c, h, w,
+                                                       h * w * c, 1, w * c, c)
+                        : dnn_.SetTensor4dDescriptorEx(made, data_type(dtype), n, c, h, w,
+                                                       c * h * w, h * w, w, 1));
   return owned;
 }
 
@@ -144,22 +146,23 @@ std::vector<Cudnn::Candidate> Convolutions::candidates(const Problem& p, const P
   return fit;
 }
 
-Plan Convolutions::plan(const Problem& p) {
+Plan Convolutions::plan(const Problem& p, bool channels_last) {
   const auto i = [](std::int64_t v) { return static_cast<int>(v); };
   Cudnn::Filter filter = nullptr;
   Cudnn::Convolution convolution = nullptr;
-  auto x = tensor(p, p.x), y = tensor(p, p.y);
+  auto x = tensor(p.type(), p.x, channels_last), y = tensor(p.type(), p.y, channels_last);
   require(dnn_.CreateFilterDescriptor(&filter));
   Owned<Cudnn::Filter> w(filter, dnn_.DestroyFilterDescriptor);
   require(dnn_.CreateConvolutionDescriptor(&convolution));
-  Plan made{std::move(x),
+  Plan made{channels_last,
+            std::move(x),
             std::move(y),
             std::move(w),
             {convolution, dnn_.DestroyConvolutionDescriptor},
             {}};
-  require(dnn_.SetFilter4dDescriptor(
-      filter, data_type(p.type()), p.channels_last() ? Cudnn::channels_last : Cudnn::channels_first,
-      i(p.w[3]), i(p.w[2]), i(p.w[0]), i(p.w[1])));
+  require(dnn_.SetFilter4dDescriptor(filter, data_type(p.type()),
+                                     channels_last ? Cudnn::channels_last : Cudnn::channels_first,
+                                     i(p.w[3]), i(p.w[2]), i(p.w[0]), i(p.w[1])));
   require(dnn_.SetConvolution2dDescriptor(
       convolution, i(p.padding[0]), i(p.padding[1]), i(p.stride[0]), i(p.stride[1]),
       i(p.dilation[0]), i(p.dilation[1]), Cudnn::cross_correlation,
@@ -172,6 +175,14 @@ Plan Convolutions::plan(const Problem& p) {
                                                        : Cudnn::any));
   made.candidates = candidates(p, made);
   return made;
+}
+
+Plan Convolutions::plan(const Problem& p) {
+  if (p.type() != DType::float64) {
+    Plan last = plan(p, true);
+    if (!last.candidates.empty()) return last;
+  }
+  return plan(p, false);
 }
 
 Cudnn::Status Convolutions::run(const Problem& p, const Plan& plan, const Cudnn::Candidate& by,
@@ -216,9 +227,10 @@ bool Convolutions::convolve(const Problem& p, const View& x, const View& w, cons
   auto& candidates = found->second.candidates;
   if (candidates.empty()) return false;
 
-  const auto& image = kImage[p.channels_last()];
+  const bool last = found->second.channels_last;
+  const auto& image = kImage[last];
   const Arranged in(stream_, x, image, p.pass != Pass::input);
-  const Arranged filter(stream_, w, kFilter[p.channels_last()], p.pass != Pass::weight);
+  const Arranged filter(stream_, w, kFilter[last], p.pass != Pass::weight);
   const Arranged out(stream_, y, image, p.pass != Pass::forward);
   for (; !candidates.empty(); candidates.erase(candidates.begin())) {
     const auto status =

@@ -19,6 +19,7 @@ struct Fake {
   int heuristic_status = 0, call_status = 0;  // answers, other than success where not 0
   int failing_calls = 0;                      // how many of the next calls get call_status
   bool no_algorithm = false;                  // nothing found, though asked successfully
+  bool no_channels_last = false;              // nothing found for such filters
   std::size_t workspace = 0;                  // what an algorithm needs
   int compute = 0;  // the last call's: compute type of cuBLASLt, math type of cuDNN
   int algorithm = 0;

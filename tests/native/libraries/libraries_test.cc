@@ -5,21 +5,14 @@
 
 #include <dlfcn.h>
 
-#include <algorithm>
-#include <vector>
-
-#include "../../../csrc/cuda/cuda_backend.h"
-#include "../check.h"
+#include "cases.h"
 #include "fake.h"
 
 namespace {
 
-using namespace needle;
-using needle_test::draw;
+using namespace libraries_test;
 namespace libraries = NEEDLE_NS::libraries;
-using Shape = std::vector<std::int64_t>;
 
-Backend& device() { return *NEEDLE_NS::backend(0); }
 Fake *lt, *dnn;
 
 Fake* fake_of(const char* name) {
@@ -27,123 +20,16 @@ Fake* fake_of(const char* name) {
   return library == nullptr ? nullptr : static_cast<Fake*>(dlsym(library, "fake"));
 }
 
-// The simulator's device memory is the host's: the test reads and writes it in place.
-struct Array {
-  View view{};
-  void* block;
-
-  // Axes in memory in the order of `order`, the last one fastest; gap: elements left out after each
-  // axis; a negative axis runs backwards, a shared one has stride 0.
-  Array(DType dtype, const Shape& shape, bool plain, bool output) {
-    view.dtype = dtype;
-    view.ndim = static_cast<int>(shape.size());
-    std::vector<int> order(shape.size());
-    for (std::size_t i = 0; i < shape.size(); ++i) order[i] = static_cast<int>(i);
-    const auto style = plain ? 0 : draw(0, 4);
-    if (style == 1) std::shuffle(order.begin(), order.end(), needle_test::generator);
-    if (style == 2 && shape.size() >= 2)
-      std::swap(order[order.size() - 1], order[order.size() - 2]);
-    std::int64_t stride = style == 3 ? draw(1, 2) : 1, first = 0;
-    for (std::size_t i = shape.size(); i-- > 0;) {
-      const int d = order[i];
-      const std::int64_t n = view.shape[d] = shape[static_cast<std::size_t>(d)];
-      const std::int64_t how = plain ? 9 : draw(0, 9);
-      view.strides[d] = how == 0 ? -stride : how == 1 && !output && d + 2 < view.ndim ? 0 : stride;
-      if (view.strides[d] < 0) first += (n - 1) * stride;
-      stride *= n + (plain ? 0 : draw(0, 3) / 3);
-    }
-    if (!plain) first += draw(0, 3) / 2;  // not aligned
-    const std::size_t bytes = static_cast<std::size_t>(stride + 2) * itemsize(dtype);
-    block = device().raw_allocate(bytes);
-    view.data = static_cast<char*>(block) + static_cast<std::size_t>(first) * itemsize(dtype);
-    if (!output) each([&](const std::int64_t* at) { set(at, static_cast<double>(draw(-2, 2))); });
-  }
-  ~Array() { device().raw_free(block, 0); }
-  Array(const Array&) = delete;
-  Array& operator=(const Array&) = delete;
-
-  std::int64_t offset(const std::int64_t* at) const {
-    std::int64_t sum = 0;
-    for (int d = 0; d < view.ndim; ++d) sum += at[d] * view.strides[d];
-    return sum;
-  }
-  double get(const std::int64_t* at) const {
-    double value = 0;
-    visit_dtype(view.dtype, [&](auto zero) {
-      value = Convert<double>::from(static_cast<decltype(zero)*>(view.data)[offset(at)]);
-    });
-    return value;
-  }
-  void set(const std::int64_t* at, double value) {
-    visit_dtype(view.dtype, [&](auto zero) {
-      using T = decltype(zero);
-      static_cast<T*>(view.data)[offset(at)] = Convert<T>::from(value);
-    });
-  }
-  template <class F>
-  void each(F&& f) const {
-    std::int64_t at[kMaxDims] = {};
-    for (std::int64_t count = numel(view); count > 0; --count) {
-      f(at);
-      for (int d = view.ndim - 1; d >= 0 && ++at[d] == view.shape[d]; --d) at[d] = 0;
-    }
-  }
-};
-
-DType any_dtype() {
-  constexpr DType all[] = {DType::float32, DType::float64, DType::float16, DType::bfloat16};
-  return all[draw(0, 3)];
-}
-
-bool product_is_right(const Array& dst, const Array& a, const Array& b) {
-  bool right = true;
-  const int row = dst.view.ndim - 2, column = row + 1;
-  dst.each([&](const std::int64_t* at) {
-    std::int64_t i[kMaxDims], j[kMaxDims];
-    std::copy(at, at + dst.view.ndim, i);
-    std::copy(at, at + dst.view.ndim, j);
-    double sum = 0;
-    for (std::int64_t k = 0; k < a.view.shape[column]; ++k) {
-      i[column] = j[row] = k;
-      sum += a.get(i) * b.get(j);
-    }
-    right = right && dst.get(at) == sum;
-  });
-  return right;
-}
-
-struct Product {
-  Array a, b, dst;
-  Product(DType dtype, const Shape& batch, std::int64_t m, std::int64_t n, std::int64_t k,
-          bool plain)
-      : a(dtype, with(batch, m, k), plain, false),
-        b(dtype, with(batch, k, n), plain, false),
-        dst(dtype, with(batch, m, n), plain || draw(0, 3) > 0, true) {}
-  static Shape with(Shape batch, std::int64_t rows, std::int64_t columns) {
-    batch.insert(batch.end(), {rows, columns});
-    return batch;
-  }
-  bool right() {
-    device().matmul(dst.view, a.view, b.view);
-    return product_is_right(dst, a, b);
-  }
-};
-
 std::int64_t taken(const char* name) { return libraries::reports().at(name).taken; }
 std::int64_t refused(const char* name) { return libraries::reports().at(name).refused; }
 
 void products() {
-  int by_library = 0;
+  const auto before = taken("cublasLt");
   for (int round = 0; round < 3000; ++round) {
-    Shape batch(static_cast<std::size_t>(draw(0, 3)));
-    for (auto& n : batch) n = draw(1, 3);
     lt->workspace = draw(0, 1) == 1 ? 64 : 0;
-    const auto before = taken("cublasLt");
-    Product p(any_dtype(), batch, draw(1, 7), draw(1, 7), draw(1, 9), draw(0, 3) == 0);
-    CHECK(p.right());
-    by_library += taken("cublasLt") > before;
+    CHECK(random_product().right());
   }
-  CHECK(by_library > 2400);
+  CHECK(taken("cublasLt") > before + 2400);
 }
 
 void products_special() {
@@ -204,67 +90,6 @@ void tf32() {
   libraries::set_allow_tf32(0, false);
 }
 
-struct Conv {
-  Conv2dParams p;
-  Array x, w, y;
-
-  static std::int64_t out(std::int64_t in, std::int64_t k, const Conv2dParams& p, int d) {
-    return (in + 2 * p.padding[d] - p.dilation[d] * (k - 1) - 1) / p.stride[d] + 1;
-  }
-  Conv(DType dtype, Conv2dParams params, const Shape& x_shape, const Shape& w_shape)
-      : p(params),
-        x(dtype, x_shape, true, false),
-        w(dtype, w_shape, true, false),
-        y(dtype,
-          {x_shape[0], out(x_shape[1], w_shape[0], p, 0), out(x_shape[2], w_shape[1], p, 1),
-           w_shape[3]},
-          true, false) {}
-
-  // What each of the three is when the others are as they are: the sum over all products.
-  bool right() {
-    bool right = true;
-    for (Array* result : {&y, &x, &w}) {
-      std::vector<double> sums(static_cast<std::size_t>(numel(result->view)));
-      y.each([&](const std::int64_t* at) {
-        const std::int64_t group = at[3] / (w.view.shape[3] / p.groups);
-        w.each([&](const std::int64_t* tap) {
-          if (tap[3] != at[3]) return;
-          const std::int64_t from[] = {at[0],
-                                       at[1] * p.stride[0] - p.padding[0] + tap[0] * p.dilation[0],
-                                       at[2] * p.stride[1] - p.padding[1] + tap[1] * p.dilation[1],
-                                       group * w.view.shape[2] + tap[2]};
-          if (from[1] < 0 || from[2] < 0 || from[1] >= x.view.shape[1] ||
-              from[2] >= x.view.shape[2]) {
-            return;
-          }
-          const std::int64_t* place = result == &y ? at : result == &x ? from : tap;
-          sums[static_cast<std::size_t>(result->offset(place))] +=
-              (result == &y ? 1 : y.get(at)) * (result == &x ? 1 : x.get(from)) *
-              (result == &w ? 1 : w.get(tap));
-        });
-      });
-      Array got(result->view.dtype, {result->view.shape, result->view.shape + 4}, true, true);
-      if (result == &y) device().conv2d(got.view, x.view, w.view, p);
-      if (result == &x) device().conv2d_grad_input(got.view, y.view, w.view, p);
-      if (result == &w) device().conv2d_grad_weight(got.view, x.view, y.view, p);
-      got.each([&](const std::int64_t* at) {
-        right = right && got.get(at) == sums[static_cast<std::size_t>(got.offset(at))];
-      });
-    }
-    return right;
-  }
-};
-
-Conv random_conv(DType dtype) {
-  const std::int64_t groups = draw(1, 3);
-  const Conv2dParams p{
-      {draw(1, 2), draw(1, 3)}, {draw(0, 2), draw(0, 2)}, {draw(1, 2), draw(1, 2)}, groups};
-  const std::int64_t kh = draw(1, 3), kw = draw(1, 3), c = draw(1, 3), f = draw(1, 2) * groups;
-  const std::int64_t h = std::max<std::int64_t>(p.dilation[0] * (kh - 1) + 1 - 2 * p.padding[0], 1);
-  const std::int64_t w = std::max<std::int64_t>(p.dilation[1] * (kw - 1) + 1 - 2 * p.padding[1], 1);
-  return Conv(dtype, p, {draw(1, 2), h + draw(0, 3), w + draw(0, 2), c * groups}, {kh, kw, c, f});
-}
-
 void convolutions() {
   for (int round = 0; round < 400; ++round) {
     dnn->workspace = draw(0, 1) == 1 ? 96 : 0;
@@ -307,6 +132,9 @@ void convolutions_refused() {
   CHECK(make(3, DType::float64) && refused("cudnn") == before + 6);
   dnn->failing_calls = 2;  // both refuse
   CHECK(make(4, DType::float64) && refused("cudnn") == before + 7);
+  dnn->no_channels_last = true;  // then channels come first
+  CHECK(make(6) && refused("cudnn") == before + 7);
+  dnn->no_channels_last = false;
   dnn->call_status = 5000;
   dnn->failing_calls = 1;
   CHECK_THROWS(std::runtime_error, "[conv2d] cuDNN failed, got status=execution failed", make(5));
@@ -322,10 +150,9 @@ void plans_are_bounded() {
 
 // In a process of its own: without libraries our kernels compute, and the report says why.
 void unusable(const std::string& reason) {
-  const Conv2dParams p{{1, 1}, {1, 1}, {1, 1}, 1};
-  for (int i = 0; i < 2; ++i) {
-    CHECK(Product(DType::float32, {2}, 5, 6, 7, true).right());
-    CHECK(Conv(DType::float16, p, {2, 4, 4, 3}, {3, 3, 3, 5}).right());
+  for (int round = 0; round < 200; ++round) {
+    CHECK(random_product().right());
+    CHECK(random_conv(any_dtype()).right());
   }
   for (const auto& [name, report] : libraries::reports()) {
     CHECK(report.reason == reason && report.taken == 0);
