@@ -56,7 +56,7 @@ def plan_cases(
     if row.accuracy and dtype not in COMPUTED:
         return []  # what a user's arrays and torch's tensors are computed in is not known
     if judge == "errors":
-        planned = _refused(row)
+        planned = _refused(row, dtype)
     elif judge in ("step", "trajectory"):
         planned = _trained(row, judge, dtype, deep=budget == "deep")
     elif judge == "distribution":
@@ -194,11 +194,16 @@ def _pairs(
                 yield _pick(fitting[layout], turn + i + j // every), layout, region
 
 
-def _refused(row: Row) -> Iterator[Choice]:
-    """What the row refuses, and inputs that do not go together, or are none."""
+def _refused(row: Row, dtype: str) -> Iterator[Choice]:
+    """What the row refuses, and inputs that do not go together, or are none.
+
+    In 16 bits no second device need compute in the dtype: what it says first is left open.
+    """
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
     for region in row.mixtures:
+        if region == "devices" and dtype not in COMPUTED:
+            continue
         least = 1 if region == "arrays" else 2
         fitting = (s for s in row.samples if len(s.shapes) >= least and _varied(s))
         yield from ((s, "compact", region) for s in itertools.islice(fitting, 1))
