@@ -87,6 +87,8 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return f"{'differences' if judge in FD_LARGEST else 'trajectories'} need float64"
     if row.accuracy and dtype not in COMPUTED:
         return "functions of arrays and of torch are asked in float32 and float64"
+    if judge == "step" and row.training is not None and dtype in row.training.unclaimed:
+        return str(row.training.unclaimed[dtype])
     if judge == "trajectory" and row.training is not None:
         return "a deep run asks it"
     if judge in ("vjp", *FD_LARGEST) and not row.differentiable:
@@ -211,7 +213,7 @@ def _refused(row: Row, dtype: str) -> Iterator[Choice]:
 
 def _trained(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     """The samples of a row's training; trajectories in float64 only, slow ones in deep runs."""
-    if row.training is None:
+    if row.training is None or (judge == "step" and dtype in row.training.unclaimed):
         return
     if judge == "trajectory" and (dtype != "float64" or (row.training.slow and not deep)):
         return
