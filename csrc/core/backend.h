@@ -117,7 +117,8 @@ class Backend {
   // dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising: a and index have one shape, dst
   // differs from it along axis only
   virtual void scatter_add(View dst, View a, View index, int axis) = 0;
-  // sums of the first 1, 2, ... elements, each from the one before; of the last when reversed
+  // sums of the first 1, 2, ... elements, each from the one before (on CUDA in the order of a
+  // scan); of the last when reversed
   virtual void cumsum(View dst, View a, int axis, bool reversed) = 0;
   // dst (int64, size 1 at axis) = where the largest or smallest element is: the first of equal
   // ones, the first NaN if there is one

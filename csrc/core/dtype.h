@@ -184,6 +184,7 @@ struct Convert<Half> {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(From v) {
     return float_to_half(double_to_float_odd(static_cast<double>(v)));
   }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(float v) { return float_to_half(v); }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(Half v) { return v; }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(BFloat16 v) {
     return float_to_half(bfloat16_to_float(v));
@@ -196,6 +197,7 @@ struct Convert<BFloat16> {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(From v) {
     return float_to_bfloat16(double_to_float_odd(static_cast<double>(v)));
   }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(float v) { return float_to_bfloat16(v); }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(Half v) {
     return float_to_bfloat16(half_to_float(v));
   }

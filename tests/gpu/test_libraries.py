@@ -73,7 +73,7 @@ def test_products_of_any_shape_and_layout(dtype: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("transposed", itertools.product((False, True), repeat=2))
+@pytest.mark.parametrize("transposed", list(itertools.product((False, True), repeat=2)))
 @pytest.mark.parametrize("sizes", [(256, 384, 48), (130, 67, 33), (1, 512, 40), (512, 1, 40)])
 def test_large_products_are_the_librarys(
     dtype: str, transposed: tuple[bool, bool], sizes: Sequence[int]

@@ -222,7 +222,7 @@ def test_factors_of_tf32_are_within_their_bound_and_of_bfloat16_are_not() -> Non
     exact = (a.astype(np.float64) * b).sum(axis=1)
 
     def cut(x: Any, bits: int) -> Any:
-        kept = x.view(np.uint32) & np.uint32(0xFFFFFFFF << (24 - bits))
+        kept = x.view(np.uint32) & ~np.uint32((1 << (24 - bits)) - 1)
         return kept.view(np.float32).astype(np.float64)
 
     for bits, right in ((11, True), (8, False)):

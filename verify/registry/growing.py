@@ -7,8 +7,9 @@ A depth is the most roundings that one term takes part in, read off the kernels:
   joined, of which there are at most 65: 40 + log2 k.
 - sums in numpy, of contiguous elements: pairwise from blocks of 128 on, eight sums side by side:
   16, 7 and 3 within a block, and log2 k - 6.
-- sums on cuda (csrc/cuda/reduce.cu): slices of fewer than 8,192 terms up to 512 of these, 256
-  threads: 32 a thread, 5 in a warp, 8 warps; of the slices 2, 5 and 8; and what longer slices add.
+- sums on cuda (csrc/cuda/reduce_plan.cuh): slices of fewer than 8,192 terms up to 1,024 of these,
+  256 threads: 32 a thread, or fewer and 3 within a pack, 5 in a warp, 7 from 8 warps; of the slices
+  4, 2, 5 and 7; and what longer slices add.
 - products on the cpu (gemm_block.h): a chain of fma over 512 terms, whose result is added to those
   before. On cuda any order: libraries choose it (csrc/cuda/libraries).
 """
@@ -29,7 +30,7 @@ _BLOCK = 512  # kDepth
 def _summed(device: str, k: int) -> int | None:
     log = math.ceil(math.log2(k))
     depths = {"cpu": 40 + log, "numpy": 20 + log}
-    return depths.get(device, 60 + k // 131072)
+    return depths.get(device, 62 + k // 262144)
 
 
 def _multiplied(device: str, k: int) -> int | None:

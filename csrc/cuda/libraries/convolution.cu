@@ -3,7 +3,6 @@
 // convolution. It has no channels-last algorithms for float64: there everything is copied to
 // channels first.
 #include <map>
-#include <mutex>
 #include <optional>
 
 #include "arranged.h"
@@ -42,7 +41,6 @@ struct Plan {
 };
 
 struct State {
-  std::mutex mutex;                               // a handle serves one call at a time
   std::map<std::int64_t, Cudnn::Handle> handles;  // by device
   std::map<Problem, Plan> plans;
 };
@@ -54,15 +52,10 @@ State& state() {
 
 class Convolutions {
  public:
-  Convolutions(const Stream& stream, Cudnn& dnn)
-      : stream_(stream), dnn_(dnn), lock_(state().mutex) {}
+  Convolutions(const Stream& stream, Cudnn& dnn) : stream_(stream), dnn_(dnn), lock_(dnn.mutex) {}
 
   // Whether the result of one of x, w and y, which p.pass names, is queued.
   bool convolve(const Problem& p, const View& x, const View& w, const View& y);
-  bool counted(bool taken) {
-    ++(taken ? dnn_.report.taken : dnn_.report.refused);
-    return taken;
-  }
 
  private:
   void require(Cudnn::Status status) const {
@@ -83,9 +76,8 @@ class Convolutions {
 };
 
 Cudnn::Handle Convolutions::handle(std::int64_t device) {
-  Cudnn::Handle& found = state().handles[device];
-  if (found == nullptr) require(dnn_.Create(&found));
-  require(dnn_.SetStream(found, stream_.handle));
+  const auto found = dnn_.started(state().handles[device], dnn_.Create, dnn_.GetErrorString);
+  if (found != nullptr) require(dnn_.SetStream(found, stream_.handle));
   return found;
 }
 
@@ -211,7 +203,8 @@ Cudnn::Status Convolutions::run(const Problem& p, const Plan& plan, const Cudnn:
 }
 
 bool Convolutions::convolve(const Problem& p, const View& x, const View& w, const View& y) {
-  if (std::max({needle::numel(x), needle::numel(w), needle::numel(y)}) > kMostElements) {
+  if (handle(p.device) == nullptr ||
+      std::max({needle::numel(x), needle::numel(w), needle::numel(y)}) > kMostElements) {
     return false;
   }
   auto& plans = state().plans;
@@ -241,8 +234,6 @@ bool Convolutions::convolve(const Problem& p, const View& x, const View& w, cons
 
 bool convolve(const Stream& stream, Pass pass, const View& x, const View& w, const View& y,
               const Conv2dParams& c) {
-  Cudnn& dnn = cudnn();
-  if (!dnn.usable()) return false;
   Problem p{};
   p.device = current_device(stream);
   p.dtype = static_cast<std::int64_t>(x.dtype);
@@ -260,8 +251,9 @@ bool convolve(const Stream& stream, Pass pass, const View& x, const View& w, con
     if (std::max({c.stride[d], c.padding[d], c.dilation[d]}) > kMostElements) return false;
   }
   p.groups = c.groups;
+  Cudnn& dnn = cudnn();
   Convolutions convolutions(stream, dnn);
-  return convolutions.counted(convolutions.convolve(p, x, w, y));
+  return dnn.counted(convolutions.convolve(p, x, w, y));
 }
 
 }  // namespace
@@ -290,7 +282,7 @@ bool conv2d_grad_weight(const Stream& stream, const View& dw, const View& x, con
 }
 
 std::map<std::string, Report> reports() {
-  return {{"cublasLt", cublaslt().report}, {"cudnn", cudnn().report}};
+  return {{"cublasLt", cublaslt().report()}, {"cudnn", cudnn().report()}};
 }
 
 }  // namespace NEEDLE_NS::libraries

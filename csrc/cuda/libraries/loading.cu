@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <mutex>
 #include <optional>
 
 #include "loading.h"
@@ -48,7 +47,7 @@ void set_allow_tf32(int device, bool allowed) {
 
 Loaded::Loaded(std::initializer_list<const char*> names) {
   if (environment_is("NEEDLE_CUDA_LIBS", "0")) {
-    report.reason = "NEEDLE_CUDA_LIBS=0: needle's own kernels only";
+    report_.reason = "NEEDLE_CUDA_LIBS=0: needle's own kernels only";
     return;
   }
   const std::lock_guard lock(settings().mutex);
@@ -70,7 +69,7 @@ Loaded::Loaded(std::initializer_list<const char*> names) {
     }
   }
   for (const char* name : names) open(name);
-  if (handle_ == nullptr) report.reason = "not loaded: " + failure;
+  if (handle_ == nullptr) report_.reason = "not loaded: " + failure;
 }
 
 void* Loaded::symbol(const char* name) {
@@ -78,7 +77,7 @@ void* Loaded::symbol(const char* name) {
   void* found = dlsym(handle_, name);
   Dl_info info{};
   if (found == nullptr) {
-    report.reason = std::string("too old or too new: it has no ") + name;
+    report_.reason = std::string("too old or too new: it has no ") + name;
   } else if (path_.empty() && dladdr(found, &info) != 0) {
     path_ = info.dli_fname;
   }
@@ -86,8 +85,8 @@ void* Loaded::symbol(const char* name) {
 }
 
 void Loaded::set_version(std::size_t number) {
-  report.version = std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." +
-                   std::to_string(number % 100) + " (" + path_ + ")";
+  report_.version = std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) +
+                    "." + std::to_string(number % 100) + " (" + path_ + ")";
 }
 
 }  // namespace NEEDLE_NS::libraries

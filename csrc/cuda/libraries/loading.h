@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <type_traits>
 
@@ -23,15 +24,36 @@ class Loaded {
   void find(F*& function, const char* name) {
     function = reinterpret_cast<F*>(symbol(name));
   }
-  bool usable() const { return report.reason.empty(); }
+  bool usable() const { return report_.reason.empty(); }
   // 10,000 major + 100 minor + patch.
   void set_version(std::size_t number);
 
-  Report report;
+  // A device's handle, which create(&handle) makes at its first use; nullptr where it cannot: the
+  // library is then unusable.
+  template <class Handle, class Create, class Describe>
+  Handle started(Handle& handle, Create create, Describe describe) {
+    if (handle != nullptr || !usable()) return handle;
+    if (const int status = create(&handle); status != 0) {
+      handle = nullptr;
+      report_.reason = std::string("it cannot be started: ") + describe(status);
+    }
+    return handle;
+  }
+  bool counted(bool taken) {
+    ++(taken ? report_.taken : report_.refused);
+    return taken;
+  }
+  Report report() {
+    const std::lock_guard lock(mutex);
+    return report_;
+  }
+
+  std::mutex mutex;  // held while the library is used: a handle serves one call at a time
 
  private:
   void* symbol(const char* name);
 
+  Report report_;
   void* handle_ = nullptr;
   std::string path_;
 };

@@ -1,7 +1,6 @@
 // Matmul by cuBLASLt. It thinks in columns: what we call rows of d are its columns, so it computes
 // d^T = b^T a^T, and a matrix of rows that lie `ld` apart is its untransposed operand.
 #include <map>
-#include <mutex>
 #include <optional>
 
 #include "../kernels.h"
@@ -34,7 +33,6 @@ struct Plan {
 };
 
 struct State {
-  std::mutex mutex;
   std::map<std::int64_t, CublasLt::Handle> handles;  // by device
   std::map<Problem, Plan> plans;
 };
@@ -79,14 +77,10 @@ CublasLt::DataType data_type(DType dtype) {
 // The library, with what an op needs of it.
 class Products {
  public:
-  Products(const Stream& stream, CublasLt& lt) : stream_(stream), lt_(lt), lock_(state().mutex) {}
+  Products(const Stream& stream, CublasLt& lt) : stream_(stream), lt_(lt), lock_(lt.mutex) {}
 
   // Whether dst = a @ b is queued.
   bool product(const View& dst, const View& a, const View& b);
-  bool counted(bool taken) {
-    ++(taken ? lt_.report.taken : lt_.report.refused);
-    return taken;
-  }
 
  private:
   void require(CublasLt::Status status) const {
@@ -106,9 +100,7 @@ class Products {
 };
 
 CublasLt::Handle Products::handle(std::int64_t device) {
-  CublasLt::Handle& found = state().handles[device];
-  if (found == nullptr) require(lt_.Create(&found));
-  return found;
+  return lt_.started(state().handles[device], lt_.Create, lt_.GetStatusString);
 }
 
 Owned<CublasLt::Layout> Products::layout(const Problem& p, int which, std::int64_t rows,
@@ -193,7 +185,8 @@ bool Products::run(Plan& plan, const Problem& p, const void* a, const void* b, v
 }
 
 bool Products::product(const View& dst, const View& given_a, const View& given_b) {
-  if (given_a.shape[given_a.ndim - 1] == 0) return false;
+  const std::int64_t device = current_device(stream_);
+  if (given_a.shape[given_a.ndim - 1] == 0 || handle(device) == nullptr) return false;
   const Operand left(stream_, given_a), right(stream_, given_b);
   View batch[] = {dst, left.view, right.view};
   for (View& v : batch) v.ndim -= 2;
@@ -231,7 +224,6 @@ bool Products::product(const View& dst, const View& given_a, const View& given_b
     }
     return alignment(bits);
   };
-  const std::int64_t device = current_device(stream_);
   const bool tf32 = dst.dtype == DType::float32 && allow_tf32(static_cast<int>(device));
   const Problem problem{device,
                         static_cast<std::int64_t>(dst.dtype),
@@ -271,9 +263,8 @@ CublasLt& cublaslt() {
 
 bool matmul(const Stream& stream, View dst, View a, View b) {
   CublasLt& lt = cublaslt();
-  if (!lt.usable()) return false;
   Products products(stream, lt);
-  return products.counted(products.product(dst, a, b));
+  return lt.counted(products.product(dst, a, b));
 }
 
 }  // namespace NEEDLE_NS::libraries

@@ -11,9 +11,10 @@
 #include "core/dtype.h"
 
 struct Fake {
-  int calls = 0;                              // of products or convolutions
-  int heuristics = 0;                         // how often algorithms were asked for
-  int handles = 0;                            // created
+  int calls = 0;       // of products or convolutions
+  int heuristics = 0;  // how often algorithms were asked for
+  int handles = 0;     // created
+  int create_status = 0;
   int live = 0;                               // descriptors, created and not destroyed
   int heuristic_status = 0, call_status = 0;  // answers, other than success where not 0
   int failing_calls = 0;                      // how many of the next calls get call_status

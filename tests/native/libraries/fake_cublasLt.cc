@@ -84,7 +84,7 @@ API const char* cublasLtGetStatusString(int status) {
 API int cublasLtCreate(void** handle) {
   *handle = &fake;
   ++fake.handles;
-  return 0;
+  return fake.create_status;
 }
 
 API int cublasLtMatmulDescCreate(Operation** made, int compute, int scale) {

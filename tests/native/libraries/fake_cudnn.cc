@@ -138,7 +138,7 @@ API const char* cudnnGetErrorString(int status) {
 API int cudnnCreate(void** handle) {
   *handle = &fake;
   ++fake.handles;
-  return 0;
+  return fake.create_status;
 }
 API int cudnnSetStream(void* handle, void*) {
   FAKE_REQUIRE(handle == &fake);

@@ -320,13 +320,37 @@ void plans_are_bounded() {
   CHECK(lt->live <= 4 * 4096);
 }
 
+// In a process of its own: without libraries our kernels compute, and the report says why.
+void unusable(const std::string& reason) {
+  const Conv2dParams p{{1, 1}, {1, 1}, {1, 1}, 1};
+  for (int i = 0; i < 2; ++i) {
+    CHECK(Product(DType::float32, {2}, 5, 6, 7, true).right());
+    CHECK(Conv(DType::float16, p, {2, 4, 4, 3}, {3, 3, 3, 5}).right());
+  }
+  for (const auto& [name, report] : libraries::reports()) {
+    CHECK(report.reason == reason && report.taken == 0);
+  }
+  CHECK(lt->calls + dnn->calls + lt->heuristics + dnn->heuristics == 0);
+}
+
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const std::string what = count > 1 ? arguments[1] : "";
+  if (what == "off") setenv("NEEDLE_CUDA_LIBS", "0", 1);
   libraries::set_folders({"/nowhere", STAND_INS});
   lt = fake_of("libcublasLt.so.13");
   dnn = fake_of("libcudnn.so.9");
   if (!CHECK(lt != nullptr && dnn != nullptr)) return needle_test::summary("libraries_test");
+  if (what == "off") {
+    unusable("NEEDLE_CUDA_LIBS=0: needle's own kernels only");
+    return needle_test::summary("libraries_test off");
+  }
+  if (what == "broken") {
+    lt->create_status = dnn->create_status = 1;
+    unusable("it cannot be started: another status");
+    return needle_test::summary("libraries_test broken");
+  }
   const auto reports = libraries::reports();
   CHECK(reports.at("cublasLt").version == "13.1.0 (" STAND_INS "/libcublasLt.so.13)");
   CHECK(reports.at("cudnn").version == "9.14.0 (" STAND_INS "/libcudnn.so.9)");

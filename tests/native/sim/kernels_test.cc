@@ -228,10 +228,24 @@ T element(const View& v, const std::int64_t* at) {
   return static_cast<T>(reference.load(v, at));
 }
 
+// Small and of any rank, or large enough for several blocks, tiles and slices; innermost
+// dimensions that hold whole packs included.
+std::vector<std::int64_t> any_shape() {
+  switch (draw(0, 9)) {
+    case 0:
+      return {draw(1000, 3000)};
+    case 1:
+      return {draw(1, 3), draw(1, 60), 8 * draw(1, 12)};
+    case 2:
+      return {draw(8, 70), draw(8, 70)};
+    default:
+      return random_shape(5, 6);
+  }
+}
+
 void test_elementwise() {
   const DType dtype = random_float();
-  const auto shape =
-      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape = any_shape();
   const bool plain = draw(0, 1) == 1;
   Array dst(shape, dtype, plain, true), a(shape, dtype, plain, false),
       b(shape, dtype, plain, false);
@@ -264,8 +278,7 @@ void test_elementwise() {
 void test_copy() {
   const auto to = static_cast<DType>(draw(0, kDTypeCount - 1));
   const auto from = static_cast<DType>(draw(0, kDTypeCount - 1));
-  const auto shape =
-      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape = any_shape();
   const bool plain = draw(0, 1) == 1;
   Array dst(shape, to, plain, true), src(shape, from, plain, false);
   device().copy(dst.there(), src.there());
@@ -283,6 +296,9 @@ void test_reduce() {
   if (draw(0, 3) == 0) shape.push_back(draw(30, 600));
   if (draw(0, 9) == 0) shape = {draw(1, 3), draw(8200, 13000)};
   if (draw(0, 9) == 0) shape = {draw(8200, 13000), draw(1, 3)};
+  if (draw(0, 4) == 0) shape = {draw(1, 3), draw(1, 40), 8 * draw(1, 40)};
+  if (draw(0, 9) == 0) shape = {draw(200, 900), 8 * draw(1, 3)};
+  if (draw(0, 9) == 0) shape = {8 * draw(1000, 1600)};
   std::vector<std::int64_t> kept = shape;
   for (std::int64_t& n : kept) n = draw(0, 1) == 1 ? 1 : n;
   const DType dtype = random_float();
@@ -317,6 +333,7 @@ void test_reduce() {
 std::vector<std::int64_t> random_lanes(int& axis) {
   std::vector<std::int64_t> shape = random_shape(4, 6);
   shape.push_back(draw(1, draw(0, 4) == 0 ? 300 : 5));
+  if (draw(0, 9) == 0) shape = {draw(1, 3), draw(2048, 5000)};  // in slices
   std::shuffle(shape.begin(), shape.end(), needle_test::generator);
   axis = static_cast<int>(draw(0, static_cast<std::int64_t>(shape.size()) - 1));
   return shape;
@@ -373,6 +390,11 @@ void test_along_axis() {
   const bool reversed = draw(0, 1) == 1;
   Array dst(shape, dtype, any_layout(), true), a(shape, dtype, any_layout(), false),
       place(one, DType::int64, any_layout(), true);
+  // Whole numbers: sums are exact in any order.
+  needle_test::for_each_index(a.here().shape, a.here().ndim, [&](const std::int64_t* at) {
+    reference.store(a.here(), at, std::round(reference.load(a.here(), at)));
+  });
+  a.send();
   if (draw(0, 2) == 0) {
     std::int64_t somewhere[kMaxDims] = {};
     for (std::size_t d = 0; d < shape.size(); ++d) somewhere[d] = draw(0, shape[d] - 1);
