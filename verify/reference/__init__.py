@@ -21,6 +21,7 @@ from verify.reference import (  # noqa: F401  (they register)
     functions,
     normal,
     norms,
+    parts,
     reductions,
     rules,
     sums,

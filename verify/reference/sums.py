@@ -135,10 +135,13 @@ def _convolution(
     context: Context, y: Any, x: Bounded, w: Bounded, bias: Bounded | None, *geometry: Any
 ) -> torch.Tensor:
     weights = w.elem.numpy()
+    shape = (1, -1, *(1,) * (weights.ndim - 2))
+    b, eb = (np.zeros(()),) * 2 if bias is None else (p.reshape(shape) for p in pair(bias))
+    product = y.numpy() - b
     e = _products(
         context,
         "conv",
-        y,
+        torch.from_numpy(product),
         lambda p, q: torch.ops.aten.convolution(p, q, None, *geometry),
         x,
         w,
@@ -147,10 +150,7 @@ def _convolution(
     )
     if bias is None:
         return e
-    shape = (1, -1, *(1,) * (weights.ndim - 2))
-    b, eb = (p.reshape(shape) for p in pair(bias))
-    sum_ = y.numpy()
-    error = budget.add(context.fmt, sum_, sum_ - b, e.numpy(), b, eb)
+    error = budget.add(context.fmt, y.numpy(), product, e.numpy(), b, eb)
     return torch.from_numpy(error)
 
 
