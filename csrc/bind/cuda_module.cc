@@ -12,6 +12,7 @@
 #include "../cuda/cuda_backend.h"
 #include "../cuda/libraries/settings.h"
 #if NEEDLE_SIM
+#include "../cuda/sim/machine.h"
 #include "../cuda/sim/scheduler.h"
 #endif
 
@@ -101,6 +102,23 @@ PyObject* set_seed(PyObject*, PyObject* argument) {
   Py_RETURN_NONE;
 }
 
+// The machine is another one; what is not given becomes as it is without a call.
+PyObject* pretend(PyObject*, PyObject* arguments, PyObject* named) {
+  needle_sim::Machine machine;
+  static const char* names[] = {"driver", "runtime", "devices", "memory", "survives_fork", nullptr};
+  Py_ssize_t memory = static_cast<Py_ssize_t>(machine.memory);
+  int survives = machine.survives_fork ? 1 : 0;
+  if (!PyArg_ParseTupleAndKeywords(arguments, named, "|$iiinp", const_cast<char**>(names),
+                                   &machine.driver, &machine.runtime, &machine.devices, &memory,
+                                   &survives)) {
+    return nullptr;
+  }
+  machine.memory = static_cast<std::size_t>(memory);
+  machine.survives_fork = survives != 0;
+  needle_sim::machine = machine;
+  Py_RETURN_NONE;
+}
+
 PyObject* get_seed(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(needle_sim::seed()); }
 #endif
 
@@ -119,6 +137,9 @@ PyMethodDef methods[] = {
 #if NEEDLE_SIM
     {"seed", get_seed, METH_NOARGS, "The seed of the order in which blocks and threads run."},
     {"set_seed", set_seed, METH_O, "Seeds the order in which blocks and threads run."},
+    {"pretend", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pretend)),
+     METH_VARARGS | METH_KEYWORDS,
+     "Makes the machine another one: driver, runtime (versions), devices, memory, survives_fork."},
 #endif
     {nullptr, nullptr, 0, nullptr},
 };

@@ -9,6 +9,7 @@
 
 #include "bind/ndarray_object.h"
 #include "bind/py_backend.h"
+#include "bind/streams.h"
 #include "core/errors.h"
 #include "cpu/backend.h"
 
@@ -92,7 +93,12 @@ void define_devices(py::module_& module) {
           "set_checked", [](Device& d, bool on) { d.allocator.set_checked(on); }, py::arg("on"))
       .def("checked", [](const Device& d) { return d.allocator.checked(); })
       .def("check_guards", [](Device& d) { return d.allocator.check_guards(); })
-      .def("synchronize", [](Device& d) { d.backend->synchronize(); });
+      .def("synchronize",
+           [](Device& d) {
+             py::gil_scoped_release release;
+             d.backend->synchronize();
+           })
+      .def("properties", device_properties);
 
   module.def("register_device", add_device, py::return_value_policy::reference, py::arg("name"),
              py::arg("index"), py::arg("backend"), py::arg("face"));

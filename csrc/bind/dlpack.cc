@@ -63,6 +63,10 @@ py::object to_capsule(std::unique_ptr<Exported<Managed>> exported, const char* n
 
 // --- import
 
+Device& cuda_device(int index) {
+  return to_device(py::module_::import("needle.backend_ndarray.device").attr("cuda")(index));
+}
+
 DType to_dtype(dlpack::DataType type) {
   for (std::size_t i = 0; i < kTypes.size(); ++i) {
     if (type.code == kTypes[i].code && type.bits == kTypes[i].bits && type.lanes == 1) {
@@ -71,6 +75,16 @@ DType to_dtype(dlpack::DataType type) {
   }
   throw TypeMismatch(message("from_dlpack", "elements must be of a dtype that NDArray holds",
                              "code", int{type.code}, "bits", int{type.bits}, "lanes", type.lanes));
+}
+
+// The stream that we ask a producer of CUDA memory to wait in: ours. Others take none.
+py::dict stream_for(py::handle producer) {
+  py::dict wanted;
+  if (!py::hasattr(producer, "__dlpack_device__")) return wanted;
+  const auto place = producer.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+  if (place.first == dlpack::kCuda || place.first == dlpack::kCudaManaged)
+    wanted["stream"] = current_stream("from_dlpack", cuda_device(place.second));
+  return wanted;
 }
 
 // Where the producer's memory is, among our devices; `wanted` when that can reach it directly.
@@ -84,8 +98,7 @@ Device& home(dlpack::Device place, py::handle wanted) {
     Device& candidate = to_device(wanted);
     return candidate.backend->host_memory() ? candidate : *find_device("cpu", 0);
   }
-  py::object cuda = py::module_::import("needle.backend_ndarray.device").attr("cuda")(place.index);
-  return to_device(cuda);
+  return cuda_device(place.index);
 }
 
 NDArray adopt(const dlpack::Tensor& tensor, py::handle wanted, bool writable,
@@ -126,8 +139,8 @@ py::tuple dlpack_device(const NDArray& a) {
   return py::make_tuple(static_cast<int>(place.type), static_cast<int>(place.index));
 }
 
-py::object to_dlpack(const NDArray& a, py::handle, py::handle max_version, py::handle dl_device,
-                     std::optional<bool> copy) {
+py::object to_dlpack(const NDArray& a, py::handle stream, py::handle max_version,
+                     py::handle dl_device, std::optional<bool> copy) {
   NDArray source = a;
   bool copied = copy.value_or(false);
   if (!dl_device.is_none() && !dlpack_device(a).equal(dl_device)) {
@@ -145,7 +158,13 @@ py::object to_dlpack(const NDArray& a, py::handle, py::handle max_version, py::h
     if (stride < 0)
       throw py::buffer_error("[dlpack] negative strides: use .compact() or copy=True");
   }
-  source.device().backend->synchronize();  // so that any stream of the consumer may read at once
+  if (device_of(source).type == dlpack::kCuda) {
+    // None stands for the legacy default stream; -1 asks for no order.
+    const std::intptr_t number = stream.is_none() ? 1 : to_stream_number("dlpack", stream);
+    hand_over("dlpack", source, number);
+  } else {
+    source.device().backend->synchronize();
+  }
   const bool locked = !source.storage()->writable;
   if (!max_version.is_none() && max_version.attr("__getitem__")(0).cast<int>() >= 1) {
     auto exported = std::make_unique<Exported<dlpack::ManagedTensorVersioned>>(std::move(source));
@@ -166,12 +185,15 @@ NDArray from_dlpack(py::handle producer, py::handle device) {
     throw TypeMismatch(message("from_dlpack", "the object offers __dlpack__", "type",
                                Py_TYPE(producer.ptr())->tp_name));
   }
+  py::dict wanted = stream_for(producer);
+  const py::dict old = wanted.attr("copy")();
+  wanted["max_version"] = py::make_tuple(1, 0);
   py::object capsule;
   try {
-    capsule = producer.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
+    capsule = producer.attr("__dlpack__")(**wanted);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
-    capsule = producer.attr("__dlpack__")();  // a producer older than DLPack 1.0
+    capsule = producer.attr("__dlpack__")(**old);  // a producer older than DLPack 1.0
   }
   NDArray result;
   if (PyCapsule_IsValid(capsule.ptr(), dlpack::kVersioned)) {

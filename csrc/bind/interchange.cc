@@ -55,6 +55,12 @@ NDArray from_python(py::handle data, py::handle device, py::handle dtype) {
     if (kept != source.dtype()) return moved.astype(kept);
     return moved.storage().get() == source.storage().get() ? moved.copy() : moved;
   }
+  if (py::hasattr(data, "__cuda_array_interface__")) {
+    Device& target = to_device(device);
+    const NDArray there =
+        from_cuda_array_interface(data, target.backend->runtime() ? device : py::none());
+    return there.astype(dtype.is_none() ? DType::float32 : to_dtype(dtype)).to(target);
+  }
   return from_numpy(data, to_device(device), dtype.is_none() ? DType::float32 : to_dtype(dtype));
 }
 

@@ -21,6 +21,10 @@ PyObject* device_property(PyObject* self, void*) {
   return guarded([&] { return Py_NewRef(static_cast<PyObject*>(unwrap(self).device().face)); });
 }
 
+PyObject* cuda_array_property(PyObject* self, void*) {
+  return guarded([&] { return cuda_array_interface(unwrap(self)).release().ptr(); });
+}
+
 // A position of two numbers (height, width); one stands for both.
 void set_pair(std::int64_t (&target)[2], const Dims& values, const char* what) {
   if (values.size() != 1 && values.size() != 2) {
@@ -93,6 +97,8 @@ PyGetSetDef properties[] = {
      "Position of the first element in the storage, in elements.", nullptr},
     {"_handle", property<[](const NDArray& a) { return Handle{a}; }>, nullptr, "The storage.",
      nullptr},
+    {"__cuda_array_interface__", cuda_array_property, nullptr,
+     "The memory of an array on cuda, for other libraries; AttributeError elsewhere.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 void define_methods(py::handle type) {

@@ -4,6 +4,7 @@
 #include "bind/handle.h"
 #include "bind/interchange.h"
 #include "bind/methods.h"
+#include "bind/streams.h"
 
 namespace needle::bind {
 
@@ -55,8 +56,11 @@ PYBIND11_MODULE(_core, module) {
   define_methods(reinterpret_cast<PyObject*>(type));
   define_handle(module);
   define_devices(module);
+  define_streams(module);
   module.def("op_names", op_names);
   module.def("from_dlpack", from_dlpack, py::arg("producer"), py::arg("device") = py::none());
+  module.def("from_cuda_array_interface", from_cuda_array_interface, py::arg("producer"),
+             py::arg("device") = py::none());
   module.def(
       "empty",
       [](const Dims& shape, DType dtype, DeviceArgument device) {

@@ -40,6 +40,11 @@ void forbid(const Backend&, const void*, std::size_t) {}
 void allow(const Backend&, const void*, std::size_t) {}
 #endif
 
+bool capturing(Backend& backend) {
+  const Runtime* runtime = backend.runtime();
+  return runtime != nullptr && runtime->capturing();
+}
+
 // Size classes: 1, 2, 3, 4 units, then four steps to every power of two.
 int class_of(std::size_t bytes) {
   const std::size_t last = bytes == 0 ? 0 : (bytes - 1) / kUnit;
@@ -57,6 +62,8 @@ std::size_t class_bytes(int size_class) {
 }  // namespace
 
 Allocator::Allocator(Backend* backend, Device* device) : backend_(backend), device_(device) {
+  pools_.push_back(std::make_unique<Pool>());
+  backend->use_scratch(this);
   const char* setting = std::getenv("NEEDLE_CHECKED");
   checked_ = setting != nullptr && std::string_view(setting) == "1";
 }
@@ -65,12 +72,14 @@ Allocator::~Allocator() { empty_cache(); }
 
 Storage* Allocator::allocate(std::size_t bytes) {
   if (bytes > kMostBytes) throw_out_of_memory(bytes, stats());
-  const bool guarded = checked();
+  // What a graph captures cannot be looked at: it has not run.
+  const bool guarded = checked() && !capturing(*backend_);
   const int size_class = class_of(guarded ? bytes + 2 * kGuardBytes : bytes);
   Storage* block = nullptr;
   {
     std::unique_lock lock(mutex_);
-    Storage*& head = free_[static_cast<std::size_t>(size_class)];
+    Pool& pool = current_pool();
+    Storage*& head = pool.free[static_cast<std::size_t>(size_class)];
     block = head;
     if (block != nullptr) {
       head = block->next;
@@ -80,6 +89,7 @@ Storage* Allocator::allocate(std::size_t bytes) {
       lock.unlock();  // the backend may wait for other locks
       block = fresh(bytes, size_class);
       lock.lock();
+      block->pool = &pool;
     }
     ++stats_.allocations;
     ++stats_.live_blocks;
@@ -91,12 +101,14 @@ Storage* Allocator::allocate(std::size_t bytes) {
   block->data = block->base;
   block->bytes = bytes;
   block->writable = true;
+  block->exported.store(false, std::memory_order_relaxed);
   allow(*backend_, block->base, guarded ? block->capacity : bytes);
   if (guarded) prepare_guarded(block);
   return block;
 }
 
 void Allocator::deallocate(Storage* block) noexcept {
+  if (!settle(block)) return;
   if (block->guarded) retire_guarded(block);
   forbid(*backend_, block->base, block->capacity);
   bool too_much = false;
@@ -108,7 +120,7 @@ void Allocator::deallocate(Storage* block) noexcept {
     // Sizes that never come back must not pile up: twice what was ever live at once is enough for
     // every other use.
     too_much = stats_.cached_bytes > 2 * high_water_ + kCacheSlack;
-    Storage*& head = free_[static_cast<std::size_t>(block->size_class)];
+    Storage*& head = block->pool->free[static_cast<std::size_t>(block->size_class)];
     block->next = head;
     head = block;
   }
@@ -140,25 +152,38 @@ void* Allocator::raw(std::size_t capacity) {
 }
 
 void Allocator::throw_out_of_memory(std::size_t bytes, const AllocatorStats& held) const {
-  throw OutOfMemory(message("allocate", "no memory left on " + device_->repr(), "bytes", bytes,
-                            "live_bytes", held.live_bytes, "cached_bytes", held.cached_bytes));
+  const std::string rule = "no memory left on " + device_->repr();
+  Runtime* const runtime = backend_->runtime();
+  if (runtime == nullptr) {
+    throw OutOfMemory(message("allocate", rule, "bytes", bytes, "live_bytes", held.live_bytes,
+                              "cached_bytes", held.cached_bytes));
+  }
+  const MemoryRoom room = runtime->room();
+  throw OutOfMemory(message("allocate", rule, "bytes", bytes, "live_bytes", held.live_bytes,
+                            "cached_bytes", held.cached_bytes, "device_free_bytes", room.free_bytes,
+                            "device_total_bytes", room.total_bytes));
 }
 
 void Allocator::empty_cache() noexcept {
-  std::array<Storage*, kClasses> chains{};
+  Storage* all = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    chains.swap(free_);
-    stats_.cached_bytes = 0;
-  }
-  for (Storage* block : chains) {
-    while (block != nullptr) {
-      Storage* next = block->next;
-      allow(*backend_, block->base, block->capacity);
-      backend_->raw_free(block->base, block->capacity);
-      delete block;
-      block = next;
+    for (const auto& pool : pools_) {
+      if (pool->reserved) continue;
+      for (Storage*& head : pool->free) {
+        while (head != nullptr) {
+          Storage* block = std::exchange(head, head->next);
+          stats_.cached_bytes -= static_cast<std::int64_t>(block->capacity);
+          block->next = std::exchange(all, block);
+        }
+      }
     }
+  }
+  while (all != nullptr) {
+    Storage* block = std::exchange(all, all->next);
+    allow(*backend_, block->base, block->capacity);
+    backend_->raw_free(block->base, block->capacity);
+    delete block;
   }
 }
 

@@ -7,37 +7,16 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "backend.h"
+#include "storage.h"
 
 namespace needle {
-
-struct Device;
-
-// A block of device memory, shared by the arrays that view it. The allocator's own blocks stay
-// joined to their record while they wait for reuse; foreign memory (DLPack, buffers) has a release
-// hook instead.
-struct Storage {
-  std::atomic<std::int64_t> references{1};
-  Device* device = nullptr;
-  void* data = nullptr;
-  std::size_t bytes = 0;          // what was asked for
-  std::function<void()> release;  // set: foreign memory
-  bool writable = true;
-
- private:
-  friend class Allocator;
-  void* base = nullptr;      // what the backend gave
-  std::size_t capacity = 0;  // its size
-  int size_class = 0;
-  bool guarded = false;  // has guard bands, and its place in the allocator's list of guarded blocks
-  Storage* next = nullptr;      // in the free list of its class, or among the guarded blocks
-  Storage* previous = nullptr;  // among the guarded blocks
-};
 
 struct AllocatorStats {
   std::int64_t live_bytes = 0;  // requested and not yet freed
@@ -48,7 +27,19 @@ struct AllocatorStats {
   std::int64_t cache_hits = 0;    // requests served without the system
 };
 
-class Allocator {
+// Free blocks that the work of one stream may reuse at once, as it runs in order.
+struct Pool {
+  static constexpr int kClasses = 256;
+  void* stream = nullptr;
+  std::array<Storage*, kClasses> free{};
+  // A graph's: its replays use these blocks, and those of others that it keeps alive.
+  bool reserved = false;
+  std::unordered_map<const Storage*, StorageRef> kept;
+};
+
+// Streams: a block belongs to the stream that it was allocated on. When it is freed after work of
+// other streams has used it, its own waits for those first.
+class Allocator final : public ScratchSource {
  public:
   // NEEDLE_CHECKED=1 in the environment turns checked mode on.
   Allocator(Backend* backend, Device* device);
@@ -57,8 +48,10 @@ class Allocator {
   ~Allocator();
 
   // 64-byte aligned, one reference; 0 bytes give a distinct valid block; throws OutOfMemory.
-  Storage* allocate(std::size_t bytes);
-  void deallocate(Storage* block) noexcept;
+  Storage* allocate(std::size_t bytes) override;
+  void deallocate(Storage* block) noexcept override;
+  // The last reference to foreign memory is gone: when its work is done, so is the storage.
+  void release(Storage* foreign) noexcept;
   void empty_cache() noexcept;
   AllocatorStats stats() const;
   void reset_peak();
@@ -71,14 +64,31 @@ class Allocator {
   // line per block.
   std::vector<std::string> check_guards();
 
+  // --- streams
+  void track_streams() { tracking_.store(true, std::memory_order_relaxed); }  // there are several
+  // A kernel of the calling thread's stream is about to use the storage.
+  void note_use(Storage* storage) {
+    if (tracking_.load(std::memory_order_relaxed)) note_use_on(storage);
+  }
+  // A graph's pool is its own from the capture until the graph is gone.
+  void reserve(void* stream);
+  void unreserve(void* stream) noexcept;
+  void note_replay(void* captured, void* stream);
+
  private:
-  static constexpr int kClasses = 256;
+  static constexpr int kClasses = Pool::kClasses;
   static constexpr std::size_t kGuardBytes =
       256;  // at least this much before and after a guarded block
 
   Storage* fresh(std::size_t bytes, int size_class);
   void* raw(std::size_t capacity);
   [[noreturn]] void throw_out_of_memory(std::size_t bytes, const AllocatorStats& held) const;
+
+  Pool& pool_of(void* stream);  // the lock is held
+  Pool& current_pool();         // the lock is held
+  void note_use_on(Storage* storage);
+  bool settle(Storage* block) noexcept;
+  bool keep_if_capturing(Storage* storage) noexcept;
 
   struct Band {
     std::ptrdiff_t at;  // from the start of the block's data
@@ -93,12 +103,13 @@ class Allocator {
   Backend* backend_;
   Device* device_;
   mutable std::mutex mutex_;
-  std::array<Storage*, kClasses> free_{};
+  std::vector<std::unique_ptr<Pool>> pools_;  // the first is the default stream's
   Storage* guarded_ = nullptr;
   std::vector<std::string> damage_;
   AllocatorStats stats_;
   std::int64_t high_water_ = 0;  // highest live_bytes ever: bounds the cache
   std::atomic<bool> checked_ = false;
+  std::atomic<bool> tracking_ = false;
 };
 
 }  // namespace needle

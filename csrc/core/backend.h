@@ -5,7 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
+#include "runtime.h"
+#include "storage.h"
 #include "view.h"
 
 namespace needle {
@@ -92,8 +95,15 @@ class Backend {
   // True when the host can read and write this device's memory through its pointers.
   virtual bool host_memory() const noexcept = 0;
   virtual void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) = 0;
+  virtual void fill_bytes(void* dst, unsigned char value, std::size_t bytes) {
+    std::memset(dst, value, bytes);  // of host memory
+  }
   // Waits for all work; reports errors of earlier asynchronous work.
   virtual void synchronize() = 0;
+  // Streams and graphs; nullptr where work is done when a call returns.
+  virtual Runtime* runtime() noexcept { return nullptr; }
+  // Kernels' own memory comes from there; called once, before any kernel.
+  virtual void use_scratch(ScratchSource*) {}
 
   // --- elementwise: equal shapes, broadcasting already expressed through zero strides
   virtual void copy(View dst, View src) = 0;      // any dtypes, converted (see Convert)

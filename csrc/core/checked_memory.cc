@@ -34,25 +34,23 @@ void write(Backend& backend, void* to, const void* from, std::size_t bytes) {
   }
 }
 
-void poison(Backend& backend, void* data, std::size_t bytes) {
-  if (bytes == 0) return;
-  if (backend.host_memory()) {
-    std::memset(data, 0xFF, bytes);
-    return;
+// For its life the calling thread's stream is another one, where there are streams.
+class OnStream {
+ public:
+  OnStream(Runtime* runtime, void* stream)
+      : runtime_(runtime), outer_(runtime != nullptr ? runtime->stream() : nullptr) {
+    if (runtime_ != nullptr) runtime_->set_stream(stream);
   }
-  static constexpr auto ones = [] {
-    std::array<unsigned char, 4096> chunk{};
-    chunk.fill(0xFF);
-    return chunk;
-  }();
-  std::size_t done = std::min(bytes, ones.size());
-  backend.copy_bytes(data, ones.data(), done, CopyKind::to_device);
-  while (done < bytes) {  // each copy doubles what is poisoned
-    const std::size_t more = std::min(done, bytes - done);
-    backend.copy_bytes(static_cast<char*>(data) + done, data, more, CopyKind::within);
-    done += more;
+  OnStream(const OnStream&) = delete;
+  OnStream& operator=(const OnStream&) = delete;
+  ~OnStream() {
+    if (runtime_ != nullptr) runtime_->set_stream(outer_);
   }
-}
+
+ private:
+  Runtime* runtime_;
+  void* outer_;
+};
 
 }  // namespace
 
@@ -72,7 +70,7 @@ void Allocator::prepare_guarded(Storage* block) {
   for (const Band& band : bands(*block)) {
     write(*backend_, static_cast<char*>(block->data) + band.at, pattern_at(band.at), band.bytes);
   }
-  poison(*backend_, block->data, block->bytes);
+  backend_->fill_bytes(block->data, 0xFF, block->bytes);
   const std::lock_guard lock(mutex_);
   block->guarded = true;
   block->previous = nullptr;
@@ -82,13 +80,15 @@ void Allocator::prepare_guarded(Storage* block) {
 }
 
 void Allocator::retire_guarded(Storage* block) noexcept {
+  // Behind the work that still uses the block.
+  const OnStream here(backend_->runtime(), block->pool->stream);
   try {
     const std::lock_guard lock(mutex_);
     block->guarded = false;
     (block->previous != nullptr ? block->previous->next : guarded_) = block->next;
     if (block->next != nullptr) block->next->previous = block->previous;
     inspect(*block, "when it was freed");
-    poison(*backend_, block->data, block->bytes);
+    backend_->fill_bytes(block->data, 0xFF, block->bytes);
   } catch (...) {
     // Freeing cannot fail; a device that does will say so at its next call.
   }

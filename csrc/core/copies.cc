@@ -53,6 +53,11 @@ NDArray NDArray::to(Device& target) const {
     target.backend->copy_bytes(out.data(), source.data(), bytes, CopyKind::to_device);
   } else if (to_host) {
     home.backend->copy_bytes(out.data(), source.data(), bytes, CopyKind::to_host);
+  } else if (home.name == target.name && home.backend->runtime() != nullptr) {
+    home.allocator.note_use(source.storage().get());
+    target.allocator.note_use(out.storage().get());
+    target.backend->runtime()->copy_from(*home.backend->runtime(), out.data(), source.data(),
+                                         bytes);
   } else {
     const auto between = std::make_unique_for_overwrite<char[]>(bytes);
     home.backend->copy_bytes(between.get(), source.data(), bytes, CopyKind::to_host);

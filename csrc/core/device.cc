@@ -68,11 +68,11 @@ Device* find_device(const std::string& name, int index) {
 }
 
 void StorageRef::destroy(Storage* storage) noexcept {
+  Allocator& allocator = storage->device->allocator;
   if (storage->release) {
-    storage->release();
-    delete storage;
+    allocator.release(storage);
   } else {
-    storage->device->allocator.deallocate(storage);
+    allocator.deallocate(storage);
   }
 }
 

@@ -130,6 +130,7 @@ void* NDArray::data() const {
 }
 
 View NDArray::view() const {
+  storage_->device->allocator.note_use(storage_.get());
   View v;
   v.data = data();
   v.dtype = dtype_;

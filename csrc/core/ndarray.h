@@ -58,30 +58,6 @@ class Dims {
   int size_ = 0;
 };
 
-class StorageRef {
- public:
-  StorageRef() = default;
-  explicit StorageRef(Storage* adopted) : storage_(adopted) {}
-  StorageRef(const StorageRef& other) noexcept : storage_(other.storage_) {
-    if (storage_ != nullptr) storage_->references.fetch_add(1, std::memory_order_relaxed);
-  }
-  StorageRef(StorageRef&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
-  StorageRef& operator=(StorageRef other) noexcept {
-    std::swap(storage_, other.storage_);
-    return *this;
-  }
-  ~StorageRef() {
-    if (storage_ != nullptr && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
-      destroy(storage_);
-  }
-  Storage* operator->() const { return storage_; }
-  Storage* get() const { return storage_; }
-
- private:
-  static void destroy(Storage* storage) noexcept;  // runs the release hook, or gives the block back
-  Storage* storage_ = nullptr;
-};
-
 // One item of an index expression: an integer (drops its axis), a slice as Python's (bounds already
 // None or int), a new axis, or an ellipsis.
 struct IndexItem {

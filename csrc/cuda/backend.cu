@@ -1,4 +1,4 @@
-// CudaBackend: needle's Backend on one CUDA device. Work is queued on the device's default stream
+// CudaBackend: needle's Backend on one CUDA device. Work is queued on the calling thread's stream
 // and runs in order; copies to and from the host wait for it.
 #include <cstdlib>
 #include <memory>
@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "cuda_backend.h"
+#include "devices.h"
 #include "kernels.h"
+#include "runtime.h"
 
 namespace NEEDLE_NS {
 namespace {
@@ -28,7 +30,12 @@ bool checked_mode() {
 
 class CudaBackend final : public needle::Backend {
  public:
-  explicit CudaBackend(int device) : device_(device), checked_(checked_mode()) {}
+  explicit CudaBackend(int device) : device_(device), runtime_(device) {
+    runtime_.checked = checked_mode();
+  }
+
+  needle::Runtime* runtime() noexcept override { return &runtime_; }
+  void use_scratch(needle::ScratchSource* source) override { runtime_.scratch = source; }
 
   void* raw_allocate(std::size_t bytes) override {
     void* block = nullptr;
@@ -45,6 +52,7 @@ class CudaBackend final : public needle::Backend {
   void raw_free(void* block, std::size_t) noexcept override {
     // At the end of a process the driver may be gone before its users: nothing is left to free
     // then.
+    if (forked()) return;
     if (cudaSetDevice(device_) != cudaSuccess || cudaFree(block) != cudaSuccess) cudaGetLastError();
   }
 
@@ -52,6 +60,16 @@ class CudaBackend final : public needle::Backend {
   bool computes(needle::DType t) const noexcept override { return needle::is_floating(t); }
 
   void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override {
+    if (kind == CopyKind::to_host) {
+      runtime_.forbid_in_capture(
+          "copy to the host",
+          "values do not exist while a graph is captured: read them after a replay");
+    } else if (kind == CopyKind::to_device) {
+      runtime_.forbid_in_capture(
+          "copy to the device",
+          "the host's values would be those of now in every replay: make "
+          "the array before the capture and write to it with x[...] = value");
+    }
     const Stream s = stream("copy");
     const cudaMemcpyKind direction = kind == CopyKind::to_device ? cudaMemcpyHostToDevice
                                      : kind == CopyKind::to_host ? cudaMemcpyDeviceToHost
@@ -60,9 +78,16 @@ class CudaBackend final : public needle::Backend {
     if (kind != CopyKind::within || s.checked) check(cudaStreamSynchronize(s.handle), s);
   }
 
+  void fill_bytes(void* dst, unsigned char value, std::size_t bytes) override {
+    const Stream s = stream("fill");
+    if (bytes > 0) check(cudaMemsetAsync(dst, value, bytes, s.handle), s);
+  }
+
   void synchronize() override {
+    runtime_.forbid_in_capture("synchronize",
+                               "nothing can be waited for while a graph is captured");
     const Stream s = stream("synchronize");
-    check(cudaStreamSynchronize(s.handle), s);
+    check(cudaDeviceSynchronize(), s);
   }
 
   void copy(View dst, View src) override { NEEDLE_NS::copy(stream("copy"), dst, src); }
@@ -106,45 +131,13 @@ class CudaBackend final : public needle::Backend {
   }
 
  private:
-  // The stream for one op; makes this backend's device the calling thread's.
-  Stream stream(const char* op) const {
-    const Stream s{nullptr, op, checked_};
-    check(cudaSetDevice(device_), s);
-    return s;
-  }
+  Stream stream(const char* op) const { return runtime_.stream_for(op); }
 
   int device_;
-  bool checked_;
+  CudaRuntime runtime_;
 };
 
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
 }  // namespace
-
-std::optional<std::string> unavailable_reason() {
-  int driver = 0, runtime = 0, count = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
-    cudaGetLastError();
-    return "no CUDA driver is installed";
-  }
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return std::nullopt;
-  cudaGetLastError();
-  if (error == cudaErrorNoDevice || error == cudaSuccess) return "no CUDA device";
-  if (error == cudaErrorInsufficientDriver && cudaRuntimeGetVersion(&runtime) == cudaSuccess) {
-    return "driver too old (it supports CUDA " + version_text(driver) + ", needle was built with " +
-           version_text(runtime) + ")";
-  }
-  return std::string("CUDA cannot be used: ") + cudaGetErrorString(error);
-}
-
-int device_count() {
-  int count = 0;
-  if (unavailable_reason().has_value() || cudaGetDeviceCount(&count) != cudaSuccess) return 0;
-  return count;
-}
 
 needle::Backend* backend(int index) {
   static std::mutex mutex;

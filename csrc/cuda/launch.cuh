@@ -9,16 +9,18 @@
 #include <stdexcept>
 
 #include "../core/errors.h"
+#include "../core/storage.h"
 #include "../core/view.h"
 
 namespace NEEDLE_NS {
 
 // Where work is queued, and for which op: errors name it. Checked: wait after every launch, so that
-// an error is reported by the op that caused it.
+// an error is reported by the op that caused it. Scratch: the device's allocator.
 struct Stream {
   cudaStream_t handle;
   const char* op;
   bool checked;
+  needle::ScratchSource* scratch = nullptr;
 };
 
 inline void check(cudaError_t error, const Stream& stream) {
@@ -62,21 +64,16 @@ inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
 // Device memory for the time of one op, in the stream's order.
 class Scratch {
  public:
-  Scratch(std::size_t bytes, const Stream& stream) : stream_(stream) {
-    if (cudaMallocAsync(&data_, bytes, stream.handle) != cudaSuccess) {
-      cudaGetLastError();
-      throw needle::OutOfMemory(
-          needle::message(stream.op, "no device memory for partial results", "bytes", bytes));
-    }
-  }
+  Scratch(std::size_t bytes, const Stream& stream)
+      : source_(*stream.scratch), block_(source_.allocate(bytes)) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { cudaFreeAsync(data_, stream_.handle); }
-  void* data() const { return data_; }
+  ~Scratch() { source_.deallocate(block_); }
+  void* data() const { return block_->data; }
 
  private:
-  const Stream& stream_;
-  void* data_ = nullptr;
+  needle::ScratchSource& source_;
+  needle::Storage* block_;
 };
 
 }  // namespace NEEDLE_NS

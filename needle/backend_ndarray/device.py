@@ -19,6 +19,7 @@ from needle import _core
 from needle.backend_ndarray import cuda_libraries, numpy_backend
 from needle.backend_ndarray.checks import sizes
 from needle.backend_ndarray.flat import FlatKernels
+from needle.backend_ndarray.graph import Graph
 from needle.backend_ndarray.whole_numbers import one_hot
 
 _MISSING = {
@@ -162,7 +163,10 @@ class BackendDevice(FlatKernels):
     # --- memory
 
     def memory_stats(self) -> dict[str, int]:
-        """Live, peak and cached bytes, live blocks, allocations and those served by the cache."""
+        """Live, peak and cached bytes, live blocks, allocations and those served by the cache.
+
+        On CUDA the kernels' own memory is part of it.
+        """
         return self._bring_up().memory_stats()
 
     def reset_peak(self) -> None:
@@ -184,6 +188,31 @@ class BackendDevice(FlatKernels):
     def synchronize(self) -> None:
         """Waits until all work on this device is done."""
         self._bring_up().synchronize()
+
+    # --- CUDA: RuntimeError on other devices
+
+    def properties(self) -> dict[str, Any]:
+        """Name, capability, multiprocessors, free_bytes and total_bytes of a GPU."""
+        return self._bring_up().properties()
+
+    def stream(self) -> _core.Stream:
+        """A new queue of work: `with stream:` sends this thread's work on the device to it.
+
+        Work of the default stream waits for it and it for work of the default stream; other
+        streams run beside it.
+        """
+        return _core.Stream(self)
+
+    def event(self) -> _core.Event:
+        """A new event: `record()` puts it behind the work queued so far in the current stream."""
+        return _core.Event(self)
+
+    def graph(self) -> Graph:
+        """A new graph: `with device.graph() as g:` captures the work inside, `g.replay()` does it.
+
+        See docs/cuda.md for what a captured step may do.
+        """
+        return Graph(self)
 
 
 def _affordable(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
@@ -218,9 +247,9 @@ def cuda(index: int = 0) -> BackendDevice:
     return device("cuda", index)
 
 
-def cuda_sim() -> BackendDevice:
+def cuda_sim(index: int = 0) -> BackendDevice:
     """The CUDA kernels, run by a simulator on the host."""
-    return device("cuda_sim", 0)
+    return device("cuda_sim", index)
 
 
 def default_device() -> BackendDevice:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from needle import _core
-from needle._core import NDArray, from_dlpack
+from needle._core import NDArray, from_cuda_array_interface, from_dlpack
 from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.device import (
     BackendDevice,
@@ -43,6 +43,7 @@ __all__ = [
     "empty",
     "exp",
     "flip",
+    "from_cuda_array_interface",
     "from_dlpack",
     "full",
     "log",

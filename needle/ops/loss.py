@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
-from needle.backend_ndarray import NDArray
+from needle.backend_ndarray import NDArray, full
+from needle.backend_ndarray.graph import current_graph
 from needle.backend_ndarray.whole_numbers import one_hot
 from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
@@ -66,11 +67,23 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
     check_tensors("cross_entropy", logits=logits)
     if logits.ndim == 0 or 0 in logits.shape:
         raise ValueError(f"[cross_entropy] logits have elements, got logits.shape={logits.shape}")
-    values = np.asarray(labels)
+    if isinstance(labels, Tensor):
+        labels = labels.realize_cached_data()
+    on_device = isinstance(labels, NDArray) and current_graph(logits.device) is not None
+    values: Any = labels if on_device else np.asarray(labels)
     if values.shape != logits.shape[:-1]:
         raise ValueError(
             "[cross_entropy] there is a label for each row of logits, "
             f"got labels.shape={values.shape}, logits.shape={logits.shape}"
         )
+    if on_device:
+        return CrossEntropy(_hot_on_device(values, logits))(logits)
     hot = one_hot("cross_entropy", values, logits.shape[-1])
     return CrossEntropy(NDArray(hot, device=logits.device, dtype=logits.dtype))(logits)
+
+
+def _hot_on_device(labels: NDArray, logits: Tensor) -> NDArray:
+    """One-hot rows in a captured step: the host cannot see labels, wrong ones make the loss inf."""
+    # float32 holds the numbers of all classes, float16 would not
+    classes = full((logits.shape[-1],), 1, device=logits.device).cumsum(0) - 1
+    return (labels.astype("float32").reshape((*labels.shape, 1)) == classes).astype(logits.dtype)

@@ -12,6 +12,7 @@ import math
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite, real
+from needle.backend_ndarray.graph import stored
 from needle.ops.broadcast import (
     Axes,
     check_tensors,
@@ -251,7 +252,8 @@ def batch_norm(
         y.realize_cached_data()  # a lazy value has found no statistics yet
         for t, found in zip(running.values(), (lanes.mean, lanes.variance), strict=True):
             old = t.realize_cached_data()
-            t.data = Tensor.make_const(old * (1 - momentum) + found.reshape(channels) * momentum)
+            new = old * (1 - momentum) + found.reshape(channels) * momentum
+            t.data = Tensor.make_const(stored(old, new))
     return y
 
 

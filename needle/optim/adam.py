@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.graph import current_graph, number, stored
 
 from .optimizer import Optimizer, check
 
@@ -44,18 +46,44 @@ class Adam(Optimizer):
 
     def step(self) -> None:
         for i, p, value, grad in self._updates():
-            t = self.t[i] = self.t.get(i, 0) + 1
+            self._count(i, value)
+            old = value
             if self.weight_decay:
                 if self.decoupled:
-                    value = value * (1.0 - self.lr * self.weight_decay)
+                    value = value * number(lambda: 1.0 - self.lr * self.weight_decay, value)
                 else:
                     grad = grad + value * self.weight_decay
             first = grad * (1.0 - self.beta1)
             second = grad * grad * (1.0 - self.beta2)
-            self.m[i] = self.m[i] * self.beta1 + first if i in self.m else first
-            self.v[i] = self.v[i] * self.beta2 + second if i in self.v else second
-            root = (self.v[i] / (1.0 - self.beta2**t)).sqrt() + self.eps
-            p.cached_data = value - self.m[i] / root * (self.lr / (1.0 - self.beta1**t))
+            if i in self.m:
+                self.m[i] = stored(self.m[i], self.m[i] * self.beta1 + first)
+                self.v[i] = stored(self.v[i], self.v[i] * self.beta2 + second)
+            else:
+                self.m[i], self.v[i] = first, second
+            # Numbers that change from step to step: a captured step asks for them at every replay.
+            unbiased = number(partial(self._bias, i, self.beta2), value)
+            rate = number(partial(self._rate, i), value)
+            root = (self.v[i] / unbiased).sqrt() + self.eps
+            p.cached_data = stored(old, value - self.m[i] / root * rate)
+
+    def _bias(self, i: int, beta: float) -> float:
+        """What a running mean with this beta is too small by."""
+        return 1.0 - beta ** self.t[i]
+
+    def _rate(self, i: int) -> float:
+        return self.lr / self._bias(i, self.beta1)
+
+    def _count(self, i: int, value: NDArray) -> None:
+        """One step more of params[i], at every replay where it is captured."""
+
+        def count() -> None:
+            self.t[i] = self.t.get(i, 0) + 1
+
+        graph = current_graph(value.device)
+        if graph is None:
+            count()
+        else:
+            graph.before_replay(count)
 
 
 class AdamW(Adam):
@@ -100,9 +128,16 @@ class RMSprop(Optimizer):
             if self.weight_decay:
                 grad = grad + value * self.weight_decay
             second = grad * grad * (1.0 - self.alpha)
-            self.v[i] = self.v[i] * self.alpha + second if i in self.v else second
+            if i in self.v:
+                second = stored(self.v[i], self.v[i] * self.alpha + second)
+            self.v[i] = second
             update = grad / (self.v[i].sqrt() + self.eps)
             if self.momentum:
-                update = self.u[i] * self.momentum + update if i in self.u else update
+                if i in self.u:
+                    update = stored(self.u[i], self.u[i] * self.momentum + update)
                 self.u[i] = update
-            p.cached_data = value - update * self.lr
+            rate = number(lambda: self.lr, value)
+            p.cached_data = stored(value, value - update * rate)
+
+    def _needed(self) -> tuple[str, ...]:
+        return ("v", "u") if self.momentum else ("v",)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import real
+from needle.backend_ndarray.graph import current_graph
 from needle.nn.module import as_array, check_mapping, fitting
 
 
@@ -140,6 +141,10 @@ class Optimizer:
         """
         return clip_grad_norm(self.params, max_norm)
 
+    def _needed(self) -> tuple[str, ...]:
+        """What a step after the first finds in its memory of a parameter."""
+        return self.required
+
     def _updates(self) -> Iterator[tuple[int, Any, NDArray, NDArray]]:
         """(index, parameter, its array, its gradient's array) where there is a gradient."""
         for i, p in enumerate(self.params):
@@ -154,7 +159,25 @@ class Optimizer:
                         f"[{type(self).__name__}] a gradient has its parameter's shape, "
                         f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
                     )
-                yield i, p, p.realize_cached_data(), p.grad.realize_cached_data()
+                value = p.realize_cached_data()
+                captured = current_graph(value.device) is not None
+                if captured:
+                    self._require_memory(i)
+                yield i, p, value, p.grad.realize_cached_data()
+                if captured and p.cached_data is not value:
+                    raise RuntimeError(
+                        f"[{type(self).__name__}] a captured step writes parameters in place "
+                        f"(needle.backend_ndarray.graph.stored), got a new array for params[{i}]"
+                    )
+
+    def _require_memory(self, i: int) -> None:
+        """RuntimeError before the first step of params[i]: replays would repeat just that one."""
+        missing = [kind for kind in self._needed() if i not in self._memory()[kind]]
+        if missing:
+            raise RuntimeError(
+                f"[{type(self).__name__}] a step is taken before one is captured, "
+                f"got params[{i}] without {missing}"
+            )
 
 
 def clip_grad_norm(params: Iterable[Any], max_norm: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from needle.backend_ndarray.checks import integers
+from needle.backend_ndarray.graph import capturing
 from needle.nn.module import check_mapping
 
 from .optimizer import Optimizer, check, saved_count, saved_rate
@@ -37,7 +38,15 @@ class Schedule:
         raise NotImplementedError(f"[{type(self).__name__}] a Schedule defines factor")
 
     def step(self) -> None:
-        """Call once per epoch or per optimizer step, after the optimizer's."""
+        """Call once per epoch or per optimizer step, after the optimizer's.
+
+        Raises: RuntimeError inside a captured graph; beside its replays it works.
+        """
+        if capturing():
+            raise RuntimeError(
+                f"[{type(self).__name__}] a schedule steps beside a graph's replays, "
+                "not while it is captured"
+            )
         self.t += 1
         self._apply()
 

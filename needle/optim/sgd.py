@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray.graph import number, stored
 
 from .optimizer import Optimizer, check
 
@@ -39,6 +40,9 @@ class SGD(Optimizer):
             raise ValueError(f"[SGD] nesterov needs momentum, got momentum={momentum}")
         self.u: dict[int, NDArray] = {}
 
+    def _needed(self) -> tuple[str, ...]:
+        return ("u",) if self.momentum else ()
+
     def step(self) -> None:
         damping = self.momentum if self.dampening is None else self.dampening
         for i, p, value, grad in self._updates():
@@ -47,8 +51,9 @@ class SGD(Optimizer):
             if self.momentum:
                 fresh = grad if damping == 0.0 else grad * (1.0 - damping)
                 if i in self.u:
-                    self.u[i] = self.u[i] * self.momentum + fresh
+                    self.u[i] = stored(self.u[i], self.u[i] * self.momentum + fresh)
                 else:  # torch's first velocity is the gradient itself
                     self.u[i] = fresh if self.dampening is None else grad.copy()
                 grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
-            p.cached_data = value - grad * self.lr
+            rate = number(lambda: self.lr, value)
+            p.cached_data = stored(value, value - grad * rate)

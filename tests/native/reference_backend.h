@@ -55,6 +55,9 @@ class ReferenceBackend : public Backend {
     std::memcpy(kind == CopyKind::to_host ? dst : near(dst),
                 kind == CopyKind::to_device ? src : near(const_cast<void*>(src)), bytes);
   }
+  void fill_bytes(void* dst, unsigned char value, std::size_t bytes) override {
+    std::memset(near(dst), value, bytes);
+  }
   void synchronize() override {}
 
   void copy(View dst, View src) override {

@@ -26,7 +26,7 @@ def names_in(body: list[ast.stmt]) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["NDArray", "Device", "Handle"])
+@pytest.mark.parametrize("name", ["NDArray", "Device", "Handle", "Stream", "Event", "Graph"])
 def test_nd_backend_stub_has_the_members(name: str) -> None:
     stub = next(n for n in TREE.body if isinstance(n, ast.ClassDef) and n.name == name)
     native = set(vars(getattr(_core, name))) - IMPLIED

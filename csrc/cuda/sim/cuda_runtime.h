@@ -7,6 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #define __global__
@@ -39,7 +42,9 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 
 enum cudaMemcpyKind {
@@ -61,11 +66,14 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaMalloc(void** block, std::size_t bytes);  // poisoned with 0xFF bytes
 cudaError_t cudaFree(void* block);
-cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream);
-cudaError_t cudaFreeAsync(void* block, cudaStream_t stream);
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes);
+cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
-cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaMemcpyPeerAsync(void* dst, int dst_device, const void* src, int src_device,
+                                std::size_t bytes, cudaStream_t stream);
+
+#include "streams.h"
 
 // --- launches
 
@@ -105,13 +113,14 @@ int lane();
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),
                                Args&&... args) {
-  const auto run = [&](Params... params) {
-    const auto body = [&] { kernel(params...); };
+  using Arguments = std::tuple<std::decay_t<Params>...>;
+  return needle_sim::queue(config->stream, [config = *config, kernel,
+                                            arguments = Arguments(std::forward<Args>(args)...)] {
+    const auto body = [&] { std::apply(kernel, arguments); };
     return needle_sim::run_grid(
-        *config, [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); },
+        config, [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); },
         &body);
-  };
-  return run(std::forward<Args>(args)...);
+  });
 }
 
 // --- device functions

@@ -6,16 +6,28 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+
+#include "machine.h"
+
+namespace needle_sim {
+Machine machine;
+}
 
 namespace {
 
 constexpr std::size_t kAlignment = 256;
 
 std::mutex blocks_mutex;
-std::map<const unsigned char*, std::size_t> blocks;  // start and size
+struct Block {
+  std::size_t bytes;
+  int device;
+};
+std::map<const unsigned char*, Block> blocks;  // by their start
+thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local std::string last_report;
 
@@ -28,9 +40,23 @@ Place place(const void* address, std::size_t bytes) {
   auto after = blocks.upper_bound(start);
   if (after != blocks.end() && after->first < start + bytes) return Place::astray;
   if (after == blocks.begin()) return Place::host;
-  const auto& [block, size] = *--after;
-  if (start >= block + size) return Place::host;
-  return start + bytes <= block + size ? Place::device : Place::astray;
+  const auto& [start_of, block] = *--after;
+  if (start >= start_of + block.bytes) return Place::host;
+  return start + bytes <= start_of + block.bytes ? Place::device : Place::astray;
+}
+
+// What the current device has handed out; the lock is held.
+std::size_t used() {
+  std::size_t sum = 0;
+  for (const auto& [start, block] : blocks) sum += block.device == current_device ? block.bytes : 0;
+  return sum;
+}
+
+// The device of an address; -1 for the host's.
+int device_of(const void* address) {
+  if (place(address, 1) != Place::device) return -1;
+  const std::lock_guard lock(blocks_mutex);
+  return std::prev(blocks.upper_bound(static_cast<const unsigned char*>(address)))->second.device;
 }
 
 }  // namespace
@@ -71,26 +97,55 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no device";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorNotReady:
+      return "not ready";
     case cudaErrorLaunchFailure:
       return last_report.c_str();
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
   }
   return "unknown error";
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  *version = needle_sim::machine.driver;
   return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = needle_sim::machine.runtime;
+  return cudaSuccess;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = needle_sim::machine.devices;
+  if (needle_sim::machine.driver < needle_sim::machine.runtime)
+    return record(cudaErrorInsufficientDriver);
+  return record(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return record(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= needle_sim::machine.devices) return record(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* found, int) {
+  *found = {"simulated CUDA device", 0, 0, 1};
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* address) {
+  const int device = device_of(address);
+  *found = {device < 0 ? cudaMemoryTypeUnregistered : cudaMemoryTypeDevice, device};
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  const std::lock_guard lock(blocks_mutex);
+  *total_bytes = needle_sim::machine.memory;
+  *free_bytes = *total_bytes - std::min(*total_bytes, used());
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
@@ -102,10 +157,13 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   *block = nullptr;
   if (bytes == 0) return cudaSuccess;
   void* memory = nullptr;
+  std::size_t free_bytes = 0, total_bytes = 0;
+  cudaMemGetInfo(&free_bytes, &total_bytes);
+  if (bytes > free_bytes) return record(cudaErrorMemoryAllocation);
   if (posix_memalign(&memory, kAlignment, bytes) != 0) return record(cudaErrorMemoryAllocation);
   std::memset(memory, 0xff, bytes);
   const std::lock_guard lock(blocks_mutex);
-  blocks[static_cast<unsigned char*>(memory)] = bytes;
+  blocks[static_cast<unsigned char*>(memory)] = {bytes, current_device};
   *block = memory;
   return cudaSuccess;
 }
@@ -120,14 +178,8 @@ cudaError_t cudaFree(void* block) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
-  return cudaMalloc(block, bytes);
-}
-
-cudaError_t cudaFreeAsync(void* block, cudaStream_t) { return cudaFree(block); }
-
 cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
+                            cudaStream_t stream) {
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   if (bytes == 0) return cudaSuccess;
@@ -135,8 +187,23 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
       place(dst, bytes) != (to_device ? Place::device : Place::host)) {
     return record(cudaErrorInvalidValue);
   }
-  std::memcpy(dst, src, bytes);
-  return cudaSuccess;
+  return needle_sim::queue(stream, [=] {
+    std::memcpy(dst, src, bytes);
+    return cudaSuccess;
+  });
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaMemcpyPeerAsync(void* dst, int dst_device, const void* src, int src_device,
+                                std::size_t bytes, cudaStream_t stream) {
+  if (device_of(dst) != dst_device || device_of(src) != src_device)
+    return record(cudaErrorInvalidValue);
+  return cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
+cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
+  if (place(dst, bytes) != Place::device) return record(cudaErrorInvalidValue);
+  return needle_sim::queue(stream, [=] {
+    std::memset(dst, value, bytes);
+    return cudaSuccess;
+  });
+}
