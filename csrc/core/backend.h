@@ -83,11 +83,15 @@ enum class CopyKind : std::uint8_t { to_device, to_host, within };
 // Rules of every kernel below:
 // - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no
 // zero stride;
-// - all views of a call have one dtype, float32 or float64, unless said otherwise;
+// - all views of a call have one dtype, one that the device computes in, unless said otherwise;
+// - float16 and bfloat16 are computed in float32, sums included, and each result is rounded once;
 // - results do not depend on the number of threads.
 class Backend {
  public:
   virtual ~Backend() = default;
+
+  // Whether the kernels compute in a dtype; every device holds and casts them all.
+  virtual bool computes(DType t) const noexcept { return is_computed(t); }
 
   // --- memory: blocks for the caching allocator; 64-byte aligned or better, nullptr when there is
   // none left

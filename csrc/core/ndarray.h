@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "allocator.h"
 #include "backend.h"
@@ -29,7 +30,8 @@ struct Device {
   void* face = nullptr;
 
   Device(std::string device_name, int device_index, Backend* device_backend);
-  std::string repr() const;  // "cpu()", "cuda(1)"
+  std::string repr() const;                    // "cpu()", "cuda(1)"
+  std::vector<DType> computed_dtypes() const;  // float32, float64, and what the backend adds
 };
 
 // Registered devices live as long as the process; registering a name and index twice is an error.

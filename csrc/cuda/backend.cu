@@ -49,6 +49,7 @@ class CudaBackend final : public needle::Backend {
   }
 
   bool host_memory() const noexcept override { return false; }
+  bool computes(needle::DType t) const noexcept override { return needle::is_floating(t); }
 
   void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override {
     const Stream s = stream("copy");
@@ -99,18 +100,31 @@ class CudaBackend final : public needle::Backend {
   void softmax_grad(needle::SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
     NEEDLE_NS::softmax_grad(stream("softmax_grad"), op, dx, y, dy, axes);
   }
-  void matmul(View dst, View a, View b) override { NEEDLE_NS::matmul(stream("matmul"), dst, a, b); }
+  void matmul(View dst, View a, View b) override {
+    require_wide("matmul", dst);
+    NEEDLE_NS::matmul(stream("matmul"), dst, a, b);
+  }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
+    require_wide("conv2d", y);
     NEEDLE_NS::conv2d(stream("conv2d"), y, x, w, p);
   }
   void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override {
+    require_wide("conv2d_grad_input", dx);
     NEEDLE_NS::conv2d_grad_input(stream("conv2d_grad_input"), dx, dy, w, p);
   }
   void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
+    require_wide("conv2d_grad_weight", dw);
     NEEDLE_NS::conv2d_grad_weight(stream("conv2d_grad_weight"), dw, x, dy, p);
   }
 
  private:
+  // Products of float16 and bfloat16 have no kernels yet.
+  static void require_wide(const char* op, const View& v) {
+    if (needle::is_computed(v.dtype)) return;
+    throw needle::TypeMismatch(needle::message(
+        op, "computes in float32 and float64 (use .astype())", "dtype", needle::name(v.dtype)));
+  }
+
   // The stream for one op; makes this backend's device the calling thread's.
   Stream stream(const char* op) const {
     const Stream s{nullptr, op, checked_};

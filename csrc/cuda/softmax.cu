@@ -63,7 +63,7 @@ struct SoftmaxGradRow {
 }  // namespace
 
 void softmax(const Stream& stream, SoftmaxOp op, View dst, View a, unsigned axes) {
-  needle::visit_computed(a.dtype, [&](auto zero) {
+  needle::visit_floating(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     for_all_rows<T>(stream, needle::make_rows(a, axes), aligned_rows(dst, a),
                     SoftmaxRow<T>{op, static_cast<T*>(dst.data), static_cast<const T*>(a.data)});
@@ -71,7 +71,7 @@ void softmax(const Stream& stream, SoftmaxOp op, View dst, View a, unsigned axes
 }
 
 void softmax_grad(const Stream& stream, SoftmaxOp op, View dx, View y, View dy, unsigned axes) {
-  needle::visit_computed(dx.dtype, [&](auto zero) {
+  needle::visit_floating(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
     for_all_rows<T>(stream, needle::make_rows(dx, axes), aligned_rows(dx, y, dy),
                     SoftmaxGradRow<T>{op, static_cast<T*>(dx.data), static_cast<const T*>(y.data),

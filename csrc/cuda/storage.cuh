@@ -1,12 +1,12 @@
-// How elements are stored and what they are computed in: float16 and bfloat16 in float, a result
-// rounded once. The bits of NaN results are the hardware's own.
+// How elements are stored, loaded and computed in: float16 and bfloat16 in float, a result rounded
+// once. The bits of NaN results are the hardware's own.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
-#include "../core/dtype.h"
+#include "../core/view.h"
 
 namespace NEEDLE_NS {
 
@@ -47,6 +47,41 @@ NEEDLE_HD T narrow(Compute<T> v) {
   } else {
     return v;
   }
+}
+
+// N elements side by side, loaded and stored at once.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T at[N];
+};
+
+template <int N, class T>
+__device__ Pack<T, N> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+
+// Whether packs of n elements along the innermost dimension of a view can be loaded: no gaps, and
+// every pack aligned.
+inline bool in_packs(const needle::View& v, int n) {
+  const auto bytes = static_cast<std::uintptr_t>(n) * needle::itemsize(v.dtype);
+  if (reinterpret_cast<std::uintptr_t>(v.data) % bytes != 0) return false;
+  for (int d = 0; d < v.ndim - 1; ++d) {
+    if (v.strides[d] % n != 0) return false;
+  }
+  return v.ndim == 0 || v.shape[v.ndim - 1] == 1 || v.strides[v.ndim - 1] == 1;
+}
+
+// Compact memory of a view's shape, for numbers in what its dtype is computed in.
+inline needle::View computed_like(const needle::View& v, void* data) {
+  needle::View compact = v;
+  compact.data = data;
+  if (v.dtype != needle::DType::float64) compact.dtype = needle::DType::float32;
+  std::int64_t stride = 1;
+  for (int d = v.ndim - 1; d >= 0; --d) {
+    compact.strides[d] = stride;
+    stride *= v.shape[d];
+  }
+  return compact;
 }
 
 // Calls f with a word of a dtype's size: what moves bits needs no more kernels.

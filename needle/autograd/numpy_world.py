@@ -14,7 +14,7 @@ import numpy as np
 from needle.autograd import Tensor, Value, reverse
 from needle.backend_ndarray import NDArray, cpu_numpy
 
-_COMPUTED = ("float32", "float64")
+_PROMOTED = {"float32", "float64"}
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul")
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 # What NDArray has no operator for.
@@ -105,7 +105,7 @@ def _operator(name: str) -> Callable[[NDArray, Any], Any]:
 
     def operator(a: NDArray, b: Any) -> Any:
         dtypes = (a.dtype, b.dtype if isinstance(b, NDArray) else a.dtype)
-        if isinstance(b, np.ndarray) or not all(dtype in _COMPUTED for dtype in dtypes):
+        if isinstance(b, np.ndarray) or not _PROMOTED.issuperset(dtypes):
             return getattr(_numpy(a), name)(_numpy(b))
         return promoted(a, b) if isinstance(b, NDArray) else native(a, b)
 
@@ -116,7 +116,7 @@ def _promoting(native: Any) -> Callable[..., Any]:
     """The native member, of two arrays that may differ in dtype."""
 
     def call(a: NDArray, b: NDArray, *args: Any, **kwargs: Any) -> Any:
-        if {a.dtype, b.dtype} == set(_COMPUTED):
+        if {a.dtype, b.dtype} == _PROMOTED:
             a, b = a.astype("float64"), b.astype("float64")
         return native(a, b, *args, **kwargs)
 

@@ -88,6 +88,11 @@ class BackendDevice(FlatKernels):
             raise RuntimeError(f"[device] {self!r} is not available: {self.reason}")
         return self._native
 
+    @property
+    def computed_dtypes(self) -> tuple[str, ...]:
+        """The dtypes that ops compute in here; the others are held, indexed and cast."""
+        return self._bring_up().computed_dtypes
+
     # --- arrays on this device
 
     def empty(self, shape: Any, dtype: str = "float32") -> _core.NDArray:

@@ -106,8 +106,8 @@ MUTANTS = [
     Mutant(
         "where-operands-exchanged",
         "select.cu",
-        "!= M(0) ? a[at.of[2]] : b[at.of[3]]",
-        "!= M(0) ? b[at.of[3]] : a[at.of[2]]",
+        "chosen(mask[at.of[1]]) ? a[at.of[2]] : b[at.of[3]]",
+        "chosen(mask[at.of[1]]) ? b[at.of[3]] : a[at.of[2]]",
     ),
     Mutant("gather-axis-not-scaled", "select.cu", "index[at.of[1]] * along]", "index[at.of[1]]]"),
     Mutant(
