@@ -57,6 +57,14 @@ enum class ArgOp : std::uint8_t { argmax, argmin };
 
 static inline const char* name(ArgOp op) { return op == ArgOp::argmax ? "argmax" : "argmin"; }
 
+// Over rows: softmax, its logarithm, and the logarithm of the sum of powers.
+enum class SoftmaxOp : std::uint8_t { softmax, logsoftmax, logsumexp };
+
+static inline const char* name(SoftmaxOp op) {
+  constexpr const char* names[] = {"softmax", "logsoftmax", "logsumexp"};
+  return names[static_cast<int>(op)];
+}
+
 // A Python number on its way into an array: integers keep 64 bits.
 struct Scalar {
   double real;
@@ -133,6 +141,14 @@ class Backend {
   // dst (int64, size 1 at axis) = where the largest or smallest element is: the first of equal
   // ones, the first NaN if there is one
   virtual void arg_reduce(ArgOp op, View dst, View a, int axis) = 0;
+
+  // --- over rows, all views compact: a row is what lies along `axes` (a bit for each) at one index
+  // of the other axes
+  // dst has a's shape, size 1 at axes for logsumexp
+  virtual void softmax(SoftmaxOp op, View dst, View a, unsigned axes) = 0;
+  // dx from the result y and its cotangent dy: y (dy - sum(y dy)), or dy - exp(y) sum(dy) for
+  // logsoftmax
+  virtual void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) = 0;
 
   // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be
   // 0 (zeros)

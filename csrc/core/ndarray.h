@@ -141,6 +141,11 @@ class NDArray {
   NDArray cumsum(std::int64_t axis, bool reversed) const;
   NDArray arg_reduce(ArgOp op, const std::optional<std::int64_t>& axis,
                      bool keepdims) const;  // nullopt: in row-major order of all; gives int64
+  // softmax and logsoftmax keep the shape; logsumexp drops the axes unless keepdims. nullopt: all
+  // axes
+  NDArray softmax(SoftmaxOp op, const std::optional<Dims>& axes, bool keepdims) const;
+  static NDArray softmax_grad(SoftmaxOp op, const NDArray& y, const NDArray& dy,
+                              const std::optional<Dims>& axes);
   static NDArray matmul(const NDArray& a,
                         const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
   static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);

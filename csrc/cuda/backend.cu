@@ -119,6 +119,12 @@ class CudaBackend final : public needle::Backend {
   void reduce(ReduceOp op, View dst, View a) override {
     NEEDLE_NS::reduce(stream(needle::name(op)), op, dst, a);
   }
+  void softmax(needle::SoftmaxOp op, View dst, View a, unsigned axes) override {
+    NEEDLE_NS::softmax(stream(needle::name(op)), op, dst, a, axes);
+  }
+  void softmax_grad(needle::SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
+    NEEDLE_NS::softmax_grad(stream("softmax_grad"), op, dx, y, dy, axes);
+  }
   void matmul(View dst, View a, View b) override { NEEDLE_NS::matmul(stream("matmul"), dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     NEEDLE_NS::conv2d(stream("conv2d"), y, x, w, p);

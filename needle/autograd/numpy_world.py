@@ -28,6 +28,9 @@ _METHODS = (
     *("reshape", "squeeze", "sum", "tolist", "transpose"),
 )
 
+# Whose other arrays take the dtype of the first.
+_KERNELS = ("softmax_grad", "logsoftmax_grad")
+
 
 def enter() -> None:
     """Changes NDArray and Value for the rest of the process."""
@@ -42,6 +45,8 @@ def enter() -> None:
         members[name] = _method(name)
     for name in ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"):
         members[name] = _promoting(getattr(NDArray, name))
+    for name in _KERNELS:
+        members[name] = _of_one_dtype(getattr(NDArray, name))
     for op in _ARITHMETIC:
         for name in (f"__{op}__", f"__r{op}__"):
             members[name] = _operator(name)
@@ -114,6 +119,17 @@ def _promoting(native: Any) -> Callable[..., Any]:
         if {a.dtype, b.dtype} == _PROMOTED:
             a, b = a.astype("float64"), b.astype("float64")
         return native(a, b, *args, **kwargs)
+
+    return call
+
+
+def _of_one_dtype(native: Any) -> Callable[..., Any]:
+    """The native member, of arrays that are cast to the dtype of the first."""
+
+    def call(a: NDArray, *others: Any, **kwargs: Any) -> Any:
+        unlike = [isinstance(x, NDArray) and x.dtype != a.dtype for x in others]
+        cast = (x.astype(a.dtype) if u else x for x, u in zip(others, unlike, strict=True))
+        return native(a, *cast, **kwargs)
 
     return call
 
