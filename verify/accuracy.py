@@ -153,6 +153,11 @@ DOCUMENTED = {
     *(("torch", dtype, name) for dtype in ("float32", "float64") for name in _TORCH),
 }
 
+# Of a float32 factor of a product that is made with TF32's 11 bits: 2^-11 where it is rounded, and
+# twice that where a tensor core reads a float32 and leaves out what it has no bits for, as NVIDIA's
+# libraries let it.
+TF32 = 2.0**-10
+
 
 def allowed(most: float) -> tuple[float, float]:
     """The least and the largest constant for a largest error found."""

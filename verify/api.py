@@ -14,6 +14,7 @@ from verify.request import CHECKS, Request, judge
 from verify.same import SHARES
 from verify.spec import (
     BUDGETS,
+    COMPUTED,
     DTYPES,
     LAYOUTS,
     Case,
@@ -77,7 +78,7 @@ def check(
     *inputs: Any,
     arguments: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    dtype: str | Sequence[str] = DTYPES,
+    dtype: str | Sequence[str] = COMPUTED,
     judges: str | Sequence[str] = CHECKS,
     domains: Sequence[Domain] | Domain = (),
     kinks: Callable[..., Any] | None = None,
@@ -154,6 +155,8 @@ def check(
             device = request.via  # whose accuracy the bounds assume
         elif reason := targets.device_status(device):
             raise UsageError(f"[device] {device} cannot be used here: {reason}")
+        computed = targets.computed_dtypes(device) if request.via == "needle" else COMPUTED
+        _require("dtype", dtypes, computed or ())
         cases = [
             case
             for check in judges

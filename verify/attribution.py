@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
         return row.accuracy.get(device, device)
 
     for name in targets.DEVICES:
-        if maker(name) == maker(case.device) or targets.device_status(name) is not None:
+        if maker(name) == maker(case.device) or case.dtype not in _computed(name):
             continue
         status = _ask(replace(case, device=name), row)
         if status is Status.FAIL:
@@ -46,6 +47,11 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
     if len(wrong) > 1:
         return f"several devices are wrong alike (the formula): {', '.join(wrong)}"
     return f"{case.device} is wrong; there was no other device to compare with"
+
+
+def _computed(device: str) -> Sequence[str]:
+    """The dtypes that can be asked of a device."""
+    return targets.computed_dtypes(device) or ()
 
 
 def _ask(case: Case, row: Row) -> Status | None:

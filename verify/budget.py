@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
+from verify.precision import PRECISIONS
 
 Array: TypeAlias = npt.NDArray[np.float64]
 ORACLE_P = 53  # the oracle computes in float64
@@ -30,7 +31,11 @@ LAMBDA = 6.0  # the probabilistic sum bound fails with probability 2 exp(-LAMBDA
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """An arithmetic: p bits, exponent range, accuracy of its elementary functions."""
+    """An arithmetic: p bits, exponent range, accuracy of its elementary functions.
+
+    `inner` is another one where a kernel computes, sums included, before it rounds a result once to
+    this one, in which results are stored.
+    """
 
     name: str
     p: int
@@ -41,6 +46,13 @@ class Format:
     any_formula: bool = False  # bound every evaluation order of a formula, see `rounding`
     own_kernels: bool = False  # sums and powers are those of the device's kernels
     roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
+    factor_error: float = 0.0  # relative, of the factors of dot's products: see accuracy.TF32
+    inner: Format | None = None  # None: this one
+
+    @property
+    def sums(self) -> Format:
+        """The format in which sums and products of many terms add up."""
+        return self.inner or self
 
     @property
     def u(self) -> float:
@@ -51,6 +63,11 @@ class Format:
     def eta(self) -> float:
         """Smallest subnormal number."""
         return math.ldexp(1.0, self.emin - self.p + 1)
+
+    @property
+    def beyond(self) -> float:
+        """What follows the largest number, were there a larger exponent."""
+        return self.largest + float(ulp(self, self.largest))
 
     @property
     def safe_integer(self) -> float:
@@ -85,37 +102,66 @@ def rounding(fmt: Format, y: Array, e: Array | float = 0.0) -> Array:
     else:
         half = ulp(fmt, magnitude)
         half *= 0.5
-    return np.maximum(half, least, out=half)
+    half = np.maximum(half, least, out=half)
+    if fmt.inner is not None:  # once in there, once to here
+        half += rounding(fmt.inner, y, e)
+    return half
 
 
-_SHAPES = {"float32": (24, -126), "float64": (53, -1022)}
+def stored(fmt: Format, y: Array, e: Array) -> Array:
+    """The bound of what a kernel has within e of y in the inner format, and rounds to this one."""
+    if fmt.inner is None:
+        return e
+    with np.errstate(over="ignore"):
+        same = (e == 0) & (y.astype(fmt.name).astype(np.float64) == y)
+    once = replace(fmt, inner=None)
+    return np.where(same, 0.0, e + rounding(once, y, e))
 
 
 def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> Format:
     """The arithmetic of a device for a dtype; own_kernels: sums and powers are its kernels' own."""
-    p, emin = _SHAPES[dtype]
+    of = PRECISIONS[dtype]
     roundings = ROUNDINGS_OF_SUM.get(device, in_turn) if own_kernels else in_turn
-    largest = float(np.finfo(dtype).max)
-    k_ulp = K_ULP[device][dtype]
-    return Format(dtype, p, emin, largest, k_ulp, roundings=roundings, own_kernels=own_kernels)
+    inner = format_of(of.inner, device, own_kernels) if of.inner else None
+    if inner is None:
+        k_ulp = K_ULP[device][dtype]
+    else:  # rounded once, from a result off by so many of the smaller ULP
+        step = math.ldexp(1.0, of.p - inner.p)
+        k_ulp = {name: 0.5 + k * step for name, k in inner.k_ulp.items()}
+    return Format(
+        dtype,
+        of.p,
+        of.emin,
+        of.largest,
+        k_ulp,
+        roundings=roundings,
+        own_kernels=own_kernels,
+        inner=inner,
+    )
 
 
 def with_oracle(fmt: Format, any_formula: bool = False) -> Format:
     """The format as bounds use it, with the oracle's elementary functions and sums charged.
 
-    `compare` multiplies bounds by 1 + u_oracle / u, so what is added here is what that does not
-    cover. The oracle may sum in any order.
+    `compare` multiplies bounds by 1 + u_oracle / u of the sums, so what is added here is what that
+    does not cover. The oracle may sum in any order.
     """
-    share = math.ldexp(1.0, fmt.p - ORACLE_P)
+    share, charged = (math.ldexp(1.0, of.p - ORACLE_P) for of in (fmt, fmt.sums))
     k = {
-        name: (k + share * ORACLE_ULP.get(name, 0.0)) / (1.0 + share)
+        name: (k + share * ORACLE_ULP.get(name, 0.0)) / (1.0 + charged)
         for name, k in fmt.k_ulp.items()
     }
 
     def roundings(terms: int) -> float:
-        return (fmt.roundings(terms) + share * in_turn(terms)) / (1.0 + share)
+        return (fmt.roundings(terms) + charged * in_turn(terms)) / (1.0 + charged)
 
-    return replace(fmt, k_ulp=k, any_formula=any_formula, roundings=roundings)
+    inner = None if fmt.inner is None else with_oracle(fmt.inner, any_formula)
+    return replace(fmt, k_ulp=k, any_formula=any_formula, roundings=roundings, inner=inner)
+
+
+def exactly(fmt: Format) -> Format:
+    """The format with a rounding so fine that it does not count."""
+    return replace(fmt, p=200, k_ulp=dict.fromkeys(fmt.k_ulp, 0.0), inner=None)
 
 
 # --- rules: errors of one operation
@@ -228,8 +274,15 @@ def uncorrelated(a: Array, axes: tuple[int, ...]) -> bool:
     return bool(np.all(mixed & (2 * distinct >= lanes.shape[1])))
 
 
-def growth(fmt: Format, roundings: float, random: bool) -> float:
-    """The factor of sum |terms|: gamma_n, or lambda sqrt(n) u where errors are uncorrelated."""
+def growth(fmt: Format, roundings: float, random: bool, results: float = 0.0) -> float:
+    """The factor of sum |terms|: gamma_n, or lambda sqrt(n) u where errors are uncorrelated.
+
+    results: roundings of numbers that are stored, beside those of the sum itself.
+    """
+    if fmt.inner is not None:
+        own, sums = growth(replace(fmt, inner=None), 0, random, results), fmt.inner
+        return own + (1.0 + own) * growth(sums, roundings, random)
+    roundings += results
     nu = roundings * fmt.u
     gamma = nu / (1.0 - nu) if nu < 1.0 else math.inf
     return min(gamma, LAMBDA * math.sqrt(roundings) * fmt.u) if random else gamma
@@ -247,20 +300,39 @@ def total(
     """A sum whose terms meet so many roundings each: magnitude is sum |a|, e that of the errors."""
     if roundings <= 0:
         return e
-    own = growth(fmt, roundings, random) * (magnitude + e)
-    exact = (e == 0) & ((magnitude == 0) | (integral & (magnitude <= fmt.safe_integer)))
-    return np.where(exact, 0.0, e + own)
+    own = growth(fmt.sums, roundings, random) * (magnitude + e)
+    return stored(fmt, y, np.where(_sure(fmt, magnitude, e, integral), 0.0, e + own))
+
+
+def _sure(fmt: Format, magnitude: Array, e: Array, integral: Any) -> Any:
+    """Where a sum is exact as far as it adds up."""
+    return (e == 0) & ((magnitude == 0) | (integral & (magnitude <= fmt.sums.safe_integer)))
 
 
 def dot(
     fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
 ) -> Array:
-    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb."""
+    """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb.
+
+    Where factors are rounded first, or have 16 bits, tensor cores may add their products, which
+    cut: up to 2 u an addition, and no errors that cancel.
+    """
     if terms == 0:
         return np.zeros(np.shape(y))
-    own = growth(fmt, terms, random) * (magnitude + e) + terms * fmt.eta
-    exact = (e == 0) & ((magnitude == 0) | (integral & (magnitude <= fmt.safe_integer)))
-    return np.where(exact, 0.0, e + own)
+    if fmt.factor_error:
+        e = e + fmt.factor_error * (2 + fmt.factor_error) * (magnitude + e)
+    if fmt.factor_error or fmt.inner is not None:
+        terms, random = 2 * terms, False
+    own = growth(fmt.sums, terms, random) * (magnitude + e) + terms * fmt.sums.eta
+    return stored(fmt, y, np.where(_sure(fmt, magnitude, e, integral), 0.0, e + own))
+
+
+def sums_of(fmt: Format, y: Array, terms: Any, magnitude: Array, e: Array, integral: bool) -> Array:
+    """Each result a sum of its own number of terms, in any order: gamma of terms - 1 roundings."""
+    nu = np.maximum(np.asarray(terms) - 1, 0) * fmt.sums.u
+    gamma = np.where(nu < 1, nu / np.abs(1 - nu), np.inf)
+    exact = _sure(fmt, magnitude, e, integral) | ((e == 0) & (nu == 0))
+    return stored(fmt, y, np.where(exact, 0.0, e + gamma * (magnitude + e)))
 
 
 # --- the verdict on one array
@@ -291,7 +363,7 @@ class Held:
 
     def __init__(self, fmt: Format, want: Array, error: Array, signed_zero: bool = False) -> None:
         self.fmt, self.want = fmt, want
-        bound = error * (1.0 + 2.0 ** (fmt.p - ORACLE_P))
+        bound = error * (1.0 + 2.0 ** (fmt.sums.p - ORACLE_P))
         self.bound: Array = np.where(np.isnan(bound), np.inf, bound)
         self.finite = np.isfinite(want)
         self.claimed = np.isfinite(self.bound) | ~self.finite
@@ -351,8 +423,9 @@ class Held:
             same = np.where(np.isnan(want), np.isnan(got), got == want)
             distance = np.where(same, 0.0, np.where(finite & ~np.isnan(got), distance, np.inf))
             overflow = np.isinf(got) & (np.sign(got) == np.sign(want)) & finite
+            # right with a larger exponent: then it lies beyond, on the next number
             reach = np.abs(want) + self.bound.reshape(-1)[part]
-            beyond = reach > self.fmt.largest * (1 + self.fmt.u / 2)
+            beyond = reach >= self.fmt.beyond * (1 - 2.0**-50)
             distance = np.where(overflow & beyond, 0.0, distance)
         if self.signed_zero:
             flipped = (want == 0) & (got == 0) & (np.signbit(want) != np.signbit(got))

@@ -18,6 +18,7 @@ from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Exit, UsageError
 _EPILOG = """\
 examples:
   needle-verify                              every op on the cpu device, float32 and float64
+  needle-verify --device cuda --dtype bfloat16,float16   16 bits, where a device computes in them
   needle-verify --op conv --device cuda      one op on the GPU; exit 2 if there is none
   needle-verify --layer Conv                 a layer; --model and --optimizer likewise
   needle-verify --op 'conv*' --op reduction  by glob and by family, on the cpu device
@@ -52,6 +53,7 @@ what is judged:
   step     training steps, each from the target's state: loss, gradients, parameters after it
   trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
+  16 bits: computed in float32, rounded once; differences and trajectories need float64
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 
 exit codes:
@@ -134,7 +136,10 @@ def parser() -> _Parser:
         help="cpu (default), numpy, cuda_sim, cuda; all: those that work here, the others named",
     )
     what.add_argument(
-        "--dtype", action="append", metavar="NAMES", help=f"{', '.join(DTYPES)} (both)"
+        "--dtype",
+        action="append",
+        metavar="NAMES",
+        help=f"{', '.join(DTYPES)} (all that a device computes in)",
     )
     what.add_argument(
         "--check", action="append", metavar="NAMES", help=f"{', '.join(JUDGES)} (all)"

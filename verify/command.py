@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from verify.output import say, tell
 from verify.selecting import REPORTS, check_options, select
-from verify.spec import MALFORMED, Case, Exit, Status, UsageError, Verdict, plugins_of
+from verify.spec import COMPUTED, MALFORMED, Case, Exit, Status, UsageError, Verdict, plugins_of
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
@@ -40,6 +40,7 @@ class Parts:
     case_function: str = "verify.checks:run_case"
     registry: Registry | None = None
     device_status: Callable[[str], str | None] | None = None
+    computed_dtypes: Callable[[str], Sequence[str] | None] | None = None
 
 
 class Command:
@@ -105,7 +106,8 @@ class Command:
             self.use_plugins(earlier.header.get("plugins", []))
         usable = partial(self.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
-        plan = make_plan(select(self.options, self.registry, usable, before), self.registry)
+        selection = select(self.options, self.registry, usable, before, self.computed_dtypes)
+        plan = make_plan(selection, self.registry)
         if not plan.cases:
             return self.nothing()
         if self.options.list:
@@ -171,11 +173,24 @@ class Command:
             return self.parts.device_status(device)
         if self.target is not None:
             return self.target.devices.get(device, "the course has no such device") or None
+        found: str | None = self.asked(lambda where: where.device_status(device))
+        return found
+
+    def computed_dtypes(self, device: str) -> Sequence[str] | None:
+        """The dtypes that a device computes in; None where it cannot be asked."""
+        if self.parts.computed_dtypes is not None:
+            return self.parts.computed_dtypes(device)
+        if self.target is not None or self.parts.device_status is not None:
+            return COMPUTED
+        found: Sequence[str] | None = self.asked(lambda where: where.computed_dtypes(device))
+        return found
+
+    def asked(self, question: Callable[[Any], Any]) -> Any:
+        """What the machine that will run the cases says of needle's devices. Raises: UsageError."""
         from verify import targets
 
-        asked = targets if self.cluster is None else self.cluster  # whose machine it must be on
         try:
-            return asked.device_status(device)
+            return question(targets if self.cluster is None else self.cluster)
         except Exception as error:  # whatever importing the subject raises is a matter of set-up
             raise UsageError(f"[setup] needle cannot be used: {error}") from error
 
@@ -347,7 +362,13 @@ class Command:
             case = Case.parse(old.id)
             if known:
                 check_case(case, self.registry)
-            self.require_usable([case.device] if known or case.device in DEVICES else [])
+            if known or case.device in DEVICES:
+                self.require_usable([case.device])
+                if case.dtype not in (computed := self.computed_dtypes(case.device) or ()):
+                    raise UsageError(
+                        f"[dtype] {case.device} computes in {', '.join(computed)}, "
+                        f"got dtype={case.dtype} in id={case.id!r}"
+                    )
             threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
             for verdict in self.arriving(self.runner([case], threads, isa)):
                 if verdict is None:

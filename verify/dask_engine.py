@@ -70,6 +70,12 @@ class Cluster:
         answer: str | None = self.client.submit(_device_status, device, pure=False).result()
         return answer
 
+    def computed_dtypes(self, device: str) -> tuple[str, ...] | None:
+        """The dtypes that the device of a worker computes in; None where it cannot be used."""
+        found: tuple[str, ...] | None
+        found = self.client.submit(_computed_dtypes, device, pure=False).result()
+        return found
+
     def engine(self, jobs: int, settings: Settings, timeout: float) -> Engine:
         """What a Runner makes for each device; the cluster says how many cases run at once."""
         return Engine(self.client, self._run, settings, timeout)
@@ -118,6 +124,12 @@ def _device_status(device: str) -> str | None:
     from verify import targets
 
     return targets.device_status(device)
+
+
+def _computed_dtypes(device: str) -> tuple[str, ...] | None:
+    from verify import targets
+
+    return targets.computed_dtypes(device)
 
 
 def _verdict(case_id: str, run: str, settings: Settings, timeout: float) -> Verdict:

@@ -194,9 +194,14 @@ class Prober:
         rng: np.random.Generator,
         margin: float = math.inf,
         at_kink: bool = False,
+        rounding: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """margin: distance to the nearest kink that the point is not on; at_kink: it is on some."""
+        """margin: distance to the nearest kink that the point is not on; at_kink: it is on some.
+
+        rounding: what roundings inside the function can do to phi, asked before anyone is accused.
+        """
         self.function, self.point = function, [np.asarray(p) for p in point]
+        self.rounding = rounding
         self.margin, self.at_kink = margin, at_kink
         self.weights = [np.asarray(c, np.longdouble).ravel() for c in cotangents]
         self.size = sum(p.size for p in self.point)
@@ -342,11 +347,12 @@ class Prober:
         """The probe with the largest noise of any: where its stencil was, and along the others.
 
         A table of differences sees no noise where neighbours round alike: at a point of equal
-        elements, or along a direction that keeps their mean.
+        elements, along a direction that keeps their mean, or on the treads of 1 - tanh(x)**2 at
+        large x. There only the derivation knows.
         """
         line, h = self.line(probe.direction), probe.slope.step
         there = max(noise(lambda t, at=at: line(t + at)) for at in (-h, 0.0, h))  # type: ignore[misc]
-        there = max(there, *(p.slope.noise for p in self.probes))
+        there = max(there, *(p.slope.noise for p in self.probes), self.rounding())
         return self._probe(probe.direction, max(there, probe.slope.noise))
 
     def _against(self, gradient: Array, probe: Probe) -> Outcome:

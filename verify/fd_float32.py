@@ -45,4 +45,5 @@ class CoarseProber(Prober):
         """With the largest noise along any direction, and where its stencil was."""
         line, h = self.line(probe.direction), probe.slope.step
         around = [near(lambda t, at=at: line(t + at), 0.0, _SPACING).noise for at in (-h, h)]  # type: ignore[misc]
-        return self._probe(probe.direction, max(*around, *(p.slope.noise for p in self.probes)))
+        noises = (*around, *(p.slope.noise for p in self.probes), self.rounding())
+        return self._probe(probe.direction, max(noises))

@@ -130,7 +130,7 @@ def _ops(results: Results, summary: Summary) -> Iterator[tuple[str, list[_Row]]]
     for op in dict.fromkeys([*(line.op for line in summary.lines), *(g.op for g in unreached)]):
         rows = []
         for device in dict.fromkeys(selection.devices):
-            for dtype in dict.fromkeys(selection.dtypes):
+            for dtype in selection.dtypes_of(device):
                 groups = [Group(op, judge, device, dtype) for judge in selection.judges]
                 line = lines.get((op, device, dtype), Line(op, device, dtype))
                 cells = [

@@ -7,7 +7,7 @@ from verify.spec import Case, Status
 from verify.summary import WRONG, Line, Summary
 from verify.table import failures, number, plain, totals
 
-_DEVICES_AND_TYPES = {"float32": "f32", "float64": "f64"}
+_DEVICES_AND_TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
 
 
 def report(results: Results, summary: Summary) -> str:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
 
-from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Case, Row, UsageError
+from verify.spec import BUDGETS, COMPUTED, DTYPES, JUDGES, LAYOUTS, Case, Row, UsageError
 
 _SMOKE = 5  # cases of a group, where smoke's own have other layouts
 DEVICES = ("cpu", "numpy", "cuda_sim", "cuda")
@@ -39,11 +39,17 @@ class Selection:
 
     ops: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
-    dtypes: tuple[str, ...] = DTYPES
+    dtypes: tuple[str, ...] = COMPUTED
     judges: tuple[str, ...] = JUDGES
     layouts: tuple[str, ...] = LAYOUTS
     seed: int = 0
     budget: str = "default"  # one of BUDGETS, or a number of seconds
+    without: tuple[str, ...] = ()  # "device/dtype" of those that a device does not compute
+
+    def dtypes_of(self, device: str) -> tuple[str, ...]:
+        """The dtypes that are asked of a device."""
+        asked = dict.fromkeys(self.dtypes)
+        return tuple(dtype for dtype in asked if f"{device}/{dtype}" not in self.without)
 
     @property
     def seconds(self) -> float | None:
@@ -119,7 +125,7 @@ def make_plan(selection: Selection, registry: Registry) -> Plan:
         for device in dict.fromkeys(selection.devices)
         for name in select_ops(selection.ops, known)
         for judge in dict.fromkeys(selection.judges)
-        for dtype in dict.fromkeys(selection.dtypes)
+        for dtype in selection.dtypes_of(device)
     ]
 
     def cases_of(budget: str) -> Iterator[list[Case]]:

@@ -24,7 +24,7 @@ _OPTIONS = (
     ("model", "the same for models"),
     ("optimizer", "the same for optimizers"),
     ("device", "cpu (default), numpy, cuda_sim, cuda; all: those that work here"),
-    ("dtype", "float32, float64 (both)"),
+    ("dtype", "float32, float64, float16, bfloat16 (all that a device computes in)"),
     ("check", "judges (all)"),
     ("layout", "memory layouts (all)"),
 )
@@ -102,7 +102,12 @@ def _plan(config: pytest.Config) -> Plan:
             raise UsageError(f"[data] there is no such folder, got data={options.data!r}")
         os.environ[DATA_VARIABLE] = str(Path(options.data).resolve())
     registry.use_plugins(options.plugin or ())
-    selection = select(options, registry, lambda name: targets.device_status(name) is None)
+    selection = select(
+        options,
+        registry,
+        lambda name: targets.device_status(name) is None,
+        computed=targets.computed_dtypes,
+    )
     if selection.seconds is not None:
         raise UsageError(
             f"[budget] pytest runs all it collects: smoke, default or deep, "

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from numpy.random.bit_generator import ISeedSequence
 
 from verify import idx
+from verify.precision import PRECISIONS, Precision
 from verify.spec import LAYOUTS, Case, Domain, Row, Shape, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -127,80 +128,85 @@ def values(
     if region not in _REGIONS:
         raise UsageError(f"[case] a region is one of {sorted(_REGIONS)}, got region={region!r}")
     with np.errstate(all="ignore"):
-        drawn = _REGIONS[region](rng, domain, shape, np.finfo(dtype))
-    return np.asarray(drawn, dtype)
+        drawn = _REGIONS[region](rng, domain, shape, PRECISIONS[dtype])
+        return np.asarray(drawn, dtype)
 
 
-Draw: TypeAlias = Callable[[np.random.Generator, Domain, Shape, Any], Array]
+Draw: TypeAlias = Callable[[np.random.Generator, Domain, Shape, Precision], Array]
 
 
 def _signs(rng: np.random.Generator, domain: Domain, shape: Shape) -> Array:
     return np.asarray(rng.choice([-1.0, 1.0] if domain.low < 0 else [1.0, 1.0], shape))
 
 
-def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     drawn = rng.standard_normal(shape)
     return np.asarray(np.exp(domain.spread * drawn) if domain.low == 0 else domain.spread * drawn)
 
 
-def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    largest = min(domain.huge(float(info.max)), domain.high)
+def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    largest = min(domain.huge(of.largest), domain.high, of.largest)
     return np.asarray(_signs(rng, domain, shape) * largest * np.exp2(-4.0 * rng.random(shape)))
 
 
-def _shifted(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    """Far from 0 for their spread: a variance of E[x^2] - E[x]^2 loses its digits."""
-    drawn = _interior(rng, domain, shape, info)
-    return drawn + 1000.0 if domain.low < 0 and domain.high == math.inf else drawn
+def _shifted(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    """Far from 0 for their spread: a variance of E[x^2] - E[x]^2 loses its digits.
+
+    Near enough that the dtype still tells the values apart.
+    """
+    drawn, far = _interior(rng, domain, shape, of), min(1000.0, math.ldexp(1.0, of.p - 5))
+    return drawn + far if domain.low < 0 and domain.high == math.inf else drawn
 
 
-def _tiny(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    smallest = domain.tiny(float(info.max))
+def _tiny(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    smallest = domain.tiny(of.largest)
     return np.asarray(_signs(rng, domain, shape) * smallest * np.exp2(4.0 * rng.random(shape)))
 
 
-def _ties(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+def _ties(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     return np.asarray(_signs(rng, domain, shape) * rng.choice([0.5, 1.0, 1.75], shape))
 
 
-def _zeros(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    drawn = _interior(rng, domain, shape, info)
+def _zeros(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    drawn = _interior(rng, domain, shape, of)
     return np.where(rng.random(shape) < 0.6, rng.choice([0.0, -0.0], shape), drawn)
 
 
-def _negative(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+def _negative(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     return -np.exp(domain.spread * rng.standard_normal(shape))
 
 
-def _whole(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+def _whole(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     """Whole exponents, and bases below 0 where other regions have them above."""
     if domain.low == 0:
-        return _negative(rng, domain, shape, info)
+        return _negative(rng, domain, shape, of)
     return np.asarray(rng.integers(-4, 5, shape), np.float64)
 
 
-def _special(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    drawn = _interior(rng, domain, shape, info)
+def _special(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    drawn = _interior(rng, domain, shape, of)
     if not domain.special:
         return drawn
     odd = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0]
     return np.where(rng.random(shape) < 0.4, rng.choice(odd, shape), drawn)
 
 
-def _edge(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
+def _edge(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     """Where results leave the range; not for sums, which may overflow in one order only."""
-    largest, normal = float(info.max), float(info.smallest_normal)
-    ends = [largest, largest / 2, largest**0.5, 1.0 + float(info.eps), 1.0, normal**0.5, normal]
+    largest, normal = of.largest, of.normal
+    ends = [largest, largest / 2, largest**0.5, 1.0 + of.eps, 1.0, normal**0.5, normal]
     return np.asarray(_signs(rng, domain, shape) * rng.choice(ends, shape))
 
 
-def _integer(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    return np.abs(_nonzero_integers(rng, shape, 4)) * _signs(rng, domain, shape)
+def _integer(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    """Small enough that sums and products of many are exact, in 16 bits too."""
+    largest = 4 if of.p > 11 else 2
+    return np.abs(_nonzero_integers(rng, shape, largest)) * _signs(rng, domain, shape)
 
 
-def _denormal(rng: np.random.Generator, domain: Domain, shape: Shape, info: Any) -> Array:
-    steps = rng.integers(1, 1 << 20, shape)
-    return np.asarray(_signs(rng, domain, shape) * (steps * float(info.smallest_subnormal)))
+def _denormal(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    steps = rng.integers(1, 1 << min(20, of.p - 1), shape)
+    return np.asarray(_signs(rng, domain, shape) * (steps * of.eta))
 
 
 def _nonzero_integers(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
@@ -228,7 +234,7 @@ KNOWN = _REGIONS.keys() - {*MIXTURES, "refused"}  # regions that a row may name
 def on_grid(value: Array) -> Array:
     """Values rounded to 20 bits after the point: steps of finite differences are exact."""
     with np.errstate(all="ignore"):
-        rounded = np.round(value * 2.0**20) * 2.0**-20
+        rounded = np.round(value.astype(np.float64) * 2.0**20) * 2.0**-20
     return np.asarray(np.where((rounded == 0) & (value != 0), value, rounded), value.dtype)
 
 
@@ -271,6 +277,11 @@ def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
         step = (slice(None, None, -1),) * value.ndim
         return Laid(value, np.ascontiguousarray(value[step]), (("getitem", step),))
     raise UsageError(f"[case] no such layout, got layout={layout!r}")
+
+
+def widened(laid: Laid, dtype: str) -> Laid:
+    """The same numbers in the same layout, in another dtype."""
+    return Laid(laid.value.astype(dtype), laid.base.astype(dtype), laid.views)
 
 
 def apply_views(base: Array, views: Sequence[View]) -> Array:

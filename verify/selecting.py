@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from verify.output import tell
 from verify.plan import DEVICES, Registry, Selection, require_known
-from verify.spec import UsageError
+from verify.spec import COMPUTED, DTYPES, UsageError
 
 # option -> where its names live; --op has all names
 KINDS = {"layer": "nn.", "model": "models.", "optimizer": "optim."}
@@ -65,10 +66,13 @@ def select(
     registry: Registry,
     usable: Callable[[str], bool],
     earlier: Selection | None = None,
+    computed: Callable[[str], Sequence[str] | None] = lambda device: COMPUTED,
 ) -> Selection:
     """What the options select; without any, what the resumed run `earlier` selected.
 
-    Raises: UsageError for an empty name, and for a layer, model or optimizer that does not exist.
+    computed: the dtypes that a device computes in; None where it cannot be asked.
+    Raises: UsageError for an empty name, for a layer, model or optimizer that does not exist, and
+    for a dtype that no device computes in.
     """
     chosen: dict[str, Any] = {}
     rows = tuple(registry.rows())
@@ -97,8 +101,34 @@ def select(
         # one asked for by name stays, usable or not: what is absent is told
         chosen["devices"] = tuple(d for d in DEVICES if d in named or usable(d))
     # A run may be given another budget of time, and nothing else, when it goes on.
-    base = earlier if earlier is not None and chosen.keys() <= {"budget"} else Selection()
-    return replace(base, **chosen)
+    if earlier is not None and chosen.keys() <= {"budget"}:
+        return replace(earlier, **chosen)
+    return _where_computed(replace(Selection(), **chosen), "dtypes" in chosen, computed)
+
+
+def _where_computed(
+    selection: Selection, asked: bool, computed: Callable[[str], Sequence[str] | None]
+) -> Selection:
+    """The dtypes that were asked for, or all that a device computes in, each where it is computed.
+
+    Raises: UsageError for one asked for that no device computes in.
+    """
+    known = {device: computed(device) for device in dict.fromkeys(selection.devices)}
+    told = {device: of for device, of in known.items() if of is not None}
+    dtypes = selection.dtypes
+    if not asked:
+        dtypes = tuple(t for t in DTYPES if t in COMPUTED or any(t in of for of in told.values()))
+    without = []
+    for dtype in (t for t in dict.fromkeys(dtypes) if t in DTYPES):
+        lacking = [device for device, of in told.items() if dtype not in of]
+        without += [f"{device}/{dtype}" for device in lacking]
+        if not asked or not lacking:
+            continue
+        rule = f"{' and '.join(lacking)} {'does' if len(lacking) == 1 else 'do'} not compute in it"
+        if len(lacking) == len(known):
+            raise UsageError(f"[dtype] {rule}, got dtype={dtype}")
+        tell(f"dtype {dtype} left out on {', '.join(lacking)}: {rule}")
+    return replace(selection, dtypes=dtypes, without=tuple(without))
 
 
 def names(options: argparse.Namespace, option: str) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ JUDGES = (
 )  # fmt: skip
 # Judges whose cases are none of the row's samples, or no question for torch.
 OWN_INPUTS = ("errors", "growth", "distribution", "step", "trajectory")
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+COMPUTED = DTYPES[:2]  # on every device; the others where a device says that it computes them
 BUDGETS = ("smoke", "default", "deep")  # each holds the cases of those before it
 # mixed: every input has a layout of its own; aliased: inputs of one shape are one array
 LAYOUTS = (
@@ -131,6 +132,7 @@ class Growth:
     # numpy arrays of more precision -> the result, where depths are known: a sum of the inputs, or
     # of products, so that of absolute values it is sum |terms|
     exact: Callable[..., Any] | None = None
+    results: int = 0  # roundings of what becomes of the sum
 
 
 @dataclass(frozen=True)
@@ -363,6 +365,8 @@ class Row:
     mixtures: Sequence[str] = ("dtypes", "devices", "arrays")
     draws: Draws | None = None
     multilinear: bool = False  # linear in each input alone
+    # one kernel computes it whole: where results are rounded to 16 bits, they are once
+    whole: bool = False
     identities: Sequence[Identity] = ()
     batch: Batch | None = None
     growth: Growth | None = None

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from verify.plan import Plan, Selection
-from verify.spec import Case, Status, Verdict
+from verify.spec import COMPUTED, Case, Status, Verdict
 from verify.summary import WRONG, Line, Summary
 
 Paint = Callable[[str, str], str]  # (text, style) -> text
 _STYLES = {"green": "32", "red": "31;1", "yellow": "33", "dim": "2", "bold": "1"}
-_SHORT = {"float32": "f32", "float64": "f64"}
+_SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"}
 _SHOWN = 10  # failures printed in full
 
 
@@ -31,8 +31,22 @@ def announce(plan: Plan) -> str:
     ops = plan.counts()
     return (
         f"{len(plan.cases):,} cases: {_some(list(ops))} on {', '.join(s.devices)}; "
-        f"{', '.join(s.dtypes)}; {', '.join(s.judges)}; seed {s.seed}; {_budget(s)}"
+        f"{_dtypes(s)}; {', '.join(s.judges)}; seed {s.seed}; {_budget(s)}"
     )
+
+
+def _dtypes(selection: Selection) -> str:
+    """Those of all devices, then what some compute in alone; where differences are not asked."""
+    devices = dict.fromkeys(selection.devices)
+    shared = [t for t in selection.dtypes if all(t in selection.dtypes_of(d) for d in devices)]
+    parts = [", ".join(shared)] if shared else []
+    for device in devices:
+        if more := [t for t in selection.dtypes_of(device) if t not in shared]:
+            parts.append(f"{', '.join(more)} on {device}")
+    differences = [judge for judge in ("fd", "second", "trajectory") if judge in selection.judges]
+    if differences and not set(selection.dtypes) <= {*COMPUTED}:
+        parts.append(f"{', '.join(differences)} in float64 alone")
+    return "; ".join(parts)
 
 
 def _budget(selection: Selection) -> str:

@@ -77,3 +77,5 @@ class Training:
     zero: Mapping[str, str] = field(default_factory=dict)
     steps: int = 2  # of the judge `step`
     slow: bool = False  # whether only a deep run can wait for a trajectory
+    # dtype -> why the bound of a step in it would let wrong arrays pass
+    unclaimed: Mapping[str, str] = field(default_factory=dict)

@@ -5,8 +5,12 @@
 
 #include <exception>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "../cuda/cuda_backend.h"
+#include "../cuda/libraries/settings.h"
 #if NEEDLE_SIM
 #include "../cuda/sim/machine.h"
 #include "../cuda/sim/scheduler.h"
@@ -46,6 +50,50 @@ PyObject* unavailable_reason(PyObject*, PyObject*) {
   });
 }
 
+// name -> (version or None, why it is not used or None, calls that it computed, calls that our
+// kernels did)
+PyObject* libraries(PyObject*, PyObject*) {
+  return guarded([]() -> PyObject* {
+    PyObject* found = PyDict_New();
+    if (found == nullptr) return nullptr;
+    for (const auto& [name, report] : NEEDLE_NS::libraries::reports()) {
+      PyObject* value = Py_BuildValue(
+          "zzLL", report.reason.empty() ? report.version.c_str() : nullptr,
+          report.reason.empty() ? nullptr : report.reason.c_str(),
+          static_cast<long long>(report.taken), static_cast<long long>(report.refused));
+      const bool stored = value != nullptr && PyDict_SetItemString(found, name.c_str(), value) == 0;
+      Py_XDECREF(value);
+      if (stored) continue;
+      Py_DECREF(found);
+      return nullptr;
+    }
+    return found;
+  });
+}
+
+PyObject* set_library_folders(PyObject*, PyObject* argument) {
+  std::vector<std::string> folders;
+  PyObject* iterator = PyObject_GetIter(argument);
+  if (iterator == nullptr) return nullptr;
+  while (PyObject* item = PyIter_Next(iterator)) {
+    const char* folder = PyUnicode_AsUTF8(item);
+    if (folder != nullptr) folders.emplace_back(folder);
+    Py_DECREF(item);
+    if (folder == nullptr) break;
+  }
+  Py_DECREF(iterator);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  NEEDLE_NS::libraries::set_folders(std::move(folders));
+  Py_RETURN_NONE;
+}
+
+PyObject* set_allow_tf32(PyObject*, PyObject* arguments) {
+  int device = 0, allowed = 0;
+  if (PyArg_ParseTuple(arguments, "ip", &device, &allowed) == 0) return nullptr;
+  NEEDLE_NS::libraries::set_allow_tf32(device, allowed != 0);
+  Py_RETURN_NONE;
+}
+
 #if NEEDLE_SIM
 PyObject* set_seed(PyObject*, PyObject* argument) {
   const unsigned long long seed = PyLong_AsUnsignedLongLong(argument);
@@ -79,6 +127,13 @@ PyMethodDef methods[] = {
     {"device_count", device_count, METH_NOARGS, "How many devices can be used."},
     {"unavailable_reason", unavailable_reason, METH_NOARGS,
      "Why no device can be used; None when one can."},
+    {"libraries", libraries, METH_NOARGS,
+     "NVIDIA's libraries by name: version, why it is not used, calls computed, calls left to "
+     "ours."},
+    {"set_library_folders", set_library_folders, METH_O,
+     "Where to look for them before the system's own folders."},
+    {"set_allow_tf32", set_allow_tf32, METH_VARARGS,
+     "(index, allowed): whether float32 products may be TF32's."},
 #if NEEDLE_SIM
     {"seed", get_seed, METH_NOARGS, "The seed of the order in which blocks and threads run."},
     {"set_seed", set_seed, METH_O, "Seeds the order in which blocks and threads run."},

@@ -38,6 +38,12 @@ Device* add_device(const std::string& name, int index, const py::capsule& backen
   return &device;
 }
 
+py::tuple computed_dtypes(const Device& device) {
+  py::list names;
+  for (const DType dtype : device.computed_dtypes()) names.append(name(dtype));
+  return py::tuple(names);
+}
+
 py::dict memory_stats(const Device& device) {
   const AllocatorStats stats = device.allocator.stats();
   py::dict result;
@@ -79,6 +85,7 @@ void define_devices(py::module_& module) {
       .def_readonly("index", &Device::index)
       .def_property_readonly("host_memory",
                              [](const Device& d) { return d.backend->host_memory(); })
+      .def_property_readonly("computed_dtypes", computed_dtypes)
       .def("memory_stats", memory_stats)
       .def("reset_peak", [](Device& d) { d.allocator.reset_peak(); })
       .def("empty_cache", [](Device& d) { d.allocator.empty_cache(); })

@@ -187,6 +187,26 @@ void define_methods(py::handle type) {
         },
         arg("axis") = py::none(), arg("keepdims") = false);
   }
+  for (const SoftmaxOp op : {SoftmaxOp::softmax, SoftmaxOp::logsoftmax}) {
+    def(
+        name(op),
+        [op](const NDArray& a, const std::optional<Dims>& axis) {
+          return compute(a.size(), [&] { return a.softmax(op, axis, true); });
+        },
+        arg("axis"));
+    def(
+        op == SoftmaxOp::softmax ? "softmax_grad" : "logsoftmax_grad",
+        [op](const NDArray& y, const NDArray& dy, const std::optional<Dims>& axis) {
+          return compute(y.size(), [&] { return NDArray::softmax_grad(op, y, dy, axis); });
+        },
+        arg("dy"), arg("axis"));
+  }
+  def(
+      "logsumexp",
+      [](const NDArray& a, const std::optional<Dims>& axis, bool keepdims) {
+        return compute(a.size(), [&] { return a.softmax(SoftmaxOp::logsumexp, axis, keepdims); });
+      },
+      arg("axis") = py::none(), arg("keepdims") = false);
   def("matmul", matmul, arg("other"));
   def(
       "conv2d",

@@ -20,6 +20,14 @@ py::array as_numpy(const View& view) {
   return {numpy_dtype(view.dtype), std::move(shape), std::move(strides), view.data, py::none()};
 }
 
+py::tuple axis_tuple(unsigned axes) {
+  py::list set;
+  for (int d = 0; d < kMaxDims; ++d) {
+    if ((axes >> d & 1u) != 0) set.append(d);
+  }
+  return py::tuple(set);
+}
+
 py::tuple pair(const std::int64_t (&values)[2]) { return py::make_tuple(values[0], values[1]); }
 
 }  // namespace
@@ -92,6 +100,17 @@ void PyBackend::arg_reduce(ArgOp op, View dst, View a, int axis) {
 void PyBackend::reduce(ReduceOp op, View dst, View a) {
   py::gil_scoped_acquire gil;
   kernels_.attr("reduce")(name(op), as_numpy(dst), as_numpy(a));
+}
+
+void PyBackend::softmax(SoftmaxOp op, View dst, View a, unsigned axes) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("softmax")(name(op), as_numpy(dst), as_numpy(a), axis_tuple(axes));
+}
+
+void PyBackend::softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("softmax_grad")(name(op), as_numpy(dx), as_numpy(y), as_numpy(dy),
+                                axis_tuple(axes));
 }
 
 void PyBackend::matmul(View dst, View a, View b) {

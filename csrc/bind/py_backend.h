@@ -30,6 +30,8 @@ class PyBackend final : public Backend {
   void cumsum(View dst, View a, int axis, bool reversed) override;
   void arg_reduce(ArgOp op, View dst, View a, int axis) override;
   void reduce(ReduceOp op, View dst, View a) override;
+  void softmax(SoftmaxOp op, View dst, View a, unsigned axes) override;
+  void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) override;
   void matmul(View dst, View a, View b) override;
   void conv2d(View y, View x, View w, const Conv2dParams& p) override;
   void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override;

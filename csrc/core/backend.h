@@ -57,6 +57,14 @@ enum class ArgOp : std::uint8_t { argmax, argmin };
 
 static inline const char* name(ArgOp op) { return op == ArgOp::argmax ? "argmax" : "argmin"; }
 
+// Over rows: softmax, its logarithm, and the logarithm of the sum of powers.
+enum class SoftmaxOp : std::uint8_t { softmax, logsoftmax, logsumexp };
+
+static inline const char* name(SoftmaxOp op) {
+  constexpr const char* names[] = {"softmax", "logsoftmax", "logsumexp"};
+  return names[static_cast<int>(op)];
+}
+
 // A Python number on its way into an array: integers keep 64 bits.
 struct Scalar {
   double real;
@@ -78,11 +86,15 @@ enum class CopyKind : std::uint8_t { to_device, to_host, within };
 // Rules of every kernel below:
 // - views are non-empty unless said otherwise; an output never overlaps an input; outputs have no
 // zero stride;
-// - all views of a call have one dtype, float32 or float64, unless said otherwise;
+// - all views of a call have one dtype, one that the device computes in, unless said otherwise;
+// - float16 and bfloat16 are computed in float32, sums included, and each result is rounded once;
 // - results do not depend on the number of threads.
 class Backend {
  public:
   virtual ~Backend() = default;
+
+  // Whether the kernels compute in a dtype; every device holds and casts them all.
+  virtual bool computes(DType t) const noexcept { return is_computed(t); }
 
   // --- memory: blocks for the caching allocator; 64-byte aligned or better, nullptr when there is
   // none left
@@ -123,11 +135,20 @@ class Backend {
   // dst[.., index[.., i, ..], ..] += a[.., i, ..], i rising: a and index have one shape, dst
   // differs from it along axis only
   virtual void scatter_add(View dst, View a, View index, int axis) = 0;
-  // sums of the first 1, 2, ... elements, each from the one before; of the last when reversed
+  // sums of the first 1, 2, ... elements, each from the one before (on CUDA in the order of a
+  // scan); of the last when reversed
   virtual void cumsum(View dst, View a, int axis, bool reversed) = 0;
   // dst (int64, size 1 at axis) = where the largest or smallest element is: the first of equal
   // ones, the first NaN if there is one
   virtual void arg_reduce(ArgOp op, View dst, View a, int axis) = 0;
+
+  // --- over rows, all views compact: a row is what lies along `axes` (a bit for each) at one index
+  // of the other axes
+  // dst has a's shape, size 1 at axes for logsumexp
+  virtual void softmax(SoftmaxOp op, View dst, View a, unsigned axes) = 0;
+  // dx from the result y and its cotangent dy: y (dy - sum(y dy)), or dy - exp(y) sum(dy) for
+  // logsoftmax
+  virtual void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) = 0;
 
   // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be
   // 0 (zeros)

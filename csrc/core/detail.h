@@ -22,8 +22,8 @@ struct Reach {
 };
 bool reach(const Dims& shape, const Dims& strides, Reach& out);
 
-// TypeError / ValueError unless a kernel can compute on the arrays: float32 or float64, one dtype,
-// one device.
+// TypeError / ValueError unless a kernel can compute on the arrays: a dtype that their device
+// computes in, one dtype, one device.
 void require_computed(std::string_view op, const NDArray& a);
 void require_alike(std::string_view op, const NDArray& a, const NDArray& b);
 

@@ -38,6 +38,14 @@ std::string Device::repr() const {
   return name + (index == 0 ? "()" : "(" + std::to_string(index) + ")");
 }
 
+std::vector<DType> Device::computed_dtypes() const {
+  std::vector<DType> dtypes;
+  for (int i = 0; i < kDTypeCount; ++i) {
+    if (backend->computes(static_cast<DType>(i))) dtypes.push_back(static_cast<DType>(i));
+  }
+  return dtypes;
+}
+
 Device& register_device(const std::string& name, int index, Backend* backend) {
   if (backend == nullptr || index < 0 || name.empty()) {
     throw std::invalid_argument(message("register_device",

@@ -20,7 +20,8 @@ namespace needle {
 enum class DType : std::uint8_t { float32, float64, int32, int64, boolean, float16, bfloat16 };
 constexpr int kDTypeCount = 7;
 
-// Storage-only 16-bit floats: held and cast everywhere, computed with only on CUDA devices.
+// 16-bit floats: held and cast everywhere; where a device computes in them, it does so in float32
+// and rounds each result once.
 struct Half {
   std::uint16_t bits;
 };
@@ -43,7 +44,8 @@ static inline constexpr bool is_floating(DType t) {
   return t == DType::float32 || t == DType::float64 || t == DType::float16 || t == DType::bfloat16;
 }
 
-// The dtypes that kernels compute in on every device.
+// The dtypes that kernels compute in on every device; a device may add the others of
+// is_floating (Backend::computes).
 static inline constexpr bool is_computed(DType t) {
   return t == DType::float32 || t == DType::float64;
 }
@@ -75,6 +77,14 @@ template <class F>
 static inline void visit_computed(DType t, F&& f) {
   if (t == DType::float64) return f(double{});
   f(float{});
+}
+
+// The same on a device that computes in every floating dtype.
+template <class F>
+static inline void visit_floating(DType t, F&& f) {
+  if (t == DType::float16) return f(Half{});
+  if (t == DType::bfloat16) return f(BFloat16{});
+  visit_computed(t, f);
 }
 
 static inline NEEDLE_HD std::uint32_t float_bits(float v) {
@@ -174,6 +184,7 @@ struct Convert<Half> {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(From v) {
     return float_to_half(double_to_float_odd(static_cast<double>(v)));
   }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(float v) { return float_to_half(v); }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(Half v) { return v; }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD Half from(BFloat16 v) {
     return float_to_half(bfloat16_to_float(v));
@@ -186,6 +197,7 @@ struct Convert<BFloat16> {
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(From v) {
     return float_to_bfloat16(double_to_float_odd(static_cast<double>(v)));
   }
+  static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(float v) { return float_to_bfloat16(v); }
   static NEEDLE_ALWAYS_INLINE NEEDLE_HD BFloat16 from(Half v) {
     return float_to_bfloat16(half_to_float(v));
   }

@@ -149,9 +149,15 @@ void NDArray::fill(Scalar value) {
 namespace detail {
 
 void require_computed(std::string_view op, const NDArray& a) {
-  if (is_computed(a.dtype())) return;
-  throw TypeMismatch(message(op, "computes in float32 and float64 only (use .astype())", "dtype",
-                             name(a.dtype())));
+  if (a.device().backend->computes(a.dtype())) return;
+  const std::vector<DType> computed = a.device().computed_dtypes();
+  std::string rule = "computes in ";
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    rule += i == 0 ? "" : i + 1 < computed.size() ? ", " : " and ";
+    rule += name(computed[i]);
+  }
+  throw TypeMismatch(message(op, rule + " (use .astype())", "dtype", name(a.dtype()), "device",
+                             a.device().repr()));
 }
 
 void require_alike(std::string_view op, const NDArray& a, const NDArray& b) {

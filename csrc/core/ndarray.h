@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "allocator.h"
 #include "backend.h"
@@ -29,7 +30,8 @@ struct Device {
   void* face = nullptr;
 
   Device(std::string device_name, int device_index, Backend* device_backend);
-  std::string repr() const;  // "cpu()", "cuda(1)"
+  std::string repr() const;                    // "cpu()", "cuda(1)"
+  std::vector<DType> computed_dtypes() const;  // float32, float64, and what the backend adds
 };
 
 // Registered devices live as long as the process; registering a name and index twice is an error.
@@ -139,6 +141,11 @@ class NDArray {
   NDArray cumsum(std::int64_t axis, bool reversed) const;
   NDArray arg_reduce(ArgOp op, const std::optional<std::int64_t>& axis,
                      bool keepdims) const;  // nullopt: in row-major order of all; gives int64
+  // softmax and logsoftmax keep the shape; logsumexp drops the axes unless keepdims. nullopt: all
+  // axes
+  NDArray softmax(SoftmaxOp op, const std::optional<Dims>& axes, bool keepdims) const;
+  static NDArray softmax_grad(SoftmaxOp op, const NDArray& y, const NDArray& dy,
+                              const std::optional<Dims>& axes);
   static NDArray matmul(const NDArray& a,
                         const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
   static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);

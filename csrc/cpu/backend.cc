@@ -93,6 +93,12 @@ class CpuBackend final : public Backend {
     kernels_.arg_reduce(op, dst, a, axis);
   }
   void reduce(ReduceOp op, View dst, View a) override { kernels_.reduce(op, dst, a); }
+  void softmax(SoftmaxOp op, View dst, View a, unsigned axes) override {
+    kernels_.softmax(op, dst, a, axes);
+  }
+  void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
+    kernels_.softmax_grad(op, dx, y, dy, axes);
+  }
   void matmul(View dst, View a, View b) override { kernels_.matmul(dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     kernels_.conv2d(y, x, w, p);

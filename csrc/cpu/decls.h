@@ -27,6 +27,11 @@ void arg_reduce(needle::ArgOp op, needle::View dst, needle::View a, int axis);
 // reduce.cc
 void reduce(needle::ReduceOp op, needle::View dst, needle::View a);
 
+// softmax.cc
+void softmax(needle::SoftmaxOp op, needle::View dst, needle::View a, unsigned axes);
+void softmax_grad(needle::SoftmaxOp op, needle::View dx, needle::View y, needle::View dy,
+                  unsigned axes);
+
 // gemm.cc
 void matmul(needle::View dst, needle::View a, needle::View b);
 

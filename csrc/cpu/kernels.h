@@ -20,6 +20,8 @@ struct CpuKernels {
   void (*cumsum)(View dst, View a, int axis, bool reversed);
   void (*arg_reduce)(ArgOp op, View dst, View a, int axis);
   void (*reduce)(ReduceOp op, View dst, View a);
+  void (*softmax)(SoftmaxOp op, View dst, View a, unsigned axes);
+  void (*softmax_grad)(SoftmaxOp op, View dx, View y, View dy, unsigned axes);
   void (*matmul)(View dst, View a, View b);
   void (*conv2d)(View y, View x, View w, const Conv2dParams& p);
   void (*conv2d_grad_input)(View dx, View dy, View w, const Conv2dParams& p);

@@ -33,6 +33,7 @@ struct format<float> {
   static constexpr int kMantissa = 23, kBias = 127;
   static constexpr float kRound =
       0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  static constexpr float kLargest = 0x1.fffffep127f;
   static constexpr float kMinNormal = 0x1p-126f, kRescue = 0x1p24f;
   static constexpr int kRescueBits = 24;
   static constexpr float kLn2High = 0x1.62ep-1f;  // 12 bits: exact times any exponent
@@ -48,6 +49,7 @@ template <>
 struct format<double> {
   static constexpr int kMantissa = 52, kBias = 1023;
   static constexpr double kRound = 0x1.8p52;
+  static constexpr double kLargest = 0x1.fffffffffffffp1023;
   static constexpr double kMinNormal = 0x1p-1022, kRescue = 0x1p54;
   static constexpr int kRescueBits = 54;
   static constexpr double kLn2High = 0x1.62e42feep-1;  // 32 bits

@@ -18,6 +18,8 @@ const needle::CpuKernels& kernels() {
       .cumsum = cumsum,
       .arg_reduce = arg_reduce,
       .reduce = reduce,
+      .softmax = softmax,
+      .softmax_grad = softmax_grad,
       .matmul = matmul,
       .conv2d = conv2d,
       .conv2d_grad_input = conv2d_grad_input,

@@ -57,6 +57,7 @@ class CudaBackend final : public needle::Backend {
   }
 
   bool host_memory() const noexcept override { return false; }
+  bool computes(needle::DType t) const noexcept override { return needle::is_floating(t); }
 
   void copy_bytes(void* dst, const void* src, std::size_t bytes, CopyKind kind) override {
     if (kind == CopyKind::to_host) {
@@ -117,6 +118,12 @@ class CudaBackend final : public needle::Backend {
   }
   void reduce(ReduceOp op, View dst, View a) override {
     NEEDLE_NS::reduce(stream(needle::name(op)), op, dst, a);
+  }
+  void softmax(needle::SoftmaxOp op, View dst, View a, unsigned axes) override {
+    NEEDLE_NS::softmax(stream(needle::name(op)), op, dst, a, axes);
+  }
+  void softmax_grad(needle::SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
+    NEEDLE_NS::softmax_grad(stream("softmax_grad"), op, dx, y, dy, axes);
   }
   void matmul(View dst, View a, View b) override { NEEDLE_NS::matmul(stream("matmul"), dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {

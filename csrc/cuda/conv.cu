@@ -5,10 +5,12 @@
 //   grad input    dx(pixel of x, c)       = sum over (kh, kw, f) of dy(window) * w(kh, kw, f; c)
 //   grad weight   dw(kh, kw, c; f)        = sum over pixels of y of x(window) * dy(pixel, f)
 //
-// Nothing is copied: an operand (conv_operands.cuh) computes where its element lies.
+// Nothing is copied: an operand (conv_operands.cuh) computes where its element lies. Where cuDNN is
+// (libraries/) it comes first.
 #include "conv_operands.cuh"
 #include "gemm.cuh"
 #include "kernels.h"
+#include "libraries/libraries.h"
 
 namespace NEEDLE_NS {
 namespace {
@@ -20,8 +22,8 @@ template <class T>
 struct Rows {
   T* data;
   std::int64_t pitch;
-  __device__ void put(std::int64_t m, std::int64_t n, T value) const {
-    data[m * pitch + n] = value;
+  __device__ void put(std::int64_t m, std::int64_t n, Compute<T> value) const {
+    data[m * pitch + n] = narrow<T>(value);
   }
 };
 
@@ -44,7 +46,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     const Columns<T, I> right{w + group * g.filters, g.filters, pitch};
     const Rows<T> out{y + group * g.filters, pitch};
     const I depth = g.kernel_height * g.kernel_width * g.channels;
-    gemm_tile<T>(left, right, out, first_m, first_n, depth);
+    gemm_tile<Compute<T>>(left, right, out, first_m, first_n, depth);
   });
 }
 
@@ -56,7 +58,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     const Transposed<T, I> right{g, w + group * g.filters};
     const Rows<T> out{dx + group * g.channels, std::int64_t{g.channels} * g.groups};
     const I depth = g.kernel_height * g.kernel_width * g.filters;
-    gemm_tile<T>(left, right, out, first_m, first_n, depth);
+    gemm_tile<Compute<T>>(left, right, out, first_m, first_n, depth);
   });
 }
 
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     const Columns<T, I> right{dy + group * g.filters, g.filters, pitch};
     const Rows<T> out{dw + group * g.filters, pitch};
     const I depth = g.images * g.out_height * g.out_width;
-    gemm_tile<T>(left, right, out, first_m, first_n, depth);
+    gemm_tile<Compute<T>>(left, right, out, first_m, first_n, depth);
   });
 }
 
@@ -109,7 +111,7 @@ bool is_small(const Geometry<std::int64_t>& g) {
 template <class F>
 void visit(View x, View w, View y, const Conv2dParams& p, F&& f) {
   const auto wide = geometry<std::int64_t>(x, w, y, p);
-  needle::visit_computed(x.dtype, [&](auto zero) {
+  needle::visit_floating(x.dtype, [&](auto zero) {
     if (is_small(wide)) {
       f(zero, geometry<std::int32_t>(x, w, y, p));
     } else {
@@ -126,6 +128,7 @@ T* data(const View& v) {
 }  // namespace
 
 void conv2d(const Stream& stream, View y, View x, View w, const Conv2dParams& p) {
+  if (libraries::conv2d(stream, y, x, w, p)) return;
   const dim3 grid =
       gemm_grid(y.shape[0] * y.shape[1] * y.shape[2], y.shape[3] / p.groups, p.groups);
   visit(x, w, y, p, [&]<class T, class I>(T, Geometry<I> g) {
@@ -135,6 +138,7 @@ void conv2d(const Stream& stream, View y, View x, View w, const Conv2dParams& p)
 }
 
 void conv2d_grad_input(const Stream& stream, View dx, View dy, View w, const Conv2dParams& p) {
+  if (libraries::conv2d_grad_input(stream, dx, dy, w, p)) return;
   const dim3 grid = gemm_grid(dx.shape[0] * dx.shape[1] * dx.shape[2], w.shape[2], p.groups);
   visit(dx, w, dy, p, [&]<class T, class I>(T, Geometry<I> g) {
     launch(conv2d_grad_input_kernel<T, I>, grid, kGemmThreads, 0, stream, data<T>(dx), data<T>(dy),
@@ -143,6 +147,7 @@ void conv2d_grad_input(const Stream& stream, View dx, View dy, View w, const Con
 }
 
 void conv2d_grad_weight(const Stream& stream, View dw, View x, View dy, const Conv2dParams& p) {
+  if (libraries::conv2d_grad_weight(stream, dw, x, dy, p)) return;
   const std::int64_t rows = dw.shape[0] * dw.shape[1] * dw.shape[2];
   const dim3 grid = gemm_grid(rows, dw.shape[3] / p.groups, p.groups);
   visit(x, dw, dy, p, [&]<class T, class I>(T, Geometry<I> g) {

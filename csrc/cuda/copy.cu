@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "map.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -43,6 +44,14 @@ struct ConvertTo {
   }
 };
 
+template <class To>
+struct Round {
+  template <class From>
+  NEEDLE_HD To operator()(From v) const {
+    return needle::Convert<To>::from(v);
+  }
+};
+
 struct Same {
   template <class T>
   NEEDLE_HD T operator()(T v) const {
@@ -56,19 +65,23 @@ struct Constant {
   NEEDLE_HD T operator()() const { return value; }
 };
 
-// The unsigned integer with the size of a dtype's elements.
-template <class F>
-void visit_bits(std::size_t itemsize, F&& f) {
-  switch (itemsize) {
-    case 1:
-      return f(std::uint8_t{});
-    case 2:
-      return f(std::uint16_t{});
-    case 4:
-      return f(std::uint32_t{});
-    default:
-      return f(std::uint64_t{});
-  }
+// Between floats, which training casts all the time.
+template <class To, class From>
+void round_floats(const Stream& stream, View (&views)[2]) {
+  if constexpr (!std::is_same_v<To, From>) map<To, From>(stream, Round<To>{}, Round<To>{}, views);
+}
+
+// Between any two dtypes.
+void convert(const Stream& stream, View (&views)[2]) {
+  const auto item = static_cast<std::int64_t>(needle::itemsize(views[1].dtype));
+  for (int d = 0; d < views[1].ndim; ++d) views[1].strides[d] *= item;  // in bytes
+  needle::visit_dtype(views[0].dtype, [&](auto zero) {
+    using To = decltype(zero);
+    const ConvertTo<To> f{views[1].dtype};
+    map_pieces<To, std::byte>(views, [&](const View(&piece)[2], To* dst, auto in) {
+      launch_strided(stream, f, piece, dst, in);
+    });
+  });
 }
 
 }  // namespace
@@ -76,18 +89,18 @@ void visit_bits(std::size_t itemsize, F&& f) {
 void copy(const Stream& stream, View dst, View src) {
   View views[] = {dst, src};
   if (dst.dtype == src.dtype) {
-    visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+    visit_words(needle::itemsize(dst.dtype), [&](auto zero) {
       using T = decltype(zero);
       map<T, T>(stream, Same{}, Same{}, views);
     });
-    return;
+  } else if (needle::is_floating(dst.dtype) && needle::is_floating(src.dtype)) {
+    needle::visit_floating(dst.dtype, [&](auto to) {
+      needle::visit_floating(
+          src.dtype, [&](auto from) { round_floats<decltype(to), decltype(from)>(stream, views); });
+    });
+  } else {
+    convert(stream, views);
   }
-  const auto item = static_cast<std::int64_t>(needle::itemsize(src.dtype));
-  for (int d = 0; d < src.ndim; ++d) views[1].strides[d] *= item;  // in bytes
-  needle::visit_dtype(dst.dtype, [&](auto zero) {
-    using To = decltype(zero);
-    map_strided_views<To, std::byte>(stream, ConvertTo<To>{src.dtype}, views);
-  });
 }
 
 void fill(const Stream& stream, View dst, needle::Scalar value) {
@@ -98,7 +111,7 @@ void fill(const Stream& stream, View dst, needle::Scalar value) {
     std::memcpy(&bits, &element, sizeof element);
   });
   View views[] = {dst};
-  visit_bits(needle::itemsize(dst.dtype), [&](auto zero) {
+  visit_words(needle::itemsize(dst.dtype), [&](auto zero) {
     using T = decltype(zero);
     const Constant<T> constant{static_cast<T>(bits)};
     map<T, T>(stream, constant, constant, views);

@@ -4,6 +4,7 @@
 #include "kernels.h"
 #include "map.cuh"
 #include "maths.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -15,9 +16,9 @@ using needle::View;
 // A formula, chosen when the kernel is compiled.
 template <class Op>
 struct Apply {
-  template <class... T>
-  NEEDLE_HD auto operator()(T... x) const {
-    return Op::apply(x...);
+  template <class T, class... More>
+  NEEDLE_HD T operator()(T x, More... y) const {
+    return narrow<T>(Op::apply(widen(x), widen(y)...));
   }
 };
 
@@ -29,7 +30,7 @@ struct AnyUnary {
     switch (op) {
 #define NEEDLE_UNARY(name, formula) \
   case UnaryOp::name:               \
-    return unary_##name::apply(x);
+    return Apply<unary_##name>{}(x);
 #include "../core/ops.def"
       case UnaryOp::count:
         break;
@@ -45,7 +46,7 @@ struct AnyBinary {
     switch (op) {
 #define NEEDLE_BINARY(name, formula) \
   case BinaryOp::name:               \
-    return binary_##name::apply(a, b);
+    return Apply<binary_##name>{}(a, b);
 #include "../core/ops.def"
       case BinaryOp::count:
         break;
@@ -66,7 +67,7 @@ struct WithScalar {
 template <class Op>
 void run_unary(const Stream& stream, UnaryOp op, View dst, View a) {
   View views[] = {dst, a};
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     map<T, T>(stream, Apply<Op>{}, AnyUnary{op}, views);
   });
@@ -75,7 +76,7 @@ void run_unary(const Stream& stream, UnaryOp op, View dst, View a) {
 template <class Op>
 void run_binary(const Stream& stream, BinaryOp op, View dst, View a, View b) {
   View views[] = {dst, a, b};
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     map<T, T>(stream, Apply<Op>{}, AnyBinary{op}, views);
   });
@@ -85,9 +86,9 @@ template <class Op>
 void run_binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, double s,
                        bool reversed) {
   View views[] = {dst, a};
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T scalar = static_cast<T>(s);
+    const T scalar = needle::Convert<T>::from(s);
     map<T, T>(stream, WithScalar<Apply<Op>, T>{{}, scalar, reversed},
               WithScalar<AnyBinary, T>{{op}, scalar, reversed}, views);
   });

@@ -6,6 +6,8 @@
 // an element is comes from the operand: a plain strided matrix, or an image seen through a
 // convolution's window. Sums run over k in order.
 //
+// Float16 and bfloat16 become float32 on their way into shared memory, a result is rounded once.
+//
 // Operand:  lanes()      how many rows of a or columns of b there are
 //           k_first()    whether neighbouring threads should load neighbouring k (else neighbouring
 //           lanes) lane(i)      what element accesses of row or column i have in common at(lane, k)
@@ -14,6 +16,7 @@
 #pragma once
 
 #include "launch.cuh"
+#include "storage.cuh"
 
 namespace NEEDLE_NS {
 
@@ -23,6 +26,7 @@ constexpr int kMicro = 4;   // outputs of a thread, each way
 constexpr int kGemmThreads = (kTile / kMicro) * (kTile / kMicro);
 constexpr int kLoads = kTile * kDepth / kGemmThreads;  // elements a thread loads of each operand
 
+// T is what sums are made in.
 template <class T>
 struct GemmTiles {
   // The padding spreads a column's elements over the memory banks.
@@ -49,7 +53,7 @@ struct Loader {
 
   __device__ void load(I k, I depth) {
     for (int i = 0; i < kLoads; ++i) {
-      loaded[i] = valid && k + step + i < depth ? operand.at(lane, k + step + i) : T{0};
+      loaded[i] = valid && k + step + i < depth ? widen(operand.at(lane, k + step + i)) : T{0};
     }
   }
 

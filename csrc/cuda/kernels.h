@@ -21,6 +21,10 @@ void scatter_add(const Stream& stream, needle::View dst, needle::View a, needle:
 void cumsum(const Stream& stream, needle::View dst, needle::View a, int axis, bool reversed);
 void arg_reduce(const Stream& stream, needle::ArgOp op, needle::View dst, needle::View a, int axis);
 void reduce(const Stream& stream, needle::ReduceOp op, needle::View dst, needle::View a);
+void softmax(const Stream& stream, needle::SoftmaxOp op, needle::View dst, needle::View a,
+             unsigned axes);
+void softmax_grad(const Stream& stream, needle::SoftmaxOp op, needle::View dx, needle::View y,
+                  needle::View dy, unsigned axes);
 void matmul(const Stream& stream, needle::View dst, needle::View a, needle::View b);
 void conv2d(const Stream& stream, needle::View y, needle::View x, needle::View w,
             const needle::Conv2dParams& p);

@@ -1,8 +1,9 @@
 // Matmul: dst (..., M, N) = a (..., M, K) @ b (..., K, N), any strides (transposed and broadcast
-// operands are read as they lie). One product of matrices per index of the leading axes; tiles as
-// in gemm.cuh.
+// operands are read as they lie). By cuBLASLt where it is (libraries/), else here: one product of
+// matrices per index of the leading axes; tiles as in gemm.cuh.
 #include "gemm.cuh"
 #include "kernels.h"
+#include "libraries/libraries.h"
 #include "nest.cuh"
 
 namespace NEEDLE_NS {
@@ -27,8 +28,8 @@ template <class T>
 struct Matrix {
   T* data;
   std::int64_t row_stride, column_stride;
-  __device__ void put(std::int64_t m, std::int64_t n, T value) const {
-    data[m * row_stride + n * column_stride] = value;
+  __device__ void put(std::int64_t m, std::int64_t n, Compute<T> value) const {
+    data[m * row_stride + n * column_stride] = narrow<T>(value);
   }
 };
 
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     out.data += at.of[0];
     left.data += at.of[1];
     right.data += at.of[2];
-    gemm_tile<T>(left, right, out, first_m, first_n, depth);
+    gemm_tile<Compute<T>>(left, right, out, first_m, first_n, depth);
   }
 }
 
@@ -59,12 +60,12 @@ Strided<T> operand(const View& v, int lane_axis, int k_axis) {
 
 void matmul(const Stream& stream, View dst, View a, View b) {
   const int row = dst.ndim - 2, column = dst.ndim - 1;
-  if (needle::numel(dst) == 0) return;
+  if (needle::numel(dst) == 0 || libraries::matmul(stream, dst, a, b)) return;
   View batch[] = {dst, a, b};
   for (View& v : batch) v.ndim -= 2;
   needle::collapse(batch, 3);
   const std::int64_t products = needle::numel(batch[0]);
-  needle::visit_computed(dst.dtype, [&](auto zero) {
+  needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Matrix<T> out{static_cast<T*>(dst.data), dst.strides[row], dst.strides[column]};
     launch(matmul_kernel<T>, gemm_grid(dst.shape[row], dst.shape[column], products), kGemmThreads,

@@ -4,232 +4,214 @@
 // The order in which elements are combined follows from the shape alone (no atomics), so results
 // repeat bit for bit. Rows: neighbouring threads walk r (the reduced axes lie closer in memory); L
 // threads per output combine by shuffles within a warp, then through shared memory. Columns:
-// neighbouring threads walk o, 8 per output split r and combine by a tree in shared memory. Few
-// outputs of great length are cut into slices that a second pass combines.
+// neighbouring threads walk o; those that split r between them combine by a tree in shared memory.
+// Few outputs of great length are cut into slices that a second pass combines.
+//
+// Where the innermost dimension has no gaps, threads load packs of 16 bytes: along r for rows,
+// along o for columns. To keep kernels few, the op is chosen at run time elsewhere.
 #include "kernels.h"
 #include "maths.cuh"
-#include "nest.cuh"
+#include "reduce_plan.cuh"
 
 namespace NEEDLE_NS {
 namespace {
 
+using needle::ReduceOp;
 using needle::View;
 
-constexpr unsigned kThreads = 256;
-constexpr unsigned kWarp = 32;
-constexpr unsigned kColumns = 32;
-constexpr unsigned kLanes = kThreads / kColumns;
-constexpr std::int64_t kSlice = 4096;       // elements of a slice, at least
-constexpr std::int64_t kBusy = 512;         // blocks that keep a GPU busy
-constexpr std::int64_t kMaxSlices = 65535;  // the limit of gridDim.y
-
-// One pass. Element r of output o, slice s: a[kept.of[1] + reduced.of[0]] for r in [s * slice, (s +
-// 1) * slice); the result goes to dst[kept.of[0] + s * slice_stride].
-template <class T, class I>
-struct Pass {
-  T* dst;
-  const T* a;
-  Nest<2, I> kept;
-  Nest<1, I> reduced;
-  I outputs, length, slice;
-  std::int64_t slice_stride;
-
-  NEEDLE_HD I begin(unsigned s) const { return s * slice; }
-  NEEDLE_HD I end(unsigned s) const {
-    return length - s * slice < slice ? length : (s + 1) * slice;
+// The op, chosen when the kernel runs.
+struct AnyReduce {
+  ReduceOp op;
+  NEEDLE_HD double identity() const {
+    switch (op) {
+#define NEEDLE_REDUCE(name, identity_value, formula) \
+  case ReduceOp::name:                               \
+    return reduce_##name::identity();
+#include "../core/ops.def"
+      case ReduceOp::count:
+        break;
+    }
+    return 0;
+  }
+  template <class V>
+  NEEDLE_HD V combine(V a, V b) const {
+    switch (op) {
+#define NEEDLE_REDUCE(name, identity_value, formula) \
+  case ReduceOp::name:                               \
+    return reduce_##name::combine(a, b);
+#include "../core/ops.def"
+      case ReduceOp::count:
+        break;
+    }
+    return a;
   }
 };
 
-template <class Op, class T, class I>
-__device__ T combine_range(const Pass<T, I>& p, const T* a, I first, I end, I step) {
-  T value = static_cast<T>(Op::identity());
-  for (I r = first; r < end; r += step) value = Op::combine(value, a[p.reduced.at(r).of[0]]);
-  return value;
+// Results of N outputs that lie side by side, or N parts of one.
+template <class In, int N>
+using Results = Pack<Compute<In>, N>;
+
+template <int N, class Op, class In>
+__device__ Results<In, N> identities(const Op& op) {
+  Results<In, N> results;
+  for (int k = 0; k < N; ++k) results.at[k] = static_cast<Compute<In>>(op.identity());
+  return results;
+}
+
+// Packs `first`, first + step, ... below `end`, each element into the result of its place.
+template <int N, class Op, class In, class I>
+__device__ Results<In, N> combine_range(const Op& op, const Nest<1, I>& nest, const In* a, I first,
+                                        I end, I step) {
+  constexpr int ahead = sizeof(I) == 8 ? 1 : kAhead;  // divisions take the registers
+  Results<In, N> results = identities<N, Op, In>(op);
+  const auto load = [&](I r) { return load_pack<N>(a + nest.at(r).of[0]); };
+  const auto take = [&](const Pack<In, N>& pack) {
+    for (int k = 0; k < N; ++k) results.at[k] = op.combine(results.at[k], widen(pack.at[k]));
+  };
+  I r = first;
+  for (; r + (ahead - 1) * step < end; r += ahead * step) {
+    Pack<In, N> loaded[ahead];
+    for (int i = 0; i < ahead; ++i) loaded[i] = load(r + static_cast<I>(i) * step);
+    for (int i = 0; i < ahead; ++i) take(loaded[i]);
+  }
+  for (; r < end; r += step) take(load(r));
+  return results;
+}
+
+template <class T>
+__device__ void store(const Target& dst, std::int64_t offset, T value) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (dst.dtype == needle::DType::float16) {
+      static_cast<needle::Half*>(dst.data)[offset] = narrow<needle::Half>(value);
+      return;
+    }
+    if (dst.dtype == needle::DType::bfloat16) {
+      static_cast<needle::BFloat16*>(dst.data)[offset] = narrow<needle::BFloat16>(value);
+      return;
+    }
+  }
+  static_cast<T*>(dst.data)[offset] = value;
 }
 
 template <class T>
 struct WarpResults {
-  T of[kThreads / kWarp];
+  T of[kReduceThreads / kWarp];
 };
 
 // Block (L, outputs per block), L a power of two, whole warps.
-template <class Op, class T, class I>
-__global__ void __launch_bounds__(kThreads) reduce_rows(Pass<T, I> p) {
+template <int N, class Op, class In, class I>
+__global__ void __launch_bounds__(kReduceThreads)
+    reduce_rows(Op op, const __grid_constant__ Pass<I> p, const In* a) {
   const I o = static_cast<I>(blockIdx.x) * blockDim.y + threadIdx.y;
   std::int64_t out = 0;
-  T value = static_cast<T>(Op::identity());
+  auto value = static_cast<Compute<In>>(op.identity());
   if (o < p.outputs) {
     const auto at = p.kept.at(o);
-    out = at.of[0];
-    value = combine_range<Op>(p, p.a + at.of[1], static_cast<I>(p.begin(blockIdx.y) + threadIdx.x),
-                              p.end(blockIdx.y), static_cast<I>(blockDim.x));
+    out = at.of[0] + blockIdx.y * p.slice_stride;
+    auto parts = combine_range<N>(op, p.reduced, a + at.of[1],
+                                  static_cast<I>(p.begin(blockIdx.y) + threadIdx.x),
+                                  p.end(blockIdx.y), static_cast<I>(blockDim.x));
+    for (int d = N / 2; d > 0; d /= 2) {
+      for (int k = 0; k < d; ++k) parts.at[k] = op.combine(parts.at[k], parts.at[k + d]);
+    }
+    value = parts.at[0];
   }
   const unsigned lanes = blockDim.x < kWarp ? blockDim.x : kWarp;
   for (unsigned d = lanes / 2; d > 0; d /= 2) {
-    value = Op::combine(value, __shfl_down_sync(~0u, value, d));
+    value = op.combine(value, __shfl_down_sync(~0u, value, d));
   }
   if (blockDim.x > kWarp) {
-    T* warps = shared<WarpResults<T>>().of + threadIdx.y * (blockDim.x / kWarp);
+    auto* warps = shared<WarpResults<Compute<In>>>().of + threadIdx.y * (blockDim.x / kWarp);
     if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = value;
     __syncthreads();
     if (threadIdx.x == 0) {
-      for (unsigned w = 1; w < blockDim.x / kWarp; ++w) value = Op::combine(value, warps[w]);
+      for (unsigned w = 1; w < blockDim.x / kWarp; ++w) value = op.combine(value, warps[w]);
     }
   }
-  if (threadIdx.x == 0 && o < p.outputs) p.dst[out + blockIdx.y * p.slice_stride] = value;
+  if (threadIdx.x == 0 && o < p.outputs) store(p.dst, out, value);
 }
 
-template <class T>
+template <class In, int N>
 struct ColumnResults {
-  T of[kLanes][kColumns];
+  Results<In, N> of[kReduceThreads];
 };
 
-// Block (kColumns, kLanes).
-template <class Op, class T, class I>
-__global__ void __launch_bounds__(kThreads) reduce_columns(Pass<T, I> p) {
-  ColumnResults<T>& partial = shared<ColumnResults<T>>();
+// Block (packs of outputs, threads that split r), both powers of two.
+template <int N, class Op, class In, class I>
+__global__ void __launch_bounds__(kReduceThreads)
+    reduce_columns(Op op, const __grid_constant__ Pass<I> p, const In* a) {
   const unsigned x = threadIdx.x, y = threadIdx.y;
-  const I o = static_cast<I>(blockIdx.x) * kColumns + x;
+  const I o = static_cast<I>(blockIdx.x) * blockDim.x + x;
   std::int64_t out = 0;
-  T value = static_cast<T>(Op::identity());
+  Results<In, N> results = identities<N, Op, In>(op);
   if (o < p.outputs) {
     const auto at = p.kept.at(o);
-    out = at.of[0];
-    value = combine_range<Op>(p, p.a + at.of[1], static_cast<I>(p.begin(blockIdx.y) + y),
-                              p.end(blockIdx.y), static_cast<I>(kLanes));
+    out = at.of[0] + blockIdx.y * p.slice_stride;
+    results = combine_range<N>(op, p.reduced, a + at.of[1], static_cast<I>(p.begin(blockIdx.y) + y),
+                               p.end(blockIdx.y), static_cast<I>(blockDim.y));
   }
-  partial.of[y][x] = value;
-  for (unsigned d = kLanes / 2; d > 0; d /= 2) {
+  Results<In, N>* column = shared<ColumnResults<In, N>>().of + x;
+  column[y * blockDim.x] = results;
+  for (unsigned d = blockDim.y / 2; d > 0; d /= 2) {
     __syncthreads();
-    if (y < d) partial.of[y][x] = Op::combine(partial.of[y][x], partial.of[y + d][x]);
-  }
-  if (y == 0 && o < p.outputs) p.dst[out + blockIdx.y * p.slice_stride] = partial.of[0][x];
-}
-
-// A reduction as loop nests: kept = {dst, a} and reduced = a, collapsed.
-struct Plan {
-  View kept[2], reduced;
-  std::int64_t outputs, length;
-  bool rows;
-  unsigned lanes;  // threads per output, when rows
-};
-
-unsigned power_of_two_above(std::int64_t n, unsigned limit) {
-  unsigned p = 1;
-  while (p < n && p < limit) p *= 2;
-  return p;
-}
-
-Plan make_plan(View dst, View a) {
-  Plan plan{{dst, a}, a, needle::numel(dst), 1, true, 1};
-  int kept = 0, reduced = 0;
-  for (int d = 0; d < a.ndim; ++d) {
-    if (a.shape[d] == dst.shape[d]) {
-      for (View& v : plan.kept) v.shape[kept] = dst.shape[d];
-      plan.kept[0].strides[kept] = dst.strides[d];
-      plan.kept[1].strides[kept++] = a.strides[d];
-    } else {
-      plan.reduced.shape[reduced] = a.shape[d];
-      plan.reduced.strides[reduced++] = a.strides[d];
+    if (y < d) {
+      const Results<In, N> others = column[(y + d) * blockDim.x];
+      for (int k = 0; k < N; ++k) results.at[k] = op.combine(results.at[k], others.at[k]);
+      column[y * blockDim.x] = results;
     }
   }
-  plan.kept[0].ndim = plan.kept[1].ndim = kept;
-  plan.reduced.ndim = reduced;
-  needle::collapse(plan.kept, 2);
-  needle::collapse(&plan.reduced, 1);
-  plan.length = needle::numel(plan.reduced);
-  const auto innermost = [](const View& v) {
-    if (v.ndim == 0) return INT64_MAX;
-    const std::int64_t stride = v.strides[v.ndim - 1];
-    return stride < 0 ? -stride : stride;
-  };
-  plan.rows = innermost(plan.reduced) <= innermost(plan.kept[1]);
-  plan.lanes = power_of_two_above(plan.length, kThreads);
-  return plan;
-}
-
-template <class Op, class T, class I>
-void run_pass(const Stream& stream, const Plan& plan, std::int64_t slices,
-              std::int64_t slice_stride) {
-  const auto outputs = static_cast<I>(plan.outputs), length = static_cast<I>(plan.length);
-  const Pass<T, I> pass{static_cast<T*>(plan.kept[0].data),
-                        static_cast<const T*>(plan.kept[1].data),
-                        make_nest<2, I>(plan.kept),
-                        make_nest<1, I>(&plan.reduced),
-                        outputs,
-                        length,
-                        static_cast<I>((plan.length + slices - 1) / slices),
-                        slice_stride};
-  const auto y = static_cast<unsigned>(slices);
-  if (plan.rows) {
-    const unsigned per_block =
-        std::max(kWarp / plan.lanes, power_of_two_above(plan.outputs, kThreads / plan.lanes));
-    launch(reduce_rows<Op, T, I>, dim3(blocks_for(plan.outputs, per_block), y),
-           dim3(plan.lanes, per_block), 0, stream, pass);
-  } else {
-    launch(reduce_columns<Op, T, I>, dim3(blocks_for(plan.outputs, kColumns), y),
-           dim3(kColumns, kLanes), 0, stream, pass);
+  if (y == 0 && o < p.outputs) {
+    for (int k = 0; k < N; ++k) store(p.dst, out + k * p.output_stride, results.at[k]);
   }
 }
 
-template <class Op, class T>
-void run(const Stream& stream, const Plan& plan, std::int64_t slices, std::int64_t slice_stride) {
-  constexpr std::int64_t limit = std::int64_t{1} << 31;
-  if (plan.outputs < limit && plan.length < limit) {
-    run_pass<Op, T, std::uint32_t>(stream, plan, slices, slice_stride);
+template <int N, class I, class Op, class In>
+void run_pass(const Stream& stream, const Op& op, const Plan& plan, const In* a, Target dst) {
+  const dim3 grid(blocks_for(plan.outputs, plan.outputs_per_block()),
+                  static_cast<unsigned>(plan.slices));
+  launch(plan.rows ? reduce_rows<N, Op, In, I> : reduce_columns<N, Op, In, I>, grid, plan.block, 0,
+         stream, op, make_pass<I>(plan, dst), a);
+}
+
+template <class Op, class In>
+void run(const Stream& stream, ReduceOp op, const Plan& plan, const In* a, Target dst) {
+  constexpr int pack = 16 / sizeof(In);
+  if (plan.pack == pack) {
+    run_pass<pack, std::uint32_t>(stream, Op{}, plan, a, dst);
+  } else if (plan.fits_32_bits()) {
+    run_pass<1, std::uint32_t>(stream, AnyReduce{op}, plan, a, dst);
   } else {
-    run_pass<Op, T, std::uint64_t>(stream, plan, slices, slice_stride);
+    run_pass<1, std::uint64_t>(stream, AnyReduce{op}, plan, a, dst);
   }
 }
 
-// How many slices: none while the outputs alone fill the GPU.
-std::int64_t slices_of(const Plan& plan) {
-  const std::int64_t per_block = plan.rows ? kThreads / plan.lanes : kColumns;
-  const std::int64_t blocks = (plan.outputs + per_block - 1) / per_block;
-  return std::clamp(std::min(plan.length / kSlice, kBusy / blocks), std::int64_t{1}, kMaxSlices);
-}
-
-template <class Op, class T>
-void reduce_typed(const Stream& stream, View dst, View a) {
+template <class Op, class In>
+void reduce_typed(const Stream& stream, ReduceOp op, const View& dst, const View& a) {
   Plan plan = make_plan(dst, a);
   if (plan.outputs == 0) return;
-  const std::int64_t wanted = slices_of(plan);
-  if (wanted == 1) return run<Op, T>(stream, plan, 1, 0);
-  // Slices are of equal length, rounded up; the last may be shorter, none is empty.
-  const std::int64_t slice = (plan.length + wanted - 1) / wanted;
-  const std::int64_t slices = (plan.length + slice - 1) / slice;
-  const Scratch scratch(static_cast<std::size_t>(plan.outputs * slices) * sizeof(T), stream);
-
-  // First pass: to partial[o, s]; second pass: over s.
-  Plan second = plan;
-  std::int64_t stride = slices;
-  for (int d = plan.kept[0].ndim - 1; d >= 0; --d) {
-    plan.kept[0].strides[d] = second.kept[1].strides[d] = stride;
-    stride *= plan.kept[0].shape[d];
-  }
-  plan.kept[0].data = second.kept[1].data = scratch.data();
-  second.reduced.ndim = 1;
-  second.reduced.shape[0] = second.length = slices;
-  second.reduced.strides[0] = 1;
-  second.rows = true;
-  second.lanes = power_of_two_above(slices, kThreads);
-  run<Op, T>(stream, plan, slices, 1);
-  run<Op, T>(stream, second, 1, 0);
+  const auto* elements = static_cast<const In*>(a.data);
+  if (plan.slices == 1) return run<Op>(stream, op, plan, elements, Target{dst.data, dst.dtype});
+  const Scratch scratch(static_cast<std::size_t>(numel(dst) * plan.slices) * sizeof(Compute<In>),
+                        stream);
+  View partial = plan.to_partial(scratch.data());
+  partial.dtype = sizeof(Compute<In>) == 8 ? needle::DType::float64 : needle::DType::float32;
+  run<Op>(stream, op, plan, elements, Target{partial.data, partial.dtype});
+  reduce_typed<Op, Compute<In>>(stream, op, plan.results(), partial);
 }
 
 }  // namespace
 
-void reduce(const Stream& stream, needle::ReduceOp op, View dst, View a) {
+void reduce(const Stream& stream, ReduceOp op, View dst, View a) {
   const auto typed = [&]<class Op>(Op) {
-    needle::visit_computed(dst.dtype,
-                           [&](auto zero) { reduce_typed<Op, decltype(zero)>(stream, dst, a); });
+    needle::visit_floating(
+        a.dtype, [&](auto zero) { reduce_typed<Op, decltype(zero)>(stream, op, dst, a); });
   };
   switch (op) {
 #define NEEDLE_REDUCE(name, identity, formula) \
-  case needle::ReduceOp::name:                 \
+  case ReduceOp::name:                         \
     return typed(reduce_##name{});
 #include "../core/ops.def"
-    case needle::ReduceOp::count:
+    case ReduceOp::count:
       return;
   }
 }

@@ -14,7 +14,7 @@ import numpy as np
 from needle.autograd import Tensor, Value, reverse
 from needle.backend_ndarray import NDArray, cpu_numpy
 
-_COMPUTED = ("float32", "float64")
+_PROMOTED = {"float32", "float64"}
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul")
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 # What NDArray has no operator for.
@@ -27,6 +27,9 @@ _METHODS = (
     *("argmax", "argmin", "astype", "copy", "cumsum", "fill", "item", "max", "min", "prod"),
     *("reshape", "squeeze", "sum", "tolist", "transpose"),
 )
+
+# Whose other arrays take the dtype of the first.
+_KERNELS = ("softmax_grad", "logsoftmax_grad")
 
 
 def enter() -> None:
@@ -42,6 +45,8 @@ def enter() -> None:
         members[name] = _method(name)
     for name in ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"):
         members[name] = _promoting(getattr(NDArray, name))
+    for name in _KERNELS:
+        members[name] = _of_one_dtype(getattr(NDArray, name))
     for op in _ARITHMETIC:
         for name in (f"__{op}__", f"__r{op}__"):
             members[name] = _operator(name)
@@ -100,7 +105,7 @@ def _operator(name: str) -> Callable[[NDArray, Any], Any]:
 
     def operator(a: NDArray, b: Any) -> Any:
         dtypes = (a.dtype, b.dtype if isinstance(b, NDArray) else a.dtype)
-        if isinstance(b, np.ndarray) or not all(dtype in _COMPUTED for dtype in dtypes):
+        if isinstance(b, np.ndarray) or not _PROMOTED.issuperset(dtypes):
             return getattr(_numpy(a), name)(_numpy(b))
         return promoted(a, b) if isinstance(b, NDArray) else native(a, b)
 
@@ -111,9 +116,20 @@ def _promoting(native: Any) -> Callable[..., Any]:
     """The native member, of two arrays that may differ in dtype."""
 
     def call(a: NDArray, b: NDArray, *args: Any, **kwargs: Any) -> Any:
-        if {a.dtype, b.dtype} == set(_COMPUTED):
+        if {a.dtype, b.dtype} == _PROMOTED:
             a, b = a.astype("float64"), b.astype("float64")
         return native(a, b, *args, **kwargs)
+
+    return call
+
+
+def _of_one_dtype(native: Any) -> Callable[..., Any]:
+    """The native member, of arrays that are cast to the dtype of the first."""
+
+    def call(a: NDArray, *others: Any, **kwargs: Any) -> Any:
+        unlike = [isinstance(x, NDArray) and x.dtype != a.dtype for x in others]
+        cast = (x.astype(a.dtype) if u else x for x, u in zip(others, unlike, strict=True))
+        return native(a, *cast, **kwargs)
 
     return call
 

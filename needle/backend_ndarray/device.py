@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from needle import _core
-from needle.backend_ndarray import numpy_backend
+from needle.backend_ndarray import cuda_libraries, numpy_backend
 from needle.backend_ndarray.checks import sizes
 from needle.backend_ndarray.flat import FlatKernels
 from needle.backend_ndarray.graph import Graph
@@ -30,13 +31,15 @@ _MISSING = {
 class BackendDevice(FlatKernels):
     """A place where arrays live and are computed; compare with ==, one object per device."""
 
-    __slots__ = ("_native", "_reason", "index", "name")
+    __slots__ = ("_allow_tf32", "_module", "_native", "_reason", "index", "name")
 
     def __init__(self, name: str, index: int) -> None:
         self.name = name
         self.index = index
         self._native: _core.Device | None = None
         self._reason: str | None = None
+        self._module: Any = None  # of the CUDA devices
+        self._allow_tf32 = name == "cuda" and os.environ.get("NEEDLE_ALLOW_TF32") == "1"
 
     def __repr__(self) -> str:
         return f"{self.name}({self.index or ''})"
@@ -79,6 +82,9 @@ class BackendDevice(FlatKernels):
             self._reason = f"there are {module.device_count()} devices, got index={self.index}"
         if self._reason is None:
             self._register(module.backend(self.index))
+            self._module = module
+            module.set_library_folders(cuda_libraries.folders() if self.name == "cuda" else [])
+            module.set_allow_tf32(self.index, self._allow_tf32)
 
     def _register(self, backend: object) -> None:
         self._native = _core.register_device(self.name, self.index, backend, self)
@@ -88,6 +94,42 @@ class BackendDevice(FlatKernels):
         if self.reason is not None or self._native is None:
             raise RuntimeError(f"[device] {self!r} is not available: {self.reason}")
         return self._native
+
+    @property
+    def computed_dtypes(self) -> tuple[str, ...]:
+        """The dtypes that ops compute in here; the others are held, indexed and cast."""
+        return self._bring_up().computed_dtypes
+
+    # --- products by NVIDIA's libraries, on CUDA
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """cuBLASLt, for matmul, and cuDNN, for convolutions: versions, or why they are not used.
+
+        Empty where there is no CUDA. NEEDLE_CUDA_LIBS=0 keeps to needle's own kernels.
+        """
+        self._bring_up()
+        found = self._module.libraries() if self._module else {}
+        return {name: version or reason for name, (version, reason, *_) in found.items()}
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether the libraries may round the factors of float32 products to TF32's 11 bits.
+
+        False unless set, or NEEDLE_ALLOW_TF32=1. Needle's own kernels never do.
+        Raises, when set: ValueError on devices other than CUDA's, RuntimeError without CUDA.
+        """
+        return self._allow_tf32
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        if not isinstance(allowed, bool):
+            raise TypeError(f"[allow_tf32] it is a bool, got type={type(allowed).__name__}")
+        if self.name != "cuda":
+            raise ValueError(f"[allow_tf32] only CUDA's devices have TF32, got device={self!r}")
+        self._bring_up()
+        self._module.set_allow_tf32(self.index, allowed)
+        self._allow_tf32 = allowed
 
     # --- arrays on this device
 

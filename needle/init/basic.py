@@ -41,6 +41,15 @@ def _full(
     return _leaf(_on(op, device).full(sizes(op, shape), c, dtype=dtype), requires_grad)
 
 
+def _wide(dtype: str) -> str:
+    """What is drawn in: 16 bits have no number near most probabilities."""
+    return "float32" if dtype in ("float16", "bfloat16") else dtype
+
+
+def _held(array: NDArray, dtype: str) -> NDArray:
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
 def rand(
     *shape: int,
     low: float = 0.0,
@@ -54,8 +63,8 @@ def rand(
     Raises: ValueError when a bound is not finite or a size is negative.
     """
     finite("rand", low=low, high=high)
-    array = _on("rand", device).rand(*shape, dtype=dtype)
-    return _leaf(array * (high - low) + low, requires_grad)
+    array = _on("rand", device).rand(*shape, dtype=_wide(dtype))
+    return _leaf(_held(array * (high - low) + low, dtype), requires_grad)
 
 
 def randn(
@@ -73,8 +82,8 @@ def randn(
     finite("randn", mean=mean, std=std)
     if std < 0:
         raise ValueError(f"[randn] std must not be negative, got std={std}")
-    array = _on("randn", device).randn(*shape, dtype=dtype)
-    return _leaf(array * std + mean, requires_grad)
+    array = _on("randn", device).randn(*shape, dtype=_wide(dtype))
+    return _leaf(_held(array * std + mean, dtype), requires_grad)
 
 
 def randb(
@@ -91,8 +100,8 @@ def randb(
     finite("randb", p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"[randb] p is a probability, got p={p}")
-    array = _on("randb", device).rand(*sizes("randb", shape), dtype=dtype)
-    return _leaf(array.less_equal(p), requires_grad)
+    array = _on("randb", device).rand(*sizes("randb", shape), dtype=_wide(dtype))
+    return _leaf(_held(array.less_equal(p), dtype), requires_grad)
 
 
 def constant(

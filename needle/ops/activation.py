@@ -126,7 +126,7 @@ class Softplus(TensorOp):
 class SiLU(TensorOp):
     """a sigmoid(a); -0 at -inf.
 
-    Gradient: g sigmoid(a) (1 + a sigmoid(-a)).
+    Gradient: g (sigmoid(a) + y sigmoid(-a)), y the result.
     """
 
     __slots__ = ()
@@ -135,9 +135,9 @@ class SiLU(TensorOp):
         return a.silu()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        a = _saturated(node.inputs[0], 1000)
-        slope = add_scalar(multiply(a, sigmoid(negate(a))), 1)
-        return multiply(out_grad, multiply(sigmoid(a), slope))
+        # y has digits where sigmoid(a) is denormal; no infinity times 0
+        (a,), y = node.inputs, clip(node, high=1000)
+        return multiply(out_grad, add(sigmoid(a), multiply(y, sigmoid(negate(a)))))
 
 
 class GELU(TensorOp):

@@ -12,12 +12,12 @@ import numpy as np
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite
-from needle.ops.broadcast import check_tensors, sum_to_shape, summation
-from needle.ops.elementwise import add, multiply, negate
+from needle.ops.broadcast import check_tensors, sum_to_shape
+from needle.ops.elementwise import add
 from needle.ops.layout import transpose
 from needle.ops.matrix import matmul
 from needle.ops.scalar import mul_scalar
-from needle.ops.softmax import softmax
+from needle.ops.softmax import SoftmaxGrad, softmax
 
 __all__ = ["AttentionWeights", "attention_weights", "scaled_dot_product_attention"]
 
@@ -42,13 +42,11 @@ class AttentionWeights(TensorOp):
             return scores
         if self.causal:
             scores = scores + _mask(scores)
-        powers = (scores - scores.max(axis=-1, keepdims=True)).exp()
-        return powers / powers.sum(axis=-1, keepdims=True)
+        return scores.softmax(-1)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         q, k = node.inputs
-        mean = summation(multiply(out_grad, node), -1, keepdims=True)
-        ds = mul_scalar(multiply(node, add(out_grad, negate(mean))), self.scale)
+        ds = mul_scalar(SoftmaxGrad(-1)(node, out_grad), self.scale)
         return (
             sum_to_shape(matmul(ds, k), q.shape) if q.requires_grad else None,
             sum_to_shape(matmul(transpose(ds), q), k.shape) if k.requires_grad else None,

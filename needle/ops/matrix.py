@@ -7,7 +7,7 @@ import math
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.ops.broadcast import reshape, sum_to_shape
-from needle.ops.layout import transpose
+from needle.ops.layout import permute, transpose
 
 __all__ = ["MatMul", "matmul"]
 
@@ -36,11 +36,16 @@ class MatMul(TensorOp):
             batch = out_grad.shape[: out_grad.ndim - (a.ndim > 1) - (b.ndim > 1)]
             g = reshape(out_grad, (*batch, row.shape[-2], column.shape[-1]))
         da = db = None
+        # Where a matrix meets many: one product over all, instead of one for each and their sum.
         if a.requires_grad:
-            da = _back(matmul(g, transpose(column)), row, a)
+            wide, tall = g, transpose(column)
+            if row.ndim == 2 and g.ndim > 2:
+                wide = permute(g, (g.ndim - 2, *range(g.ndim - 2), g.ndim - 1))
+                wide = reshape(wide, (row.shape[0], math.prod(wide.shape[1:])))
+                tall = reshape(tall, (wide.shape[1], tall.shape[-1]))
+            da = _back(matmul(wide, tall), row, a)
         if b.requires_grad:
             if column.ndim == 2 and g.ndim > 2:
-                # One product over all rows, instead of one for each matrix and their sum.
                 rows = math.prod(g.shape[:-1])
                 row, g = (reshape(t, (rows, t.shape[-1])) for t in (row, g))
             db = _back(matmul(transpose(row), g), column, b)

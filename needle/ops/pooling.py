@@ -128,7 +128,9 @@ class Fold(_Pooling):
         images, h, w, channels = self.shape
         (ph, pw), (sh, sw) = self.geometry.padding, self.geometry.stride
         padded = (images, h + 2 * ph, w + 2 * pw, channels)
-        result = zeros(padded, dtype=parts.dtype, device=parts.device)
+        # 16 bits add up in 32
+        wide = "float64" if parts.dtype == "float64" else "float32"
+        result = zeros(padded, dtype=wide, device=parts.device)
         rows, columns = parts.shape[1:3]
         for i in range(self.geometry.kernel[0]):
             for j in range(self.geometry.kernel[1]):
@@ -138,8 +140,8 @@ class Fold(_Pooling):
                     slice(i, i + sh * (rows - 1) + 1, sh),
                     slice(j, j + sw * (columns - 1) + 1, sw),
                 )
-                result[grid] = result[grid] + parts[:, :, :, i, j]
-        return result[:, ph : ph + h, pw : pw + w]
+                result[grid] = result[grid] + parts[:, :, :, i, j].astype(wide)
+        return result[:, ph : ph + h, pw : pw + w].astype(parts.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return Windows(self.geometry)(out_grad)

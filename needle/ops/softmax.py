@@ -1,12 +1,11 @@
 """Softmax and its logarithms, stable for any finite input: the largest element is subtracted first.
 
-Each is one node. `composed` is the same function of ops that exist anyway; tests hold it against
-the node's compute and gradient.
+Each is one node and one kernel, and so is its gradient (SoftmaxGrad, LogSoftmaxGrad), whose own
+gradient is composed. `composed` is the same function of ops that exist anyway; tests and verify
+hold it against the node's compute and gradient.
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
@@ -22,7 +21,16 @@ from needle.ops.broadcast import (
 from needle.ops.elementwise import add, divide, exp, log, multiply, negate
 from needle.ops.reduction import max
 
-__all__ = ["LogSoftmax", "LogSumExp", "Softmax", "logsoftmax", "logsumexp", "softmax"]
+__all__ = [
+    "LogSoftmax",
+    "LogSoftmaxGrad",
+    "LogSumExp",
+    "Softmax",
+    "SoftmaxGrad",
+    "logsoftmax",
+    "logsumexp",
+    "softmax",
+]
 
 
 class LogSumExp(TensorOp):
@@ -40,15 +48,7 @@ class LogSumExp(TensorOp):
         self.keepdims = keepdims
 
     def compute(self, a: NDArray) -> NDArray:
-        axes = normalized("logsumexp", self.axes, a.ndim)
-        if a.size == 0:
-            return a.sum(axis=axes, keepdims=self.keepdims).log()
-        top = a.max(axis=axes, keepdims=True)
-        # Infinities are no shift: inf - inf would be NaN where the sum is inf or 0.
-        largest = float(np.finfo(a.dtype).max)
-        shift = top.maximum(-largest).negate().maximum(-largest)
-        result = (a + shift).exp().sum(axis=axes, keepdims=True).log() - shift
-        return result if self.keepdims else result.squeeze(axes)
+        return a.logsumexp(normalized("logsumexp", self.axes, a.ndim), self.keepdims)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0]
@@ -78,20 +78,75 @@ class Softmax(TensorOp):
         self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
-        axes = normalized("softmax", self.axes, a.ndim)
-        if a.size == 0:
-            return a.copy()
-        powers = (a - a.max(axis=axes, keepdims=True)).exp()
-        return powers / powers.sum(axis=axes, keepdims=True)
+        return a.softmax(normalized("softmax", self.axes, a.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        mean = summation(multiply(out_grad, node), self.axes, keepdims=True)
-        return multiply(node, add(out_grad, negate(mean)))
+        return SoftmaxGrad(self.axes)(node, out_grad)
 
     def composed(self, a: Tensor) -> Tensor:
         """The same of other ops."""
         powers = exp(add(a, negate(max(a, self.axes, keepdims=True).detach())))
         return divide(powers, summation(powers, self.axes, keepdims=True))
+
+
+class SoftmaxGrad(TensorOp):
+    """y (g - sum(g y)) over axes, of (y, g): the gradient of Softmax, whose result is y.
+
+    As a map of g it is its own adjoint.
+    Gradient: of cotangents h, dg = y (h - sum(h y)), dy = h g - h sum(g y) - g sum(h y).
+    """
+
+    __slots__ = ("axes",)
+
+    def __init__(self, axes: Axes | None) -> None:
+        self.axes = axes
+
+    def compute(self, y: NDArray, g: NDArray) -> NDArray:
+        return y.softmax_grad(g, normalized("softmax", self.axes, y.ndim))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        y, g = node.inputs
+        dg = SoftmaxGrad(self.axes)(y, out_grad) if g.requires_grad else None
+        if not y.requires_grad:
+            return None, dg
+        of_g, of_h = (summation(multiply(t, y), self.axes, keepdims=True) for t in (g, out_grad))
+        centred = multiply(out_grad, add(g, negate(of_g)))
+        return add(centred, negate(multiply(g, of_h))), dg
+
+    def composed(self, y: Tensor, g: Tensor) -> Tensor:
+        """The same of other ops."""
+        mean = summation(multiply(g, y), self.axes, keepdims=True)
+        return multiply(y, add(g, negate(mean)))
+
+
+class LogSoftmaxGrad(TensorOp):
+    """g - exp(y) sum(g) over one axis, of (y, g): the gradient of LogSoftmax, whose result is y.
+
+    Gradient: of cotangents h, dg = h - sum(h exp(y)), dy = -h exp(y) sum(g).
+    """
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def compute(self, y: NDArray, g: NDArray) -> NDArray:
+        return y.logsoftmax_grad(g, normalized_axis("logsoftmax", self.axis, y.ndim))
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        y, g = node.inputs
+        share = multiply(out_grad, exp(y))
+        dy = dg = None
+        if g.requires_grad:
+            dg = add(out_grad, negate(summation(share, self.axis, keepdims=True)))
+        if y.requires_grad:
+            dy = negate(multiply(share, summation(g, self.axis, keepdims=True)))
+        return dy, dg
+
+    def composed(self, y: Tensor, g: Tensor) -> Tensor:
+        """The same of other ops."""
+        total = summation(g, self.axis, keepdims=True)
+        return add(g, negate(multiply(exp(y), total)))
 
 
 class LogSoftmax(TensorOp):
@@ -108,16 +163,10 @@ class LogSoftmax(TensorOp):
         self.axis = axis
 
     def compute(self, a: NDArray) -> NDArray:
-        axis = normalized_axis("logsoftmax", self.axis, a.ndim)
-        if a.size == 0:
-            return a.copy()
-        # Both subtractions are small ones; a - (log(total) + top) would round at top's scale.
-        below = a - a.max(axis=axis, keepdims=True)
-        return below - below.exp().sum(axis=axis, keepdims=True).log()
+        return a.logsoftmax(normalized_axis("logsoftmax", self.axis, a.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        total = summation(out_grad, self.axis, keepdims=True)
-        return add(out_grad, negate(multiply(exp(node), total)))
+        return LogSoftmaxGrad(self.axis)(node, out_grad)
 
     def composed(self, a: Tensor) -> Tensor:
         """The same of other ops."""

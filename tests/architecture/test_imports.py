@@ -40,7 +40,7 @@ NEEDLE = {
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
     {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
-    {"verify.idx", "verify.training"},
+    {"verify.idx", "verify.training", "verify.precision"},
     {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
     {"verify.fd_float32"},
     {"verify.laws", "verify.reference", "verify.targets", "verify.subjects", "verify.batches"},

@@ -7,14 +7,13 @@ candidate and the fastest counts. `work` is what one call computes or moves, for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from place import PLACE, Call
 
 import needle as ndl
-
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -28,71 +27,48 @@ class Pair:
     flops: float = 0.0
     bytes: float = 0.0
     nodes: int = 1  # a time per node is the call's time / nodes
-    notes: dict[str, object] = field(default_factory=dict)
+    whole_step: bool = False  # of training: its memory is compared too
 
 
 def both(
-    shape: tuple[int, ...], dtype: str, seed: int, grad: bool = False
+    shape: tuple[int, ...], dtype: str, seed: int, grad: bool = False, positive: bool = False
 ) -> tuple[ndl.Tensor, torch.Tensor]:
-    values = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-    ours = ndl.Tensor(values, device=ndl.cpu(), dtype=dtype, requires_grad=grad)
-    return ours, torch.from_numpy(values.copy()).requires_grad_(grad)
+    """The same normal numbers (their magnitudes, if positive) for needle and torch."""
+    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    values = torch.from_numpy(abs(values) + 0.1 if positive else values).to(getattr(torch, dtype))
+    array = ndl.backend_ndarray.NDArray(values.double().numpy(), device=PLACE.needle, dtype=dtype)
+    return ndl.Tensor(array, requires_grad=grad), values.to(PLACE.name).requires_grad_(grad)
 
 
-def elementwise(dtype: str) -> Iterator[Pair]:
-    size = np.dtype(dtype).itemsize
-    for n in (16, 1 << 16, 1 << 22):
-        x, tx = both((n,), dtype, 1)
-        y, ty = both((n,), dtype, 2)
-        yield Pair(
-            f"exp {n}",
-            dtype,
-            lambda x=x: ndl.exp(x),
-            {"": lambda t=tx: torch.exp(t)},
-            bytes=2.0 * n * size,
-        )
-        yield Pair(
-            f"tanh {n}",
-            dtype,
-            lambda x=x: ndl.tanh(x),
-            {"": lambda t=tx: torch.tanh(t)},
-            bytes=2.0 * n * size,
-        )
-        yield Pair(
-            f"add {n}",
-            dtype,
-            lambda x=x, y=y: x + y,
-            {"": lambda t=tx, s=ty: t + s},
-            bytes=3.0 * n * size,
-        )
-    for rows, columns in ((256, 256), (2048, 2048)):
-        x, tx = both((rows, columns), dtype, 3)
-        moved = float(rows * columns * size)
-        yield Pair(
-            f"sum all {rows}x{columns}",
-            dtype,
-            lambda x=x: x.sum(),
-            {"": lambda t=tx: t.sum()},
-            bytes=moved,
-        )
-        for axis in (0, 1):
-            yield Pair(
-                f"sum axis {axis} {rows}x{columns}",
-                dtype,
-                lambda x=x, a=axis: ndl.summation(x, a),
-                {"": lambda t=tx, a=axis: t.sum(a)},
-                bytes=moved,
-            )
+def steps(
+    ours: Callable[..., ndl.Tensor],
+    theirs: Callable[..., torch.Tensor],
+    inputs: list[tuple[ndl.Tensor, torch.Tensor]],
+    cotangent: tuple[ndl.Tensor, torch.Tensor],
+) -> tuple[Call, Call]:
+    """Forward and backward of both."""
+    mine, other = [a for a, _ in inputs], [t for _, t in inputs]
+
+    def step() -> object:
+        y = ours(*mine)
+        y.backward(cotangent[0])
+        return y
+
+    def twin() -> object:
+        for t in other:
+            t.grad = None
+        y = theirs(*other)
+        y.backward(cotangent[1])
+        return y
+
+    return step, twin
 
 
 def matmul(dtype: str) -> Iterator[Pair]:
-    for m, k, n in (
-        (64, 64, 64),
-        (256, 256, 256),
-        (512, 512, 512),
-        (1024, 1024, 1024),
-        (8, 1024, 1024),
-    ):
+    sizes = [(n, n, n) for n in (64, 256, 512, 1024)] + [(8, 1024, 1024)]
+    if PLACE.name == "cuda":
+        sizes += [(4096, 4096, 4096), (8192, 8192, 8192), (128, 4096, 4096), (4096, 64, 4096)]
+    for m, k, n in sizes:
         a, ta = both((m, k), dtype, 4)
         b, tb = both((k, n), dtype, 5)
         flops = 2.0 * m * k * n
@@ -106,13 +82,16 @@ def matmul(dtype: str) -> Iterator[Pair]:
 
 
 def convolution(dtype: str) -> Iterator[Pair]:
-    shapes = (
-        (8, 32, 32, 32, 3, 1, 32),
-        (8, 16, 16, 64, 3, 1, 64),
-        (8, 32, 32, 16, 3, 2, 32),
-        (8, 32, 32, 3, 7, 4, 16),
-    )
-    for batch, height, width, cin, kernel, stride, cout in shapes:
+    shapes = [
+        (32, 32, 32, 3, 1, 32),
+        (16, 16, 64, 3, 1, 64),
+        (32, 32, 16, 3, 2, 32),
+        (32, 32, 3, 7, 4, 16),
+    ]
+    if PLACE.name == "cuda":
+        shapes += [(32, 32, 64, 3, 1, 128), (8, 8, 256, 3, 1, 512), (16, 16, 256, 1, 1, 256)]
+    batch = 128 if PLACE.name == "cuda" else 8
+    for height, width, cin, kernel, stride, cout in shapes:
         pad = kernel // 2
         x, tx = both((batch, height, width, cin), dtype, 6, grad=True)
         w, tw = both((kernel, kernel, cin, cout), dtype, 7, grad=True)

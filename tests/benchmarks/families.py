@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import definitions
 import layers
+import operations
+import training
 from definitions import Pair
 
 FAMILIES = {
     f.__name__: f
     for f in (
-        definitions.elementwise,
+        operations.operations,
         definitions.matmul,
         definitions.convolution,
         definitions.dispatch,
@@ -19,7 +21,7 @@ FAMILIES = {
         layers.normalization,
         layers.recurrent,
         layers.optimizers,
-        layers.models,
+        training.models,
     )
 }
 

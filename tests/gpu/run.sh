@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# Everything that only a machine with a GPU can show: builds needle for its GPU, runs the CUDA tests, verifies cuda
-# beside cpu, and runs a smoke test under compute-sanitizer. Reports go to the folder $1 (default reports/<gpu name>/).
+# Everything that only a machine with a GPU can show: builds needle for its GPU, runs the CUDA tests and the sanitizers,
+# verifies cuda, measures every function's accuracy and every op's speed beside torch. Reports go to the folder $1
+# (default reports/<gpu name>/).
 #
 #   tests/gpu/run.sh [REPORTS]
 #
+# STEPS="..."  only some of: tests smoke sanitizers planted verify accuracy speed (all)
 # WHEELS=DIR   install Python packages from the wheels in DIR into an environment of its own (a machine without
 #              network); otherwise the packages of the python on PATH are used.
 # PYTHON=EXE   the python to use (python3).
+# JOBS=N       workers of verify (1: a GPU changes between processes slowly, so more are slower).
+# BUDGET=...   of verify (default); TARGET=S seconds of a round of a side in speed (0.005).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 python=${PYTHON:-python3}
+steps=" ${STEPS:-tests smoke sanitizers planted verify accuracy speed} "
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader --id=0)
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0)
 reports=${1:-reports/$(tr ' ' '-' <<<"${gpu,,}")}
@@ -18,13 +23,16 @@ mkdir -p "$reports"
 
 failed=()
 
-# step NAME COMMAND...: runs it, keeps its output in NAME.txt, and goes on after a failure.
+wanted() { [[ $steps == *" $1 "* ]]; }
+
+# step NAME SECONDS COMMAND...: runs it for so long at most, keeps its output in NAME.txt, and goes on after a failure.
 step() {
-  local name=$1 status=0
-  shift
+  local name=$1 limit=$2 status=0 start=$SECONDS
+  shift 2
   echo "== $name: $*"
-  "$@" >"$reports/$name.txt" 2>&1 || status=$?
-  tail -n 5 "$reports/$name.txt"
+  timeout --signal=INT --kill-after=10 "$limit" "$@" >"$reports/$name.txt" 2>&1 || status=$?
+  tail -n 6 "$reports/$name.txt"
+  echo "== $name: exit $status after $((SECONDS - start)) s"
   if [ "$status" -ne 0 ]; then
     failed+=("$name (exit $status)")
   fi
@@ -36,7 +44,7 @@ if [ -n "${WHEELS:-}" ]; then
   "$python" -m venv "$environment"
   python=$environment/bin/python
   "$python" -m pip install --quiet --no-index --find-links "$WHEELS" \
-    scikit-build-core pybind11 cmake ninja numpy ml_dtypes torch rich pytest pytest-timeout hypothesis mpmath
+    scikit-build-core pybind11 cmake ninja numpy ml_dtypes torch rich jinja2 pytest pytest-timeout hypothesis mpmath
 fi
 PATH=$(dirname "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
 
@@ -44,23 +52,47 @@ PATH=$(dirname "$("$python" -c 'import sys; print(sys.executable)')"):$PATH
   nvidia-smi
   nvcc --version
   "$python" --version
-  "$python" -m pip list --format=freeze
+  "$python" -m pip list --format=freeze | grep -iE '^(numpy|torch|pybind11|needle|ml_dtypes|nvidia|cupy)'
 } >"$reports/machine.txt"
 
 CMAKE_ARGS="-DNEEDLE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=${capability/./}" \
-  "$python" -m pip install --no-build-isolation --no-deps -e .
+  "$python" -m pip install --quiet --no-build-isolation --no-deps -e .
+echo "built for $gpu after $SECONDS s"
 
-step tests "$python" -m pytest tests -k cuda -p no:cacheprovider --junit-xml="$reports/tests.xml"
-step checked env NEEDLE_CHECKED=1 "$python" tests/gpu/smoke.py
-rm -f "$reports/verify.jsonl"
-step verify "$python" -m verify --device cuda,cpu --json "$reports/verify.jsonl"
-step plugin "$python" -m verify --plugin docs/examples/cuda_kernel.py --op row_norms --device cuda
-if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck initcheck synccheck; do
-    step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" tests/gpu/smoke.py
-  done
-else
-  failed+=("compute-sanitizer is not installed")
+if wanted smoke; then
+  step smoke 60 env NEEDLE_CHECKED=1 "$python" tests/gpu/smoke.py
+  step smoke-own-kernels 60 env NEEDLE_CHECKED=1 NEEDLE_CUDA_LIBS=0 "$python" tests/gpu/smoke.py
+fi
+if wanted tests; then
+  step tests 150 "$python" -m pytest tests/gpu tests/unit -m gpu -q -p no:cacheprovider
+  step plugin 60 "$python" -m verify --plugin docs/examples/cuda_kernel.py --op row_norms --device cuda
+fi
+if wanted sanitizers; then
+  if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck initcheck synccheck; do
+      step "$tool" 120 env NEEDLE_CUDA_LIBS=0 compute-sanitizer --tool "$tool" --error-exitcode 1 \
+        "$python" tests/gpu/smoke.py
+    done
+  else
+    failed+=("compute-sanitizer is not installed")
+  fi
+fi
+if wanted planted; then
+  step planted 150 "$python" tests/gpu/planted.py --json "$reports/planted.json" --markdown "$reports/planted.md"
+fi
+if wanted verify; then
+  rm -f "$reports/verify.jsonl"
+  step verify 590 "$python" -m verify --device cuda --jobs "${JOBS:-1}" --budget "${BUDGET:-default}" \
+    --json "$reports/verify.jsonl" --markdown "$reports/verify.md" --quiet
+  gzip --force "$reports/verify.jsonl"
+fi
+if wanted accuracy; then
+  step accuracy 300 "$python" -m verify calibrate --device cuda --jobs "$(nproc)" \
+    --json "$reports/accuracy.json" --markdown "$reports/accuracy.md" --quiet
+fi
+if wanted speed; then
+  step speed 590 "$python" tests/benchmarks/ratios.py --device cuda --rounds 7 --target "${TARGET:-0.005}" \
+    --json "$reports/speed.json" --markdown "$reports/speed.md"
 fi
 
 if [ "${#failed[@]}" -ne 0 ]; then

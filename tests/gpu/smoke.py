@@ -35,6 +35,18 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, Callable[..., Any], I
         yield f"max {axis}", lambda x, axis=axis: x.max(axis=axis), [a]
     yield "sum in slices", lambda x: x.sum(), [rng.normal(size=(3, 9001))]
     yield "sum of columns in slices", lambda x: x.sum(axis=0), [rng.normal(size=(9001, 3))]
+    many = rng.normal(size=(300, 256))
+    for what, other in (("row", many[:1]), ("column", many[:, :1])):
+        yield f"add {what}", lambda x, y: x + y, [many, other]
+    yield "add turned", lambda x, y: x.T + y, [many, many.T.copy()]
+    yield "compact turned", lambda x: x.T.compact(), [many]
+    for axis in (0, 1):
+        yield f"sum of packs {axis}", lambda x, axis=axis: x.sum(axis=axis), [many]
+        yield f"cumsum {axis}", lambda x, axis=axis: x.cumsum(axis), [many]
+        yield f"argmax {axis}", lambda x, axis=axis: x.argmax(axis).astype("float64"), [many]
+    yield "cumsum in slices", lambda x: x.cumsum(0, reverse=True), [rng.normal(size=9001)]
+    yield "argmin in slices", lambda x: x.argmin().astype("float64"), [rng.normal(size=9001)]
+    yield "where", lambda x, y: (x < y).where(x, y), [a, b]
     yield "astype", lambda x: x.astype("int32").astype("float64"), [a * 10]
     yield "compact", lambda x: x.permute((1, 0)).compact(), [a]
     yield "matmul", lambda x, y: x @ y.T, [a, b]

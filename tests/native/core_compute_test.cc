@@ -53,7 +53,10 @@ void elementwise() {
     const NDArray i = a.astype(dtype);
     CHECK(i.dtype() == dtype);
     CHECK_THROWS(TypeMismatch, "[add] computes in float32", NDArray::binary(BinaryOp::add, i, i));
-    CHECK_THROWS(TypeMismatch, "[negate] computes in float32", i.unary(UnaryOp::negate));
+    CHECK_THROWS(TypeMismatch,
+                 message("negate", "computes in float32 and float64 (use .astype())", "dtype",
+                         name(dtype), "device", "test()"),
+                 i.unary(UnaryOp::negate));
     CHECK_THROWS(TypeMismatch, "[add] computes in float32",
                  i.binary_scalar(BinaryOp::add, 1, false));
     CHECK_THROWS(TypeMismatch, "[sum] computes in float32", i.reduce(ReduceOp::sum, {}, false));

@@ -22,6 +22,12 @@ OPS: dict[str, Compute] = {
     "sum-rows": lambda x: x.sum(axis=1),
     "sum-columns": lambda x: x.sum(axis=0),
     "sum-slices": lambda x: x.broadcast_to((9, 70, 70)).reshape((-1,)).sum(),
+    "sum-packs": lambda x: x[:, :64].compact().sum(axis=0) + x[:64, :64].compact().sum(axis=1),
+    "turned": lambda x: x.T + x,
+    "cumsum-rows": lambda x: x.cumsum(1),
+    "cumsum-columns": lambda x: x.cumsum(0, reverse=True),
+    "cumsum-slices": lambda x: x.reshape((-1,)).cumsum(0),
+    "argmax-slices": lambda x: x.reshape((-1,)).argmax(0),
     "matmul": lambda x: x @ x,
     "conv": lambda x: x.reshape((1, 10, 49, 10)).conv2d(
         x.reshape((-1,))[:360].reshape((3, 3, 10, 4)), padding=(1, 1)

@@ -37,7 +37,12 @@ class Mutant:
             "gemm.cuh": ["matmul.cu", "conv.cu"],
             "conv_operands.cuh": ["conv.cu"],
             "map.cuh": ["elementwise.cu", "copy.cu"],
-            "nest.cuh": ["reduce.cu", "matmul.cu", "select.cu", "lanes.cu"],
+            "nest.cuh": [
+                *("elementwise.cu", "copy.cu", "reduce.cu", "matmul.cu", "select.cu"),
+                *("lanes.cu", "scan.cu"),
+            ],
+            "lanes.cuh": ["lanes.cu", "scan.cu"],
+            "reduce_plan.cuh": ["reduce.cu"],
         }
         return users.get(self.file, [self.file])
 
@@ -88,11 +93,36 @@ MUTANTS = [
         "for (unsigned w = 1; w < blockDim.x / kWarp;",
         "for (unsigned w = 1; w < 1;",
     ),
-    Mutant("reduce-slice-overlap", "reduce.cu", "return s * slice;", "return s * slice - (s > 0);"),
+    Mutant(
+        "reduce-slice-overlap",
+        "reduce_plan.cuh",
+        "return s * slice;",
+        "return s * slice - (s > 0);",
+    ),
+    Mutant(
+        "reduce-packs-of-columns-in-one-place",
+        "reduce.cu",
+        "out + k * p.output_stride",
+        "out + k",
+    ),
     Mutant("map-store-off-by-one", "map.cuh", "if (i >= n) return;", "if (i > n) return;"),
-    Mutant("map-pack-past-end", "map.cuh", "first + Pack<T>::size <= n", "first < n"),
+    Mutant(
+        "map-pack-past-end",
+        "map.cuh",
+        "first + size <= rows.length",
+        "first < rows.length",
+    ),
+    Mutant("map-repeated-element-walked", "map.cuh", "(rows.still >> k & 1u ? 0 : first)", "first"),
+    Mutant("map-tile-no-barrier", "map.cuh", "__syncthreads();", ""),
+    Mutant(
+        "map-tile-not-turned",
+        "map.cuh",
+        "tile.of[k][threadIdx.x][y]",
+        "tile.of[k][y][threadIdx.x]",
+    ),
     Mutant("map-wrong-operand", "map.cuh", "at.of[k + 1]]", "at.of[1]]"),
-    Mutant("nest-wrong-remainder", "nest.cuh", "number - rest * shape[d]", "number - rest"),
+    Mutant("nest-wrong-remainder", "nest.cuh", "number - rest * shape[d].value", "number - rest"),
+    Mutant("nest-quotient-too-small", "nest.cuh", "excess / n + 1", "excess / n"),
     Mutant(
         "conv-reads-below-image", "conv_operands.cuh", "row >= g.height ||", "row > g.height ||"
     ),
@@ -106,22 +136,44 @@ MUTANTS = [
     Mutant(
         "where-operands-exchanged",
         "select.cu",
-        "!= M(0) ? a[at.of[2]] : b[at.of[3]]",
-        "!= M(0) ? b[at.of[3]] : a[at.of[2]]",
+        "chosen(mask[at.of[1]]) ? a[at.of[2]] : b[at.of[3]]",
+        "chosen(mask[at.of[1]]) ? b[at.of[3]] : a[at.of[2]]",
     ),
     Mutant("gather-axis-not-scaled", "select.cu", "index[at.of[1]] * along]", "index[at.of[1]]]"),
     Mutant(
-        "scatter-overwrites", "lanes.cu", "place * lanes.step[0]] +=", "place * lanes.step[0]] ="
+        "scatter-overwrites",
+        "lanes.cu",
+        "place[k] * lanes.step[0]] +=",
+        "place[k] * lanes.step[0]] =",
     ),
     Mutant(
         "lanes-store-past-end",
         "lanes.cu",
-        "(lanes.count), kThreads)",
-        "(lanes.count) - 1, kThreads)",
+        "if (lane >= lanes.tasks()) return;",
+        "if (lane > lanes.tasks()) return;",
     ),
-    Mutant("cumsum-never-reversed", "lanes.cu", "reversed ? lanes.length - 1 - k : k", "k"),
-    Mutant("argmax-last-of-equals", "lanes.cu", "largest ? x > best :", "largest ? x >= best :"),
-    Mutant("argmax-passes-over-nan", "lanes.cu", "better || (x != x && best == best)", "better"),
+    Mutant("lanes-slice-too-long", "lanes.cuh", ": begin(s) + slice;", ": begin(s) + slice + 1;"),
+    Mutant("cumsum-never-reversed", "scan.cu", "if (reversed) {", "if (false) {"),
+    Mutant(
+        "cumsum-slices-not-joined",
+        "scan.cu",
+        "slice == 0 ? -T{} : before",
+        "true ? -T{} : before",
+    ),
+    Mutant(
+        "cumsum-carries-last-but-one",
+        "scan.cu",
+        "__shfl_sync(~0u, x[k], kLaneWarp - 1)",
+        "__shfl_sync(~0u, x[k], kLaneWarp - 2)",
+    ),
+    Mutant("argmax-last-of-equals", "lanes.cu", "(tied && where < place)", "tied"),
+    Mutant("argmax-passes-over-nan", "lanes.cu", "(nan && !held_nan) ||", ""),
+    Mutant(
+        "argmax-place-within-slice",
+        "lanes.cu",
+        "lanes.begin(slice) + thread; first < end",
+        "thread; first < end - lanes.begin(slice)",
+    ),
     Mutant(
         "copy-stride-not-in-bytes",
         "copy.cu",

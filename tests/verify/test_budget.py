@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from verify import budget, reference
+from verify.accuracy import TF32
 from verify.budget import compare, format_of
 from verify.registry import rows
 from verify.spec import Row
@@ -213,6 +214,22 @@ def test_accumulation_in_half_precision_is_found() -> None:
     low = (a.astype(np.float16) @ b.astype(np.float16).T).astype(np.float32)
     assert compare(F32, a @ b.T, want.value, want.error).ok
     assert not compare(F32, low, want.value, want.error).ok
+
+
+def test_factors_of_tf32_are_within_their_bound_and_of_bfloat16_are_not() -> None:
+    a, b = (np.abs(rng(i).normal(size=(64, 300))).astype(np.float32) for i in range(2))
+    fmt = replace(F32, factor_error=TF32)
+    exact = (a.astype(np.float64) * b).sum(axis=1)
+
+    def cut(x: Any, bits: int) -> Any:
+        kept = x.view(np.uint32) & ~np.uint32((1 << (24 - bits)) - 1)
+        return kept.view(np.float32).astype(np.float64)
+
+    for bits, right in ((11, True), (8, False)):
+        got = (cut(a, bits) * cut(b, bits)).sum(axis=1).astype(np.float32)
+        for rounded in (fmt, F32):
+            bound = budget.dot(rounded, exact, exact, np.zeros(64), 300, True, False)
+            assert compare(rounded, got, exact, bound).ok is (right and rounded is fmt)
 
 
 def test_integers_leave_no_room() -> None:

@@ -92,6 +92,26 @@ def test_the_noise_of_a_noisy_function_is_measured_and_tolerated() -> None:
     assert not p.judge(1.01 * ct * np.exp(x)).ok
 
 
+def test_noise_that_no_table_sees_is_asked_before_anyone_is_accused() -> None:
+    """g (1 - tanh(x)**2) at x = 16: a tread is wider than every step, and g makes it a slope."""
+    ones = np.ones(2)
+    point, right = [16.0 * ones, ones], 4.0 * np.exp(-32.0) * ones
+
+    def asked(rounding: float, wrong: float) -> bool:
+        prober = fd.Prober(
+            lambda v: [v[1] * (1.0 - np.tanh(v[0]) ** 2)],
+            point,
+            [ones],
+            rng(1),
+            rounding=lambda: rounding,
+        )
+        return prober.accuse(wrong * np.concatenate([-2.0 * right, right])).ok
+
+    assert not asked(0.0, 1.0)
+    assert asked(4 * fd.U, 1.0)
+    assert not asked(4 * fd.U, 1e4)
+
+
 def test_an_exact_function_has_no_noise() -> None:
     assert fd.noise(lambda t: np.longdouble(2.0) * np.longdouble(t)) < 1e-18
 

@@ -143,10 +143,10 @@ def test_ids_stay_when_lines_move(tmp_path: Path, every: tuple[Fault, ...]) -> N
 
 def test_a_patch_that_no_longer_fits_is_an_error(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    file = tmp_path / "csrc" / "cuda" / "lanes.cu"
-    file.write_text(file.read_text().replace("T sum{};", "T total{};"))
+    file = tmp_path / "csrc" / "cuda" / "scan.cu"
+    file.write_text(file.read_text().replace("if (reversed)", "if (backwards)"))
     with pytest.raises(
-        UsageError, match=r"found once, got count=0, file='csrc/cuda/lanes.cu'.*T sum"
+        UsageError, match=r"found once, got count=0, file='csrc/cuda/scan.cu'.*if \(reversed"
     ):
         native.faults(tmp_path)
 

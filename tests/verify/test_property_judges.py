@@ -317,3 +317,15 @@ def test_where_nothing_is_claimed_the_evidence_is_weak(monkeypatch: pytest.Monke
     found = summary.summarize([verdict], 1)
     assert found.counts[Status.WEAK] == 1
     assert found.exit is Exit.WEAK
+
+
+@pytest.mark.parametrize("op", sorted(IDENTITIES))
+def test_every_law_takes_the_arguments_of_every_sample(op: str) -> None:
+    """The plan's own choice leaves some of them to larger budgets."""
+    cases = {
+        (c.kwargs, c.region): c
+        for budget in ("default", "deep")
+        for c in registry.plan_cases(registry.rows()[op], "cpu", "float64", "algebra", 0, budget)
+    }
+    for case in cases.values():
+        assert checks.run_case(case).status is Status.PASS, case.id

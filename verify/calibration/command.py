@@ -18,7 +18,7 @@ from verify.output import say, tell
 from verify.plan import Plan, Selection, require_known
 from verify.results import Results, Writer, provenance, read, unfinished
 from verify.selecting import names, require_writable, write
-from verify.spec import DTYPES, Case, Exit, UsageError, Verdict
+from verify.spec import COMPUTED, Case, Exit, UsageError, Verdict
 
 if TYPE_CHECKING:
     from verify.runner import Runner
@@ -47,7 +47,9 @@ def options(p: argparse.ArgumentParser) -> None:
     """Adds the options."""
     p.add_argument("--op", action="append", metavar="NAME", help="ops, as exp,erf (all)")
     p.add_argument("--device", action="append", metavar="NAMES", help=f"{', '.join(DEVICES)} (cpu)")
-    p.add_argument("--dtype", action="append", metavar="NAMES", help=f"{', '.join(DTYPES)} (both)")
+    p.add_argument(
+        "--dtype", action="append", metavar="NAMES", help=f"{', '.join(COMPUTED)} (both)"
+    )
     p.add_argument("--isa", metavar="ISA", help=f"{', '.join(_ISAS)}, of the cpu device (the best)")
     p.add_argument(
         "--patterns",
@@ -121,8 +123,8 @@ def _extent(options: argparse.Namespace) -> Extent:
 
 def _selection(options: argparse.Namespace) -> Selection:
     devices = names(options, "device") or ("cpu",)
-    dtypes = names(options, "dtype") or DTYPES
-    for what, got, valid in (("device", devices, DEVICES), ("dtype", dtypes, DTYPES)):
+    dtypes = names(options, "dtype") or COMPUTED
+    for what, got, valid in (("device", devices, DEVICES), ("dtype", dtypes, COMPUTED)):
         for value in got:
             require_known(what, value, valid)
     if options.isa is not None:

@@ -73,11 +73,15 @@ RULED = (
     "csrc/cuda/elementwise.cu",
     "csrc/cuda/gemm.cuh",
     "csrc/cuda/lanes.cu",
+    "csrc/cuda/lanes.cuh",
     "csrc/cuda/map.cuh",
     "csrc/cuda/matmul.cu",
     "csrc/cuda/nest.cuh",
     "csrc/cuda/reduce.cu",
+    "csrc/cuda/reduce_plan.cuh",
+    "csrc/cuda/scan.cu",
     "csrc/cuda/select.cu",
+    "csrc/cuda/storage.cuh",
 )
 # Functions where a fault shows in the speed alone, or with more than 2^31 elements.
 SPEED_ONLY = (
@@ -86,11 +90,16 @@ SPEED_ONLY = (
     "csrc/cpu/gemm_parallel.h:cut_grid",
     "csrc/cpu/lanes.cc:for_lanes",
     "csrc/cpu/loops.h:streams",
-    "csrc/cuda/reduce.cu:power_of_two_above",
-    "csrc/cuda/reduce.cu:slices_of",
+    "csrc/cuda/lanes.cuh:make_lanes",
+    "csrc/cuda/nest.cuh:visit_index",
+    "csrc/cuda/reduce.cu:run",
+    "csrc/cuda/reduce_plan.cuh:Plan::fits_32_bits",
+    "csrc/cuda/reduce_plan.cuh:power_of_two_from",
+    "csrc/cuda/reduce_plan.cuh:innermost_stride",
+    "csrc/cuda/reduce_plan.cuh:shape_plan",
     "csrc/cuda/conv.cu:is_small",
     "csrc/cuda/conv.cu:visit",
-    "csrc/cuda/map.cuh:map_views",
+    "csrc/cuda/map.cuh:map_pieces",
 )
 # Text for people, and what is not judged: the size of memory.
 _TALK = ("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable")

@@ -1,9 +1,9 @@
 """A device against numpy, on the same inputs: special values, signs of zeros, exact results.
 
-numpy is the executable specification of every kernel. Exact results are equal, signs of zeros
-included; others lie within the sum of both devices' bounds. Where a bound is infinite the oracle
-claims nothing: there an elementwise op still gives NaN, an infinity of one sign or a finite number
-on both.
+numpy is the executable specification of every kernel, in float32 where the device computes in 16
+bits: then its results are rounded here. Exact results are equal, signs of zeros included; others
+lie within the sum of both devices' bounds. Where a bound is infinite the oracle claims nothing:
+there an elementwise op still gives NaN, an infinity of one sign or a finite number on both.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from verify import budget, reference
 from verify.budget import Array, Comparison
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.precision import PRECISIONS
+from verify.sampling import widened
 from verify.spec import Status
 
 BESIDE = "numpy"
@@ -28,8 +30,10 @@ def judge_across(question: Question) -> Finding:
     case, row = question.case, question.row
     if case.device == BESIDE:
         return Finding(Status.SKIP, message="numpy is what the other devices are held against")
-    beside = Question(replace(case, device=BESIDE), row)
+    beside = _beside(question)
     got, want = (call(call(q.target).forward) for q in (question, beside))
+    with np.errstate(over="ignore"):
+        want = [y.astype(g.dtype) for y, g in zip(want, got, strict=False)] + want[len(got) :]
     if [y.shape for y in got] != [y.shape for y in want]:
         shapes = [[y.shape for y in results] for results in (got, want)]
         return wrong(f"the results have shapes {shapes[0]}, {BESIDE}'s {shapes[1]}")
@@ -61,10 +65,22 @@ def judge_across(question: Question) -> Finding:
     )
 
 
+def _beside(question: Question) -> Question:
+    """The same numbers for numpy, in a dtype that it computes in."""
+    case = question.case
+    inner = PRECISIONS[case.dtype].inner
+    beside = Question(replace(case, device=BESIDE, dtype=inner or case.dtype), question.row)
+    if inner:
+        beside.take([widened(laid, inner) for laid in question.problem.inputs])
+        beside.arguments = question.arguments
+    return beside
+
+
 def _bounds(question: Question, beside: Question) -> list[Array]:
     """How far a result may lie from numpy's: the sum of both bounds."""
     both = [reference.forward(q.row, q.values, q.arguments, q.fmt) for q in (question, beside)]
-    return [a.error + b.error for a, b in zip(*both, strict=True)]
+    fmt = question.fmt
+    return [a.error + budget.stored(fmt, b.value, b.error) for a, b in zip(*both, strict=True)]
 
 
 def _compare(question: Question, got: Any, want: Any, error: Array, kinds: bool) -> Comparison:

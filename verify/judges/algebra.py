@@ -25,7 +25,8 @@ from verify.spec import IMPOSTORS, Identity, UsageError
 # (question, impostors) -> claims, and those of the impostors that they let through
 Ask: TypeAlias = Callable[[Question, tuple[str, ...]], tuple[list[Claim], tuple[str, ...]]]
 
-_WIDE = 512  # integers of the points: two wrong elements rarely cancel
+_WIDE = 512  # integers of the points: two wrong elements rarely cancel; exact, and two of them
+_MANY = 4096  # more than there are elements
 # Of a result or gradient of integers: a quotient, its rounded divisor, the sum of both sides here.
 _ROUNDINGS = 4
 
@@ -97,11 +98,17 @@ def _seeds(question: Question, like: Sequence[Array]) -> list[Array]:
 
 def _wide(question: Question, stream: str = "points") -> list[Array]:
     """Points of large integers."""
-    rng = sampling.generator(question.case, stream)
+    rng, wide = sampling.generator(question.case, stream), _widest(question)
     return [
-        np.asarray(rng.integers(1, _WIDE, v.shape) * rng.choice([-1, 1], v.shape), v.dtype)
+        np.asarray(rng.integers(1, wide, v.shape) * rng.choice([-1, 1], v.shape), v.dtype)
         for v in question.values
     ]
+
+
+def _widest(question: Question) -> int:
+    """Exact in the format, as are two of them together; so many of them do not leave its range."""
+    fmt = question.fmt
+    return int(min(_WIDE, fmt.safe_integer / 4, fmt.largest / _MANY))
 
 
 def _inner(a: Sequence[Array], b: Sequence[Array]) -> Any:
@@ -112,7 +119,7 @@ def _roundings(question: Question, results: Sequence[Array]) -> float:
     """The factor of the magnitudes: sums of integers are exact, others may round at each term."""
     whole = all(np.all(r == np.rint(r)) for r in results)
     terms = 0 if whole else sampling.size(question.case.shapes)
-    return budget.growth(question.fmt, _ROUNDINGS + terms, False)
+    return budget.growth(question.fmt, terms, False, _ROUNDINGS)
 
 
 def _linear(operator: _Operator, right: _Operator) -> list[Claim]:
@@ -122,10 +129,13 @@ def _linear(operator: _Operator, right: _Operator) -> list[Claim]:
     """
     question = operator.question
     a, b = _wide(question), _wide(question, "other points")
+    coarse = question.fmt.inner is not None
+    if coarse:  # what cancels is lost in the roundings of 16 bits
+        a = [np.abs(v) for v in a]
     zero = [np.zeros_like(v) for v in a]
     f0, fa, fb = (operator.at(p) for p in (zero, a, b))
     both = operator.at([p + q for p, q in zip(a, b, strict=True)])
-    seeds = _seeds(question, fa)
+    seeds = [np.abs(s) for s in _seeds(question, fa)] if coarse else _seeds(question, fa)
     gradients = operator.back(seeds)
     weights = [np.abs(s) for s in seeds]
     sizes = [
@@ -153,7 +163,7 @@ def _multilinear(operator: _Operator, right: _Operator) -> list[Claim]:
     values, claims = question.values, []
     seeds = _seeds(question, right.at(values))
     gradients = operator.back(seeds)
-    gamma = budget.growth(question.fmt, _ROUNDINGS, False)
+    gamma = budget.growth(question.fmt, 0, False, _ROUNDINGS)
     for k, wide in enumerate(_wide(question)):
         moved = operator.at([*values[:k], wide, *values[k + 1 :]])
         left, pulled = _inner(moved, seeds), _inner([wide], gradients[k : k + 1])
@@ -161,7 +171,7 @@ def _multilinear(operator: _Operator, right: _Operator) -> list[Claim]:
             [np.abs(y) for y in right.at([np.abs(v) for v in values])], [np.abs(s) for s in seeds]
         )
         says = f"<f with x{k} = z, y> = <z, dx{k}>"
-        claims.append(claim(says, left, pulled, gamma * _WIDE * size))
+        claims.append(claim(says, left, pulled, gamma * _widest(question) * size))
     return claims
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from verify import fd, regularity, sampling
+from verify import fd, reference, regularity, sampling
 from verify.budget import Array
 from verify.fd_float32 import CoarseProber
 from verify.judges.impostors import passing_impostors
@@ -104,6 +104,7 @@ def _held(
         sampling.generator(question.case, "directions"),
         margin=float(np.min(room[room > 0], initial=math.inf)),
         at_kink=bool(np.any(gaps == 0)),
+        rounding=lambda: _rounding(question, weights),
     )
     gradient = fd.concatenate(gradients)
     outcome = prober.accuse(gradient)
@@ -132,6 +133,18 @@ def _held(
         }
         finding.worst = _slope_equation(prober, outcome, names)
     return finding
+
+
+def _rounding(question: Question, weights: Sequence[Array]) -> float:
+    """What rounding can do to the weighted sum of the results, as the oracle derives it."""
+    if question.row.reference is None:
+        return 0.0
+    if question.case.judge == "fd":
+        found = reference.forward(question.row, question.values, question.arguments, question.fmt)
+    else:
+        found = question.expected()
+    total = sum(float(np.sum(np.abs(w) * e.error)) for w, e in zip(weights, found, strict=True))
+    return total if math.isfinite(total) else 0.0
 
 
 def _slope_equation(prober: fd.Prober, outcome: fd.Outcome, names: Sequence[str]) -> str:

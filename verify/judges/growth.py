@@ -108,8 +108,9 @@ def _expected(question: Question, values: Sequence[Array], growth: Growth, k: in
         return want
     wide = [np.asarray(v, np.longdouble) for v in values]
     value, size = growth.exact(*wide), growth.exact(*(np.abs(v) for v in wide))
-    bound = budget.growth(question.fmt, depth, False) * size + k * question.fmt.eta
-    return Expected(np.asarray(value, np.float64), np.asarray(bound, np.float64))
+    fmt, value = question.fmt, np.asarray(value, np.float64)
+    bound = budget.growth(fmt, depth, False, growth.results) * size + k * fmt.sums.eta
+    return Expected(value, budget.stored(fmt, value, np.asarray(bound, np.float64)))
 
 
 def _exponent(errors: Sequence[tuple[int, float]]) -> float | None:

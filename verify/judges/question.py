@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from verify import budget, reference, sampling, targets
+from verify.accuracy import TF32
 from verify.budget import Comparison
+from verify.precision import rounded
 from verify.reference import Expected
 from verify.sampling import Laid
 from verify.spec import Case, Row, Shape, Status, UsageError
@@ -49,12 +51,19 @@ class Question:
         # what a user's function sums with is not known
         maker = row.accuracy.get(case.device, case.device)
         self.fmt = budget.format_of(case.dtype, maker, own_kernels=row.target is None)
+        if case.dtype == "float32" and row.target is None and targets.rounds_factors(case.device):
+            self.fmt = replace(self.fmt, factor_error=TF32)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
         # scalars as the device sees them: rounded to the dtype first
         self.arguments = {
-            name: float(np.dtype(case.dtype).type(v)) if isinstance(v, float) else v
+            name: rounded(v, case.dtype) if isinstance(v, float) else v
             for name, v in self.problem.arguments.items()
         }
+
+    def take(self, inputs: Sequence[Laid]) -> None:
+        """Other inputs in the place of its own."""
+        self.problem = replace(self.problem, inputs=tuple(inputs))
+        self.values = [laid.value for laid in inputs]
 
     @functools.cached_property
     def laid_cotangents(self) -> list[Laid]:

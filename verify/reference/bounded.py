@@ -10,13 +10,13 @@ these it raises: a bound that silently forgot one would be wrong. Plain tensors 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from verify.budget import ORACLE_P, Array, Format
+from verify.budget import ORACLE_P, Array, Format, exactly
+from verify.precision import rounded
 
 
 class Context:
@@ -86,8 +86,9 @@ class Bounded(torch.Tensor):
                 context.undecided.append(_either_way(*args[:2]))
             return _wrap_exact(values, context)
         elif name in RULES:
-            if context.fmt.p < ORACLE_P and not context.fmt.own_kernels and name in _WITH_NUMBERS:
-                # a user's x * 0.1 multiplies by the format's number next to 0.1
+            rounds = not context.fmt.own_kernels or context.fmt.inner is not None
+            if context.fmt.p < ORACLE_P and rounds and name in _WITH_NUMBERS:
+                # x * 0.1 multiplies by the format's number next to 0.1
                 args = tuple(constant(context, a) if isinstance(a, float) else a for a in args)
             lifted = [_lifted(a, context) for a in args]
             named = {k: _lifted(v, context) for k, v in kwargs.items()}
@@ -121,10 +122,12 @@ def _replaced(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def constant(context: Context, c: float) -> Bounded:
-    """A number of a formula, off by u relative to it where the format may not have it."""
-    exact = float(np.float32(c)) == c
+    """A number of a formula, off by half a ULP where the format may not have it."""
+    fmt = context.fmt
+    held = fmt.name if fmt.inner is not None else "float32"
     value = torch.tensor(c, dtype=torch.float64)
-    return Bounded(value, value.abs() * (0.0 if exact else context.fmt.u), context)
+    off = 0.0 if rounded(c, held) == c else max(abs(c) * fmt.u, 0.5 * fmt.eta)
+    return Bounded(value, torch.tensor(off, dtype=torch.float64), context)
 
 
 def _either_way(a: Any, b: Any = 0.0) -> torch.Tensor:
@@ -301,7 +304,7 @@ def done(context: Context, name: str, own: Callable[[Format], Array]) -> torch.T
     context.seen[name] = context.seen.get(name, 0) + 1
     fmt = context.fmt
     if context.without == name:  # an arithmetic so precise that its rounding does not count
-        fmt = replace(fmt, p=200, k_ulp=dict.fromkeys(fmt.k_ulp, 0.0))
+        fmt = exactly(fmt)
     return torch.from_numpy(np.array(own(fmt), np.float64))
 
 

@@ -200,7 +200,10 @@ def _addmm(
     n, fmt = a.shape[1], context.fmt
     if (beta, alpha) != (1, 1):
         return _err(torch.mm(a, b) * alpha + c * beta)
-    e = _products(context, "matmul", a.elem @ b.elem, torch.matmul, a, b, n, lambda: False)
+    product = a.elem @ b.elem
+    e = _products(context, "matmul", product, torch.matmul, a, b, n, lambda: False)
+    if fmt.inner is not None:  # stored before c is added
+        return _err(Bounded(product, e, context) + c)
     magnitude = (a.elem.abs() + a.err) @ (b.elem.abs() + b.err)
     context.seen["add"] = context.seen.get("add", 0) + 1
     first = budget.growth(fmt, n, False) * (c.elem.abs() + c.err)

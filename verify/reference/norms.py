@@ -32,8 +32,13 @@ def _mean(a: Array) -> Array:
     return np.asarray(a.mean(1, keepdims=True))
 
 
-def _gamma(fmt: Format, roundings: int) -> float:
-    return budget.growth(fmt, roundings, False)
+def _gamma(fmt: Format, roundings: int, results: int) -> float:
+    return budget.growth(fmt, roundings, False, results)
+
+
+def _beyond(fmt: Format, terms: Array) -> Array:
+    """Infinite where a stored sum may leave the range before it becomes a mean."""
+    return np.where(terms.shape[1] * _mean(terms) > fmt.largest, np.inf, 0.0)
 
 
 def _quotient(a: Array, b: Array) -> Array:
@@ -69,11 +74,17 @@ def standardize(fmt: Format, x: Array, ex: Array, eps: float) -> Lanes:
     moved = _quotient(own + _quotient(second, 2 * s - rho), low)
     # from here on at x', of which only this is known
     size, centred, most = np.abs(x) + ex, np.abs(c) + ex + rho, absolute + moved
-    emean = budget.growth(fmt, n + 1, budget.uncorrelated(x, (1,))) * _mean(size)
+    emean = budget.growth(fmt, n, budget.uncorrelated(x, (1,)), 1) * _mean(size)
+    if fmt.inner is not None:  # the sum is stored, too, as are the squares and their mean
+        emean = emean + fmt.u * _mean(size) + fmt.eta + _beyond(fmt, size)
     off = emean * (1 + u) + u * centred
     spread = np.sqrt(_mean(off * off))
     to_s = _quotient(2 * (s + rho) * _mean(most * off) + spread**2, 2 * low - spread)
-    relative = 0.51 * _gamma(fmt, n + 5) + 2 * u * max(fmt.k_ulp["pow"], fmt.k_ulp["rsqrt"], 2.0)
+    relative = 0.51 * _gamma(fmt, n, 5) + 2 * u * max(fmt.k_ulp["pow"], fmt.k_ulp["rsqrt"], 2.0)
+    if fmt.inner is not None:
+        squares = (centred + off) ** 2
+        lost = _quotient(np.asarray(2.0 * fmt.eta), low - spread)  # squares, mean, eps, the sum
+        to_s = to_s + lost + _beyond(fmt, squares)
     rounded = _quotient(off + most * to_s, low - spread)
     ey = moved + rounded + relative * (most + rounded) + fmt.eta
     r = 1 / s
@@ -93,8 +104,10 @@ def standardize_gradient(fmt: Format, lanes: Lanes, h: Array, eh: Array) -> Arra
     product = np.abs(_mean(h * y)) + _mean(eh * most) + _mean(np.abs(h) * ey)
     moved = own + ey * product + np.abs(y) * _mean(size * ey)
     along = most * _mean(size * most)
-    rounded = _gamma(fmt, n + 3) * (_mean(size) + along) + 4 * u * (size + _mean(size) + along)
+    rounded = _gamma(fmt, n, 3) * (_mean(size) + along) + 4 * u * (size + _mean(size) + along)
     e = moved + rounded + n * fmt.eta
+    if fmt.inner is not None:
+        e = e + _beyond(fmt, size) + _beyond(fmt, size * most)
     r = lanes.r + lanes.er
     return np.asarray(r * e + lanes.er * np.abs(q) + 2 * u * r * (np.abs(q) + e))
 

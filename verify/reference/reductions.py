@@ -47,7 +47,7 @@ def one_pass(fmt: Format, n: int, variance: Any, mean: Any, less: float = 0.0) -
     """
     whole = n / (n - less) if n > less else math.inf
     size = torch.sqrt(variance * (variance + whole * mean**2))
-    return budget.growth(fmt, n + 10, False) * size
+    return budget.growth(fmt.sums, n + 10, False) * size
 
 
 def _variance(
@@ -145,6 +145,7 @@ def _prod(
     above = flat[1].clamp(min=1.0).prod(-1)
     # the lower product misses what float64 rounds
     moved = high - low + torch.where(high > low, n * 2.0**-50 * high, 0.0)
-    error = moved + budget.growth(fmt, max(n - 1, 0), False) * high + n * fmt.eta * above
-    error = torch.where(above > fmt.largest, torch.inf, error)
-    return error.reshape(y.shape)
+    sums = fmt.sums
+    error = moved + budget.growth(sums, max(n - 1, 0), False) * high + n * sums.eta * above
+    error = torch.where(above > sums.largest, torch.inf, error)
+    return torch.from_numpy(budget.stored(fmt, low.numpy(), error.numpy())).reshape(y.shape)

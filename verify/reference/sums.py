@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from verify import budget
-from verify.budget import Array, Format
+from verify.budget import Array
 from verify.reference.bounded import Bounded, Context, done, pair, rule
 
 
@@ -37,16 +37,11 @@ def _sum(
 def _sums_of(
     context: Context, name: str, y: Any, terms: Any, magnitude: Array, e: Array, integral: bool
 ) -> torch.Tensor:
-    """Each result a sum of its own number of terms, in any order: gamma of terms - 1 roundings."""
-    roundings = np.maximum(np.asarray(terms) - 1, 0)
-
-    def bound(fmt: Format) -> Array:
-        nu = roundings * fmt.u
-        gamma = np.where(nu < 1, nu / np.abs(1 - nu), np.inf)
-        exact = (e == 0) & ((roundings == 0) | (integral & (magnitude <= fmt.safe_integer)))
-        return np.where(exact, 0.0, e + gamma * (magnitude + e))
-
-    return done(context, name, bound)
+    return done(
+        context,
+        name,
+        lambda fmt: budget.sums_of(fmt, y.numpy(), terms, magnitude, e, integral),
+    )
 
 
 @rule("scatter_add", "scatter_add_")
@@ -140,10 +135,13 @@ def _convolution(
     context: Context, y: Any, x: Bounded, w: Bounded, bias: Bounded | None, *geometry: Any
 ) -> torch.Tensor:
     weights = w.elem.numpy()
+    shape = (1, -1, *(1,) * (weights.ndim - 2))
+    b, eb = (np.zeros(()),) * 2 if bias is None else (p.reshape(shape) for p in pair(bias))
+    product = y.numpy() - b
     e = _products(
         context,
         "conv",
-        y,
+        torch.from_numpy(product),
         lambda p, q: torch.ops.aten.convolution(p, q, None, *geometry),
         x,
         w,
@@ -152,10 +150,7 @@ def _convolution(
     )
     if bias is None:
         return e
-    shape = (1, -1, *(1,) * (weights.ndim - 2))
-    b, eb = (p.reshape(shape) for p in pair(bias))
-    sum_ = y.numpy()
-    error = budget.add(context.fmt, sum_, sum_ - b, e.numpy(), b, eb)
+    error = budget.add(context.fmt, y.numpy(), product, e.numpy(), b, eb)
     return torch.from_numpy(error)
 
 

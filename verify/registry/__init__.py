@@ -37,6 +37,7 @@ from verify.registry import (
     softmax,
     transformer,
 )
+from verify.registry.activation import WHOLE
 from verify.registry.batches import batch_of
 from verify.registry.costs import BYTES, FLOPS
 from verify.registry.growing import GROWTHS
@@ -162,6 +163,7 @@ def _own_rows() -> dict[str, Row]:
                 identities=IDENTITIES.get(row.name, ()),
                 batch=batch_of(row),
                 growth=GROWTHS.get(row.name),
+                whole=row.name.rpartition(".")[2].lower() in WHOLE,
                 flops=FLOPS.get(row.name, row.flops),
                 bytes=BYTES.get(row.name, row.bytes),
             )

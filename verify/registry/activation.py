@@ -78,6 +78,9 @@ _FORMS = ("none", "tanh")
 _SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
 _BOUNDS = ({"low": -0.5}, {"high": 0.75}, {"low": -1, "high": 0.1}, {"low": 1, "high": 1})
 
+# Of several operations in torch, and one kernel here: rows of csrc/core/ops.def.
+WHOLE = frozenset(("sigmoid", "softplus", "silu", "gelu"))
+
 ROWS = (
     row(
         "relu",

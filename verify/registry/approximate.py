@@ -1,7 +1,8 @@
 """Equations between ops that hold up to rounding, each with its bound from both sides' roundings.
 
 k is an elementary function's error in ULP (verify/accuracy.py), at most 2 k u relative to the
-result; 1.1 covers products of such terms.
+result; 1.1 covers products of such terms. In 16 bits sums add up in more, and what they come to is
+stored: see `_stored`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from verify import budget
 from verify.budget import Array, Format
+from verify.precision import PRECISIONS
 from verify.registry.reduction import reduced_axes
 
 
@@ -21,7 +23,8 @@ def relative(roundings: Callable[[Format], float]) -> Callable[..., Array]:
     """Both sides are one exact value with so many relative errors of u together."""
 
     def bound(fmt: Format, left: Array, *inputs: Array, **arguments: Any) -> Array:
-        return np.asarray(budget.growth(fmt, math.ceil(roundings(fmt)), False) * np.abs(left))
+        own = budget.growth(fmt, 0, False, math.ceil(roundings(fmt)))
+        return np.asarray(own * np.abs(left))
 
     return bound
 
@@ -33,9 +36,14 @@ def averaged(terms: Callable[..., int]) -> Callable[..., Array]:
 
     def bound(fmt: Format, left: Array, x: Array, **arguments: Any) -> Array:
         n = terms(x, **arguments)
-        return np.asarray(budget.growth(fmt, n + 3, False) * np.max(np.abs(x)))
+        return np.asarray(budget.growth(fmt, n, False, 3) * np.max(np.abs(x)))
 
     return bound
+
+
+def _stored(fmt: Format, sums: int) -> int:
+    """Roundings of so many sums to fewer bits."""
+    return 0 if fmt.inner is None else sums
 
 
 def _terms(x: Array, over: Any) -> int:
@@ -47,8 +55,71 @@ def share_bound(fmt: Format, left: Array, *inputs: Array, axis: Any = -1, **_: A
     and n - 1 in the sum of the quotients. A quotient may be a product with the reciprocal: one
     more. How accurate the powers are does not matter.
     """
-    n = _terms(inputs[0], axis)
-    return np.asarray(budget.growth(fmt, 2 * n, False) + n * fmt.eta)
+    return _of_shares(fmt, _terms(inputs[0], axis))
+
+
+def _of_shares(fmt: Format, n: int) -> Array:
+    own = budget.growth(fmt, 2 * n - 2, False, 2 + _stored(fmt, 2))
+    return np.asarray(own + n * fmt.eta)
+
+
+def of_powers(f: Any, o: Any, x: Any, axis: Any = -1) -> Any:
+    """softmax by ops that are no kernel over rows; of no elements there is no largest."""
+    if 0 in x.shape:
+        return None
+    powers = o.exp(_below(o, x, axis))
+    return f(x, axis=axis), o.divide(powers, o.summation(powers, axis, keepdims=True))
+
+
+def _below(o: Any, x: Any, axis: Any) -> Any:
+    return o.add(x, o.negate(o.max(x, axis, keepdims=True)))
+
+
+def _of_total(fmt: Format, x: Array, over: Any) -> Array:
+    """In u, the relative error of s = sum exp(d), d = x - max x: d rounds, |d| at most, exp has
+    2 k, and the sum of n terms n - 1. exp(e) - 1 <= 1.1 e for these sizes.
+    """
+    axes = reduced_axes(over, x.ndim)
+    far = np.max(x, axis=axes, keepdims=True) - np.min(x, axis=axes, keepdims=True)
+    return np.asarray(1.1 * (far + 2.0 * fmt.k_ulp["exp"] + _terms(x, over)))
+
+
+def of_powers_bound(fmt: Format, left: Array, x: Array, axis: Any = -1) -> Array:
+    """Both sides are exp(d) / s: the error of s, one of exp(d) that is no larger, a quotient."""
+    return np.asarray(2.0 * fmt.u * (2.0 * _of_total(fmt, x, axis) + 2.0) * np.abs(left) + fmt.eta)
+
+
+def log_of_powers(f: Any, o: Any, x: Any, axis: int = -1) -> Any:
+    if 0 in x.shape:
+        return None
+    below = _below(o, x, axis)
+    total = o.summation(o.exp(below), axis, keepdims=True)
+    return f(x, axis=axis), o.add(below, o.negate(o.log(total)))
+
+
+def log_of_powers_bound(fmt: Format, left: Array, x: Array, axis: int = -1) -> Array:
+    """Both sides are d - log s, |d| <= |left|: what s is off by, 2 k log n of the log, which is
+    at most log n, and the roundings of d and the difference.
+    """
+    own = 2.0 * fmt.k_ulp["log"] * math.log(_terms(x, axis)) + 3.0 * np.abs(left)
+    return np.asarray(2.0 * fmt.u * (_of_total(fmt, x, axis) + 1.1 * own) + fmt.eta)
+
+
+def log_of_total(f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False) -> Any:
+    if 0 in x.shape:
+        return None
+    total = o.summation(o.exp(_below(o, x, axes)), axes, keepdims)
+    top = o.max(x, axes, keepdims)
+    return f(x, axes=axes, keepdims=keepdims), o.add(o.log(total), top)
+
+
+def log_of_total_bound(
+    fmt: Format, left: Array, x: Array, axes: Any = None, keepdims: bool = False
+) -> Array:
+    """Both sides are log s + max x: as log_of_powers_bound, and the rounding of the sum."""
+    own = 2.0 * fmt.k_ulp["log"] * math.log(_terms(x, axes)) + np.abs(left)
+    of_total = _of_total(fmt, x, axes).reshape(np.shape(left))
+    return np.asarray(2.0 * fmt.u * (of_total + 1.1 * own) + fmt.eta)
 
 
 def shares(f: Any, o: Any, x: Any, axis: Any = -1) -> Any:
@@ -60,8 +131,7 @@ def weights(f: Any, o: Any, q: Any, k: Any, **how: Any) -> Any:
 
 
 def weights_bound(fmt: Format, left: Array, q: Array, k: Array, **_: Any) -> Array:
-    n = k.shape[-2]
-    return np.asarray(budget.growth(fmt, 2 * n, False) + n * fmt.eta)
+    return _of_shares(fmt, k.shape[-2])
 
 
 def logs(f: Any, o: Any, x: Any, axis: int = -1) -> Any:
@@ -73,12 +143,13 @@ def logs_bound(fmt: Format, left: Array, x: Array, axis: int = -1) -> Array:
 
     d rounds: u |d|; exp: 2 k u; s: n - 1 roundings; its log: 2 k u log n and the error of s; y: u
     |y|, |y| <= |d| + log n. So y is off by e, alike in all terms or not; exp and the sum here
-    add 2 k u + (n - 1) u. exp(e) - 1 <= 1.1 e for these sizes.
+    add 2 k u + (n - 1) u.
     """
     n = _terms(x, axis)
     far = np.max(x, axis=axis) - np.min(x, axis=axis)
     k = 4.0 * fmt.k_ulp["exp"] + 2.0 * fmt.k_ulp["log"] * (1 + math.log(n))
-    return np.asarray(1.1 * fmt.u * (3.0 * far + k + 2.0 * n + 2.0 * math.log(n) + 2.0))
+    e = fmt.u * (3.0 * far + k + 2.0 * math.log(n) + 2.0 + _stored(fmt, 2)) + 2.0 * n * fmt.sums.u
+    return np.asarray(np.expm1(1.1 * e))
 
 
 def total(f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False) -> Any:
@@ -93,7 +164,8 @@ def total_bound(
     """
     n, reach = _terms(x, axes), 2.0 * float(np.max(np.abs(x))) + math.log(_terms(x, axes))
     k = 6.0 * fmt.k_ulp["exp"] + 2.0 * fmt.k_ulp["log"] * (1 + math.log(n))
-    return np.asarray(1.1 * fmt.u * (3.0 * reach + k + 2.0 * n) * np.abs(left))
+    e = fmt.u * (3.0 * reach + k + _stored(fmt, 2)) + 2.0 * n * fmt.sums.u
+    return np.asarray(np.expm1(1.1 * e) * np.abs(left))
 
 
 def inverse(other: str) -> Callable[..., Any]:
@@ -153,7 +225,8 @@ def squares_are_one(fmt: Format, left: Array, x: Array) -> Array:
 
 
 def logistic(f: Any, o: Any, x: Any) -> Any:
-    near = o.clip(x, -30.0, 30.0)
+    reach = min(30.0, 0.8 * math.log(PRECISIONS[x.dtype].largest))
+    near = o.clip(x, -reach, reach)
     return o.multiply(f(near), o.add_scalar(o.exp(o.negate(near)), 1.0)), np.ones(())
 
 
@@ -208,6 +281,6 @@ def spread_bound(fmt: Format, left: Array, x: Array, axes: Any = -1, eps: float 
     """
     over = reduced_axes(axes, x.ndim)
     n = _terms(x, axes)
-    gamma = budget.growth(fmt, n + 8, False)
+    gamma = budget.growth(fmt, n, False, 8)
     deviation = np.sqrt(np.var(x, axis=over) + eps)
     return np.asarray(1.1 * gamma * (4.0 * np.mean(np.abs(x), axis=over) / deviation + 6.0))

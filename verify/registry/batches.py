@@ -4,7 +4,10 @@ A guarantee is read off the kernels, never off their results. cpu: elementwise f
 to every element alike (csrc/cpu/elementwise.cc); an element of a product is one chain of fma
 wherever in a tile it lies (gemm_block.h), but a product of one row or column goes another way
 (gemm_vector.cc); a row's sum depends on its own length alone while it is not cut into parts, which
-takes 4,096 elements (reduce.cc). cuda: elementwise. numpy guarantees nothing.
+takes 4,096 elements (reduce.cc) or, in kernels over rows, 16,384 (rows.h). cuda: elementwise;
+cuBLASLt and cuDNN choose by the shape of the whole batch (csrc/cuda/libraries), so products have
+the same bits at the same shape only. numpy
+guarantees nothing.
 """
 
 from __future__ import annotations

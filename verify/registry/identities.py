@@ -97,8 +97,8 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     ),
     "leaky_relu": _same(
         "relu(x) + min(x, 0) slope",
-        lambda f, o, x, slope=0.01: (
-            f(x, slope=slope),
+        lambda f, o, x, slope, **how: (
+            f(x, slope=slope, **how),
             o.add(o.relu(x), o.mul_scalar(o.negate(o.relu(o.negate(x))), slope)),
         ),
     ),
@@ -140,7 +140,9 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         for a, b in (("erf", "erfc"), ("erfc", "erf"))
     },
     "sigmoid": _near(
-        "sigmoid(x) (1 + exp(-x)) = 1, |x| <= 30", approximate.logistic, approximate.logistic_bound
+        "sigmoid(x) (1 + exp(-x)) = 1, where exp(x) is in range",
+        approximate.logistic,
+        approximate.logistic_bound,
     ),
     "softplus": _near(
         "softplus(x) - softplus(-x) = x",
@@ -164,13 +166,26 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         equations.avg_pool,
         approximate.averaged(_window),
     ),
-    **dict.fromkeys(
-        ("softmax", "nn.Softmax"),
-        _near("sum softmax(x) = 1", approximate.shares, approximate.share_bound),
+    "nn.Softmax": _near("sum softmax(x) = 1", approximate.shares, approximate.share_bound),
+    "softmax": (
+        *_near("sum softmax(x) = 1", approximate.shares, approximate.share_bound),
+        *_near("powers / their sum", approximate.of_powers, approximate.of_powers_bound),
     ),
-    "logsoftmax": _near("sum exp(logsoftmax(x)) = 1", approximate.logs, approximate.logs_bound),
-    "logsumexp": _near(
-        "exp(logsumexp(x)) = sum exp(x)", approximate.total, approximate.total_bound
+    "logsoftmax": (
+        *_near("sum exp(logsoftmax(x)) = 1", approximate.logs, approximate.logs_bound),
+        *_near(
+            "x - max - log(sum exp(x - max))",
+            approximate.log_of_powers,
+            approximate.log_of_powers_bound,
+        ),
+    ),
+    "logsumexp": (
+        *_near("exp(logsumexp(x)) = sum exp(x)", approximate.total, approximate.total_bound),
+        *_near(
+            "log(sum exp(x - max)) + max",
+            approximate.log_of_total,
+            approximate.log_of_total_bound,
+        ),
     ),
     "attention_weights": _near(
         "the weights of a query sum to 1", approximate.weights, approximate.weights_bound

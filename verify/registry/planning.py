@@ -16,7 +16,7 @@ from typing import Any
 
 from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import data_folder, first_alike, size
-from verify.spec import DTYPES, Case, Refusal, Row, Sample, Shape
+from verify.spec import COMPUTED, DTYPES, Case, Refusal, Row, Sample, Shape
 
 # Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal", "whole")
@@ -51,10 +51,12 @@ def plan_cases(
 ) -> list[Case]:
     """The plan of a row for a budget of BUDGETS; empty where the judge does not apply."""
     if judge in ("fd", "second") and dtype != "float64":
-        # in float32 noise blinds finite differences: the device's float64 kernels are judged
+        # in fewer bits noise blinds finite differences: the device's float64 kernels are judged
         return []
+    if row.accuracy and dtype not in COMPUTED:
+        return []  # what a user's arrays and torch's tensors are computed in is not known
     if judge == "errors":
-        planned = _refused(row)
+        planned = _refused(row, dtype)
     elif judge in ("step", "trajectory"):
         planned = _trained(row, judge, dtype, deep=budget == "deep")
     elif judge == "distribution":
@@ -83,6 +85,10 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
         return "what it draws is judged as a distribution"
     if judge in (*FD_LARGEST, "trajectory") and dtype != "float64":
         return f"{'differences' if judge in FD_LARGEST else 'trajectories'} need float64"
+    if row.accuracy and dtype not in COMPUTED:
+        return "functions of arrays and of torch are asked in float32 and float64"
+    if judge == "step" and row.training is not None and dtype in row.training.unclaimed:
+        return str(row.training.unclaimed[dtype])
     if judge == "trajectory" and row.training is not None:
         return "a deep run asks it"
     if judge in ("vjp", *FD_LARGEST) and not row.differentiable:
@@ -190,11 +196,16 @@ def _pairs(
                 yield _pick(fitting[layout], turn + i + j // every), layout, region
 
 
-def _refused(row: Row) -> Iterator[Choice]:
-    """What the row refuses, and inputs that do not go together, or are none."""
+def _refused(row: Row, dtype: str) -> Iterator[Choice]:
+    """What the row refuses, and inputs that do not go together, or are none.
+
+    In 16 bits no second device need compute in the dtype: what it says first is left open.
+    """
     for refusal in row.errors:
         yield Sample(refusal.shapes, refusal.kwargs), "compact", "refused"
     for region in row.mixtures:
+        if region == "devices" and dtype not in COMPUTED:
+            continue
         least = 1 if region == "arrays" else 2
         fitting = (s for s in row.samples if len(s.shapes) >= least and _varied(s))
         yield from ((s, "compact", region) for s in itertools.islice(fitting, 1))
@@ -202,7 +213,7 @@ def _refused(row: Row) -> Iterator[Choice]:
 
 def _trained(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     """The samples of a row's training; trajectories in float64 only, slow ones in deep runs."""
-    if row.training is None:
+    if row.training is None or (judge == "step" and dtype in row.training.unclaimed):
         return
     if judge == "trajectory" and (dtype != "float64" or (row.training.slow and not deep)):
         return

@@ -29,7 +29,9 @@ def _gates(t: Any, x: Any, h: Any, weights: Sequence[Any]) -> Any:
     operands, ones = [x, h], t.ones((x.shape[0], 1), dtype=t.float64)
     rows = [*weights[:2], *(b.unsqueeze(0) for b in weights[2:])]
     operands += [ones] * (len(rows) - 2)
-    return t.matmul(t.cat(operands, 1), t.cat(rows, 0))
+    left, right = t.cat(operands, 1), t.cat(rows, 0)
+    size = t.matmul(left.detach().abs(), right.detach().abs())
+    return t.ops.needle_verify.in_parts(t.matmul(left, right), size, len(rows))
 
 
 def _rnn_step(t: Any, x: Any, state: Any, weights: Sequence[Any], nonlinearity: str) -> Any:

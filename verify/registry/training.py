@@ -125,6 +125,7 @@ def _language(steps: int, batch: int, *sizes: int, seq_model: str, **rest: Any) 
     return sample((steps, batch), **arguments, seq_model=seq_model, seq_len=steps, **rest)
 
 
+_TOO_DEEP = "roundings of so few bits, through all layers and back, leave nothing to claim"
 _BLOCKS: dict[str, Any] = {"hidden_dim": 8, "num_blocks": 2, "drop_prob": 0.25}
 
 TRAINING = {
@@ -169,6 +170,7 @@ TRAINING = {
         zero=_BEFORE_NORM,
         steps=1,
         slow=True,
+        unclaimed=dict.fromkeys(("float16", "bfloat16"), _TOO_DEEP),
     ),
     "models.LanguageModel": Training(
         samples=(
@@ -182,5 +184,6 @@ TRAINING = {
         classes=lambda arguments: int(arguments["output_size"]),
         words=True,
         zero={"k bias": "a softmax stays as it is when all its scores move alike"},
+        unclaimed={"bfloat16": _TOO_DEEP},
     ),
 }

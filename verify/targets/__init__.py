@@ -12,7 +12,14 @@ from verify.targets.elementwise import unary
 from verify.targets.named import Named
 from verify.targets.protocol import Target
 from verify.targets.source import source
-from verify.targets.subject import device_status, environment, foreign, use
+from verify.targets.subject import (
+    computed_dtypes,
+    device_status,
+    environment,
+    foreign,
+    rounds_factors,
+    use,
+)
 from verify.targets.training import Trainer
 
 __all__ = [
@@ -28,11 +35,13 @@ __all__ = [
     "Target",
     "Trainer",
     "borrowed",
+    "computed_dtypes",
     "device_status",
     "environment",
     "foreign",
     "probe",
     "resolve",
+    "rounds_factors",
     "source",
     "unary",
     "use",

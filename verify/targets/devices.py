@@ -28,6 +28,14 @@ def device_status(name: str) -> str | None:
     return f"{found.reason or 'it is not available'}"
 
 
+def computed_dtypes(name: str) -> tuple[str, ...] | None:
+    """The dtypes that a device computes in; None where it cannot be used."""
+    if device_status(name) is not None:
+        return None
+    found: tuple[str, ...] = face(name).computed_dtypes
+    return found
+
+
 def environment(threads: int | None = None) -> dict[str, str]:
     """Pins the thread count; the instruction set and the version that verdicts record."""
     import needle
@@ -36,8 +44,10 @@ def environment(threads: int | None = None) -> dict[str, str]:
     if threads is not None:
         _core.set_num_threads(threads)
     version = getattr(needle, "__version__", "")
-    return {"isa": _core.isa(), "threads": str(_core.get_num_threads())} | (
-        {"needle": version} if version else {}
+    return (
+        {"isa": _core.isa(), "threads": str(_core.get_num_threads())}
+        | ({"needle": version} if version else {})
+        | ({"tf32": "cuda"} if rounds_factors("cuda") else {})
     )
 
 
@@ -47,6 +57,11 @@ def face(name: str) -> Any:
     from needle import backend_ndarray
 
     return getattr(backend_ndarray, DEVICES[name])()
+
+
+def rounds_factors(name: str) -> bool:
+    """Whether the device may round the factors of float32 products to TF32."""
+    return bool(face(name).allow_tf32)
 
 
 @functools.cache

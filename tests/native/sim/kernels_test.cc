@@ -10,6 +10,7 @@
 #include "../../../csrc/cuda/cuda_backend.h"
 #include "../../../csrc/cuda/maths.cuh"
 #include "../../../csrc/cuda/sim/scheduler.h"
+#include "../../../csrc/cuda/storage.cuh"
 #include "../reference_backend.h"
 
 namespace {
@@ -102,8 +103,11 @@ class Array {
       if (image[i] != kGuardByte || image[kGuard + bytes_ + i] != kGuardByte) return false;
     }
     const unsigned char* got = image.data() + kGuard;
-    if (view_.dtype == DType::float32) return close<float>(got, tolerance);
-    if (view_.dtype == DType::float64) return close<double>(got, tolerance);
+    if (is_floating(view_.dtype)) {
+      bool same = true;
+      visit_floating(view_.dtype, [&](auto zero) { same = close<decltype(zero)>(got, tolerance); });
+      return same;
+    }
     return std::memcmp(got, host_.data(), bytes_) == 0;
   }
 
@@ -114,10 +118,10 @@ class Array {
       T a, b;
       std::memcpy(&a, got + i, sizeof a);
       std::memcpy(&b, host_.data() + i, sizeof b);
-      const double unit = sizeof(T) == 4 ? 1.2e-7 : 2.3e-16;
-      const bool same = std::memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b) ||
-                        std::abs(static_cast<double>(a - b)) <=
-                            tolerance * unit * (1 + std::abs(static_cast<double>(b)));
+      const double unit = sizeof(T) == 8 ? 2.3e-16 : 1.2e-7;
+      const auto x = Convert<double>::from(a), y = Convert<double>::from(b);
+      const bool same = std::memcmp(&a, &b, sizeof a) == 0 || (x != x && y != y) ||
+                        std::abs(x - y) <= tolerance * unit * (1 + std::abs(y));
       if (!same) return false;
     }
     return true;
@@ -140,10 +144,12 @@ std::vector<std::int64_t> random_shape(int max_dims, std::int64_t max_size) {
   return shape;
 }
 
-DType random_float() { return draw(0, 1) == 1 ? DType::float64 : DType::float32; }
+DType random_wide() { return draw(0, 1) == 1 ? DType::float64 : DType::float32; }
+DType random_float() {
+  return draw(0, 1) == 1 ? random_wide() : draw(0, 1) == 1 ? DType::float16 : DType::bfloat16;
+}
 
-// The element type's own arithmetic, as the op table says it: what the reference backend does not
-// cover.
+// The arithmetic that the op table says: what the reference backend does not cover.
 template <class T>
 T formula(UnaryOp op, T x) {
   switch (op) {
@@ -231,22 +237,36 @@ T formula(BinaryOp op, T a, T b) {
 template <class F>
 void expect(View dst, F&& value) {
   needle_test::for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) {
-    visit_computed(dst.dtype, [&](auto zero) {
+    visit_floating(dst.dtype, [&](auto zero) {
       using T = decltype(zero);
-      *reference.address<T>(dst, at) = value(zero, at);
+      *reference.address<T>(dst, at) = NEEDLE_NS::narrow<T>(value(NEEDLE_NS::widen(zero), at));
     });
   });
 }
 
 template <class T>
 T element(const View& v, const std::int64_t* at) {
-  return *reference.address<T>(v, at);
+  return static_cast<T>(reference.load(v, at));
+}
+
+// Small and of any rank, or large enough for several blocks, tiles and slices; innermost
+// dimensions that hold whole packs included.
+std::vector<std::int64_t> any_shape() {
+  switch (draw(0, 9)) {
+    case 0:
+      return {draw(1000, 3000)};
+    case 1:
+      return {draw(1, 3), draw(1, 60), 8 * draw(1, 12)};
+    case 2:
+      return {draw(8, 70), draw(8, 70)};
+    default:
+      return random_shape(5, 6);
+  }
 }
 
 void test_elementwise() {
   const DType dtype = random_float();
-  const auto shape =
-      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape = any_shape();
   const bool plain = draw(0, 1) == 1;
   Array dst(shape, dtype, plain, true), a(shape, dtype, plain, false),
       b(shape, dtype, plain, false);
@@ -267,7 +287,10 @@ void test_elementwise() {
   device().binary_scalar(op, dst.there(), a.there(), 1.1, reversed);
   expect(dst.here(), [&](auto z, auto at) {
     using T = decltype(z);
-    const T s = static_cast<T>(1.1), e = element<T>(x, at);
+    T s{};
+    visit_floating(dtype,
+                   [&](auto zero) { s = Convert<T>::from(Convert<decltype(zero)>::from(1.1)); });
+    const T e = element<T>(x, at);
     return reversed ? formula(op, s, e) : formula(op, e, s);
   });
   CHECK(dst.agrees(0));
@@ -276,8 +299,7 @@ void test_elementwise() {
 void test_copy() {
   const auto to = static_cast<DType>(draw(0, kDTypeCount - 1));
   const auto from = static_cast<DType>(draw(0, kDTypeCount - 1));
-  const auto shape =
-      draw(0, 9) == 0 ? std::vector<std::int64_t>{draw(1000, 3000)} : random_shape(5, 6);
+  const auto shape = any_shape();
   const bool plain = draw(0, 1) == 1;
   Array dst(shape, to, plain, true), src(shape, from, plain, false);
   device().copy(dst.there(), src.there());
@@ -295,6 +317,9 @@ void test_reduce() {
   if (draw(0, 3) == 0) shape.push_back(draw(30, 600));
   if (draw(0, 9) == 0) shape = {draw(1, 3), draw(8200, 13000)};
   if (draw(0, 9) == 0) shape = {draw(8200, 13000), draw(1, 3)};
+  if (draw(0, 4) == 0) shape = {draw(1, 3), draw(1, 40), 8 * draw(1, 40)};
+  if (draw(0, 9) == 0) shape = {draw(200, 900), 8 * draw(1, 3)};
+  if (draw(0, 9) == 0) shape = {8 * draw(1000, 1600)};
   std::vector<std::int64_t> kept = shape;
   for (std::int64_t& n : kept) n = draw(0, 1) == 1 ? 1 : n;
   const DType dtype = random_float();
@@ -329,6 +354,7 @@ void test_reduce() {
 std::vector<std::int64_t> random_lanes(int& axis) {
   std::vector<std::int64_t> shape = random_shape(4, 6);
   shape.push_back(draw(1, draw(0, 4) == 0 ? 300 : 5));
+  if (draw(0, 9) == 0) shape = {draw(1, 3), draw(2048, 5000)};  // in slices
   std::shuffle(shape.begin(), shape.end(), needle_test::generator);
   axis = static_cast<int>(draw(0, static_cast<std::int64_t>(shape.size()) - 1));
   return shape;
@@ -385,6 +411,11 @@ void test_along_axis() {
   const bool reversed = draw(0, 1) == 1;
   Array dst(shape, dtype, any_layout(), true), a(shape, dtype, any_layout(), false),
       place(one, DType::int64, any_layout(), true);
+  // Whole numbers: sums are exact in any order.
+  needle_test::for_each_index(a.here().shape, a.here().ndim, [&](const std::int64_t* at) {
+    reference.store(a.here(), at, std::round(reference.load(a.here(), at)));
+  });
+  a.send();
   if (draw(0, 2) == 0) {
     std::int64_t somewhere[kMaxDims] = {};
     for (std::size_t d = 0; d < shape.size(); ++d) somewhere[d] = draw(0, shape[d] - 1);
@@ -419,7 +450,7 @@ void test_matmul() {
     shape.insert(shape.end(), {rows, columns});
     return shape;
   };
-  const DType dtype = random_float();
+  const DType dtype = random_wide();
   Array dst(with(m, n), dtype, draw(0, 1) == 1, true), a(with(m, k), dtype, draw(0, 1) == 1, false),
       b(with(k, n), dtype, draw(0, 1) == 1, false);
   device().matmul(dst.there(), a.there(), b.there());
@@ -452,7 +483,7 @@ void test_conv() {
   const std::int64_t images = draw(1, 3), channels = draw(1, 5), filters = draw(1, 5) * p.groups;
   const std::vector<std::int64_t> xs{images, in[0], in[1], channels * p.groups},
       ws{kernel[0], kernel[1], channels, filters}, ys{images, out[0], out[1], filters};
-  const DType dtype = random_float();
+  const DType dtype = random_wide();
   Array x(xs, dtype, true, false), w(ws, dtype, true, false), dy(ys, dtype, true, false),
       y(ys, dtype, true, true), dx(xs, dtype, true, true), dw(ws, dtype, true, true);
   device().conv2d(y.there(), x.there(), w.there(), p);

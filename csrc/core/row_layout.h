@@ -1,0 +1,44 @@
+// RowLayout: compact arrays of one shape, seen as rows: what lies along some of the axes at one
+// index of the others. cpu and cuda walk rows by it.
+#pragma once
+
+#include "view.h"
+
+namespace needle {
+
+struct RowLayout {
+  struct Axis {
+    std::int64_t size, stride;
+  };
+  // Outermost first, merged where two are walked as one. Every row has an axis.
+  Axis kept[kMaxDims + 1], reduced[kMaxDims + 1];
+  int n_kept = 0, n_reduced = 0;
+  std::int64_t count = 1, length = 1;  // rows, and elements of each
+  // Rows that lie side by side, each element next to its neighbour's; 1 where a row's own elements
+  // are neighbours.
+  std::int64_t beside = 1;
+};
+
+// axes: a bit for each axis that rows lie along.
+static inline RowLayout make_rows(const View& a, unsigned axes) {
+  RowLayout rows;
+  int last = -1;  // kind of the axis before: 1 reduced, 0 kept
+  for (int d = 0; d < a.ndim; ++d) {
+    if (a.shape[d] == 1) continue;
+    const int kind = static_cast<int>(axes >> d & 1u);
+    RowLayout::Axis* of = kind != 0 ? rows.reduced : rows.kept;
+    int& n = kind != 0 ? rows.n_reduced : rows.n_kept;
+    (kind != 0 ? rows.length : rows.count) *= a.shape[d];
+    if (kind == last) {
+      of[n - 1] = {of[n - 1].size * a.shape[d], a.strides[d]};
+    } else {
+      of[n++] = {a.shape[d], a.strides[d]};
+    }
+    last = kind;
+  }
+  if (last == 0 && rows.n_reduced > 0) rows.beside = rows.kept[rows.n_kept - 1].size;
+  if (rows.n_reduced == 0) rows.reduced[rows.n_reduced++] = {1, 1};
+  return rows;
+}
+
+}  // namespace needle

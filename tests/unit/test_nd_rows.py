@@ -1,0 +1,105 @@
+"""Kernels over rows, in every layout of rows, against numpy in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import needle.backend_ndarray as nd
+from needle import _core
+
+# Short rows, rows along memory, a few long ones; rows side by side; rows in stretches.
+LAYOUTS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((), ()),
+    ((6,), ()),
+    ((4, 1), (1,)),
+    ((3, 5), (1,)),
+    ((19, 33), (-1,)),
+    ((5, 130), (1,)),
+    ((9, 512), (1,)),
+    ((2, 40000), (1,)),
+    ((7, 3), (0,)),
+    ((3, 9, 37), (1,)),
+    ((2, 140, 70), (1,)),
+    ((6000, 12), (0,)),
+    ((3, 4, 5), (0, 2)),
+    ((3, 2, 130), (2, 0)),
+    ((3, 4, 5, 6), (0, 2)),
+]
+
+
+def softmax(a: Any, axes: tuple[int, ...]) -> Any:
+    powers = np.exp(a - a.max(axis=axes, keepdims=True))
+    return powers / powers.sum(axis=axes, keepdims=True)
+
+
+@pytest.fixture(params=LAYOUTS, ids=str)
+def rows(request: pytest.FixtureRequest, dtype: str, device: nd.BackendDevice) -> Any:
+    """(a, g, the same in float64, axes): a and g in other strides than their own."""
+    shape, axes = request.param
+    rng = np.random.default_rng(3)
+    values = [rng.standard_normal(shape).astype(dtype) for _ in range(2)]
+    order = tuple(reversed(range(len(shape))))
+    arrays = [
+        nd.NDArray(np.array(v.transpose(order), order="C"), device=device, dtype=dtype)
+        for v in values
+    ]
+    return [a.permute(order) for a in arrays], [v.astype(np.float64) for v in values], axes
+
+
+def near(got: nd.NDArray, want: Any, dtype: str) -> None:
+    assert got.shape == want.shape
+    assert got.dtype == dtype
+    scale = np.max(np.abs(want), initial=1)
+    u = np.finfo(dtype).eps * 64
+    np.testing.assert_allclose(got.numpy(), want, rtol=u, atol=u * scale)
+
+
+def test_softmax_and_its_logarithms(rows: Any, dtype: str) -> None:
+    (a, _), (x, _), axes = rows
+    y = softmax(x, axes)
+    near(a.softmax(axes), y, dtype)
+    near(a.logsoftmax(axes), np.log(y), dtype)
+    total = np.log(np.exp(x).sum(axis=axes, keepdims=True))
+    near(a.logsumexp(axes, True), total, dtype)
+    near(a.logsumexp(axes), total.squeeze(tuple(d % x.ndim for d in axes)), dtype)
+
+
+def test_gradients_of_softmax_and_its_logarithm(rows: Any, dtype: str) -> None:
+    (a, g), (x, dy), axes = rows
+    y = softmax(x, axes)
+    want = y * (dy - (dy * y).sum(axis=axes, keepdims=True))
+    near(a.softmax(axes).softmax_grad(g, axes), want, dtype)
+    want = dy - y * dy.sum(axis=axes, keepdims=True)
+    near(a.logsoftmax(axes).logsoftmax_grad(g, axes), want, dtype)
+
+
+def test_results_do_not_depend_on_threads(rows: Any, device: nd.BackendDevice) -> None:
+    (a, g), _, axes = rows
+    threads = _core.get_num_threads()
+    found = []
+    for n in (1, 3):
+        _core.set_num_threads(n)
+        try:
+            y = a.softmax(axes)
+            found.append([r.numpy() for r in (y, a.logsumexp(axes), y.softmax_grad(g, axes))])
+        finally:
+            _core.set_num_threads(threads)
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_refusals(device: nd.BackendDevice) -> None:
+    a = nd.NDArray(np.ones((2, 3)), device=device, dtype="float32")
+    with pytest.raises(IndexError, match=r"\[softmax\] .*axis=2"):
+        a.softmax(2)
+    with pytest.raises(ValueError, match=r"\[logsumexp\] axes must be distinct"):
+        a.logsumexp((0, -2))
+    with pytest.raises(ValueError, match=r"\[softmax_grad\] .* got y.shape=\(2, 3\), dy.shape"):
+        a.softmax_grad(a[:1], 1)
+    with pytest.raises(TypeError, match=r"\[logsoftmax_grad\] .* one dtype"):
+        a.logsoftmax_grad(a.astype("float64"), 1)
+    with pytest.raises(TypeError, match=r"\[logsoftmax\] computes in"):
+        a.astype("int32").logsoftmax(1)
