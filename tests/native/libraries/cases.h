@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "../../../csrc/cuda/cuda_backend.h"
 #include "../check.h"
+#include "../cuda_device.h"
 
 namespace libraries_test {
 
@@ -13,7 +13,7 @@ using namespace needle;
 using needle_test::draw;
 using Shape = std::vector<std::int64_t>;
 
-inline Backend& device() { return *NEEDLE_NS::backend(0); }
+using needle_test::device;
 
 // The simulator's device memory is the host's: the test reads and writes it in place.
 struct Array {

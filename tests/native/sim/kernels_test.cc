@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "../../../csrc/cuda/cuda_backend.h"
 #include "../../../csrc/cuda/maths.cuh"
 #include "../../../csrc/cuda/sim/scheduler.h"
 #include "../../../csrc/cuda/storage.cuh"
+#include "../cuda_device.h"
 #include "../reference_backend.h"
 
 namespace {
@@ -21,28 +21,7 @@ using needle_test::draw;
 constexpr std::size_t kGuard = 256;
 constexpr unsigned char kGuardByte = 0xa5;
 
-// Scratch memory straight from the backend.
-struct Scratch final : ScratchSource {
-  Storage* allocate(std::size_t bytes) override {
-    auto* block = new Storage;
-    block->data = NEEDLE_NS::backend(0)->raw_allocate(bytes);
-    block->bytes = bytes;
-    return block;
-  }
-  void deallocate(Storage* block) noexcept override {
-    NEEDLE_NS::backend(0)->raw_free(block->data, block->bytes);
-    delete block;
-  }
-} scratch;
-
-Backend& device() {
-  static Backend& backend = []() -> Backend& {
-    Backend& made = *NEEDLE_NS::backend(0);
-    made.use_scratch(&scratch);
-    return made;
-  }();
-  return backend;
-}
+using needle_test::device;
 needle_test::ReferenceBackend reference;
 
 // The same array on the device and on the host.
