@@ -7,6 +7,7 @@ from typing import Any
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice, NDArray
 from needle.backend_ndarray.checks import finite, real, sizes
+from needle.backend_ndarray.halves import held, wide
 from needle.backend_selection import default_device
 
 
@@ -41,15 +42,6 @@ def _full(
     return _leaf(_on(op, device).full(sizes(op, shape), c, dtype=dtype), requires_grad)
 
 
-def _wide(dtype: str) -> str:
-    """What is drawn in: 16 bits have no number near most probabilities."""
-    return "float32" if dtype in ("float16", "bfloat16") else dtype
-
-
-def _held(array: NDArray, dtype: str) -> NDArray:
-    return array if array.dtype == dtype else array.astype(dtype)
-
-
 def rand(
     *shape: int,
     low: float = 0.0,
@@ -63,8 +55,8 @@ def rand(
     Raises: ValueError when a bound is not finite or a size is negative.
     """
     finite("rand", low=low, high=high)
-    array = _on("rand", device).rand(*shape, dtype=_wide(dtype))
-    return _leaf(_held(array * (high - low) + low, dtype), requires_grad)
+    array = _on("rand", device).rand(*shape, dtype=wide(dtype))
+    return _leaf(held(array * (high - low) + low, dtype), requires_grad)
 
 
 def randn(
@@ -82,8 +74,8 @@ def randn(
     finite("randn", mean=mean, std=std)
     if std < 0:
         raise ValueError(f"[randn] std must not be negative, got std={std}")
-    array = _on("randn", device).randn(*shape, dtype=_wide(dtype))
-    return _leaf(_held(array * std + mean, dtype), requires_grad)
+    array = _on("randn", device).randn(*shape, dtype=wide(dtype))
+    return _leaf(held(array * std + mean, dtype), requires_grad)
 
 
 def randb(
@@ -100,8 +92,8 @@ def randb(
     finite("randb", p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"[randb] p is a probability, got p={p}")
-    array = _on("randb", device).rand(*sizes("randb", shape), dtype=_wide(dtype))
-    return _leaf(_held(array.less_equal(p), dtype), requires_grad)
+    array = _on("randb", device).rand(*sizes("randb", shape), dtype=wide(dtype))
+    return _leaf(held(array.less_equal(p), dtype), requires_grad)
 
 
 def constant(

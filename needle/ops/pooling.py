@@ -15,6 +15,7 @@ import numpy.typing as npt
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, zeros
 from needle.backend_ndarray.checks import pair
+from needle.backend_ndarray.halves import held, wide
 from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.elementwise import divide
 from needle.ops.reduction import extreme_share, max
@@ -128,9 +129,8 @@ class Fold(_Pooling):
         images, h, w, channels = self.shape
         (ph, pw), (sh, sw) = self.geometry.padding, self.geometry.stride
         padded = (images, h + 2 * ph, w + 2 * pw, channels)
-        # 16 bits add up in 32
-        wide = "float64" if parts.dtype == "float64" else "float32"
-        result = zeros(padded, dtype=wide, device=parts.device)
+        dtype = wide(parts.dtype)
+        result = zeros(padded, dtype=dtype, device=parts.device)
         rows, columns = parts.shape[1:3]
         for i in range(self.geometry.kernel[0]):
             for j in range(self.geometry.kernel[1]):
@@ -140,8 +140,8 @@ class Fold(_Pooling):
                     slice(i, i + sh * (rows - 1) + 1, sh),
                     slice(j, j + sw * (columns - 1) + 1, sw),
                 )
-                result[grid] = result[grid] + parts[:, :, :, i, j].astype(wide)
-        return result[:, ph : ph + h, pw : pw + w].astype(parts.dtype)
+                result[grid] = result[grid] + held(parts[:, :, :, i, j], dtype)
+        return held(result[:, ph : ph + h, pw : pw + w], parts.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return Windows(self.geometry)(out_grad)
