@@ -85,6 +85,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
     }
     *reinterpret_cast<Pack<T, size>*>(dst) = out;
   } else {
+#pragma unroll 1
     for (int j = 0; j < rows.length - first; ++j) {
       dst[j] =
           call<N>(f, [&](int k) -> const A& { return in.at[k][rows.still >> k & 1u ? 0 : j]; });
@@ -120,27 +121,29 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
   const auto offset = [&](int k, std::int64_t i, std::int64_t j) {
     return at.of[k] + i * tiles.step_down[k] + j * tiles.step_across[k];
   };
+  // All elements are on their way before the first is stored.
   for (int k = 0; k < N; ++k) {
-    if ((tiles.turned >> k & 1u) == 0) continue;
-    const std::int64_t i = down + threadIdx.x;
-    A loaded[kTile / kTileRows]{};  // all on their way before the first is stored
+    const bool turned = (tiles.turned >> k & 1u) != 0;
+    const unsigned x = threadIdx.x;
+    A loaded[kTile / kTileRows]{};
     for (unsigned r = 0; r < kTile / kTileRows; ++r) {
-      const std::int64_t j = across + threadIdx.y + r * kTileRows;
+      const unsigned y = threadIdx.y + r * kTileRows;
+      const std::int64_t i = down + (turned ? x : y), j = across + (turned ? y : x);
       if (i < tiles.down && j < tiles.across) loaded[r] = in.at[k][offset(k + 1, i, j)];
     }
     for (unsigned r = 0; r < kTile / kTileRows; ++r) {
-      tile.of[k][threadIdx.y + r * kTileRows][threadIdx.x] = loaded[r];
+      const unsigned y = threadIdx.y + r * kTileRows;
+      tile.of[k][turned ? y : x][turned ? x : y] = loaded[r];
     }
   }
   __syncthreads();
   const std::int64_t j = across + threadIdx.x;
-  for (unsigned r = 0; r < kTile / kTileRows; ++r) {
-    const unsigned y = threadIdx.y + r * kTileRows;
+#pragma unroll 1  // f may hold all formulas
+  for (unsigned y = threadIdx.y; y < kTile; y += kTileRows) {
     const std::int64_t i = down + y;
     if (i >= tiles.down || j >= tiles.across) continue;
-    dst[offset(0, i, j)] = call<N>(f, [&](int k) -> const A& {
-      return tiles.turned >> k & 1u ? tile.of[k][threadIdx.x][y] : in.at[k][offset(k + 1, i, j)];
-    });
+    dst[offset(0, i, j)] =
+        call<N>(f, [&](int k) -> const A& { return tile.of[k][threadIdx.x][y]; });
   }
 }
 

@@ -117,8 +117,8 @@ MUTANTS = [
     Mutant(
         "map-tile-not-turned",
         "map.cuh",
-        "tile.of[k][threadIdx.x][y]",
-        "tile.of[k][y][threadIdx.x]",
+        "return tile.of[k][threadIdx.x][y];",
+        "return tile.of[k][y][threadIdx.x];",
     ),
     Mutant("map-wrong-operand", "map.cuh", "at.of[k + 1]]", "at.of[1]]"),
     Mutant("nest-wrong-remainder", "nest.cuh", "number - rest * shape[d].value", "number - rest"),
