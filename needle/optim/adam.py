@@ -15,7 +15,8 @@ class Adam(Optimizer):
     root.
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)
-    with m' = m / (1 - b1^t), v' = v / (1 - b2^t).
+    with m' = m / (1 - b1^t), v' = v / (1 - b2^t). A step is one kernel for each parameter: m and v
+    change in place, p is a new array.
     Source: Kingma & Ba, arXiv 1412.6980, algorithm 1. Raises: ValueError on bad hyper-parameters.
     """
 
@@ -45,17 +46,20 @@ class Adam(Optimizer):
     def step(self) -> None:
         for i, p, value, grad in self._updates():
             t = self.t[i] = self.t.get(i, 0) + 1
-            if self.weight_decay:
-                if self.decoupled:
-                    value = value * (1.0 - self.lr * self.weight_decay)
-                else:
-                    grad = grad + value * self.weight_decay
-            first = grad * (1.0 - self.beta1)
-            second = grad * grad * (1.0 - self.beta2)
-            self.m[i] = self.m[i] * self.beta1 + first if i in self.m else first
-            self.v[i] = self.v[i] * self.beta2 + second if i in self.v else second
-            root = (self.v[i] / (1.0 - self.beta2**t)).sqrt() + self.eps
-            p.cached_data = value - self.m[i] / root * (self.lr / (1.0 - self.beta1**t))
+            first, second = (self._state(held, i, value) for held in (self.m, self.v))
+            p.cached_data = value.adam_step(
+                grad,
+                first,
+                second,
+                lr=self.lr,
+                betas=(self.beta1, self.beta2),
+                eps=self.eps,
+                weight_decay=self.weight_decay,
+                corrections=(1.0 - self.beta1**t, 1.0 - self.beta2**t),
+                decoupled=self.decoupled,
+                is_first=i not in self.m,
+            )
+            self.m[i], self.v[i] = first, second
 
 
 class AdamW(Adam):

@@ -15,7 +15,7 @@ class SGD(Optimizer):
 
     The damping d is the momentum m itself, as in the course; `dampening=` sets it apart, which is
     torch's form (there u starts as the first gradient, undamped). `nesterov=True` steps along m u +
-    (1 - d) (g + wd p).
+    (1 - d) (g + wd p). A step is one kernel a parameter: u changes in place, p is a new array.
     Raises: ValueError on hyper-parameters that are negative or not finite.
     """
 
@@ -42,13 +42,18 @@ class SGD(Optimizer):
     def step(self) -> None:
         damping = self.momentum if self.dampening is None else self.dampening
         for i, p, value, grad in self._updates():
-            if self.weight_decay:
-                grad = grad + value * self.weight_decay
-            if self.momentum:
-                fresh = grad if damping == 0.0 else grad * (1.0 - damping)
-                if i in self.u:
-                    self.u[i] = self.u[i] * self.momentum + fresh
-                else:  # torch's first velocity is the gradient itself
-                    self.u[i] = fresh if self.dampening is None else grad.copy()
-                grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
-            p.cached_data = value - grad * self.lr
+            velocity = self._state(self.u, i, value) if self.momentum else None
+            p.cached_data = value.sgd_step(
+                grad,
+                velocity,
+                lr=self.lr,
+                momentum=self.momentum,
+                undamped=1.0 - damping,
+                weight_decay=self.weight_decay,
+                nesterov=self.nesterov,
+                first=i not in self.u,
+                # torch's first velocity is the gradient itself
+                first_undamped=self.dampening is not None,
+            )
+            if velocity is not None:
+                self.u[i] = velocity
