@@ -37,7 +37,7 @@ def find_topo_sort(nodes: Sequence[Value]) -> list[Value]:
     return order
 
 
-def run_backward(output: Tensor, out_grad: Tensor) -> None:
+def run_backward(output: Value, out_grad: Value) -> None:
     """Carries out_grad from output to the leaves and sets their `.grad`.
 
     A node is visited when all its uses have sent their cotangents, and its own is dropped then.
