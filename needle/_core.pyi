@@ -161,6 +161,51 @@ class NDArray:
     def logsoftmax(self, axis: _Dims | None) -> NDArray: ...
     def logsoftmax_grad(self, dy: NDArray, axis: _Dims | None) -> NDArray: ...
     def logsumexp(self, axis: _Dims | None = None, keepdims: bool = False) -> NDArray: ...
+    def standardize(
+        self,
+        axis: _Dims | None,
+        eps: float,
+        weight: NDArray | None = None,
+        bias: NDArray | None = None,
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]: ...
+    def standardize_grad(
+        self,
+        dy: NDArray,
+        mean: NDArray,
+        inverse: NDArray,
+        axis: _Dims | None,
+        weight: NDArray | None = None,
+    ) -> NDArray: ...
+    # steps
+    def sgd_step(
+        self,
+        grad: NDArray,
+        velocity: NDArray | None,
+        *,
+        lr: float,
+        momentum: float,
+        undamped: float,
+        weight_decay: float,
+        nesterov: bool,
+        first: bool,
+        first_undamped: bool,
+    ) -> NDArray: ...
+    def adam_step(
+        self,
+        grad: NDArray,
+        first: NDArray,
+        second: NDArray,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        corrections: tuple[float, float],
+        decoupled: bool,
+        is_first: bool,
+    ) -> NDArray: ...
+    def lstm_cell(self, c: NDArray) -> tuple[NDArray, NDArray]: ...
+    def lstm_cell_grad(self, c: NDArray, dh: NDArray, dc: NDArray) -> tuple[NDArray, NDArray]: ...
     # matmul and convolution
     def matmul(self, other: NDArray) -> NDArray: ...
     def conv2d(

@@ -207,6 +207,48 @@ void define_methods(py::handle type) {
         return compute(a.size(), [&] { return a.softmax(SoftmaxOp::logsumexp, axis, keepdims); });
       },
       arg("axis") = py::none(), arg("keepdims") = false);
+  def(
+      "standardize",
+      [](const NDArray& x, const std::optional<Dims>& axis, double eps,
+         const std::optional<NDArray>& weight, const std::optional<NDArray>& bias) {
+        py::gil_scoped_release release;
+        return x.standardize(axis, eps, weight ? &*weight : nullptr, bias ? &*bias : nullptr);
+      },
+      arg("axis"), arg("eps"), arg("weight") = py::none(), arg("bias") = py::none());
+  def(
+      "standardize_grad",
+      [](const NDArray& x, const NDArray& dy, const NDArray& mean, const NDArray& inverse,
+         const std::optional<Dims>& axis, const std::optional<NDArray>& weight) {
+        return compute(x.size(), [&] {
+          return NDArray::standardize_grad(dy, x, mean, inverse, weight ? &*weight : nullptr, axis);
+        });
+      },
+      arg("dy"), arg("mean"), arg("inverse"), arg("axis"), arg("weight") = py::none());
+  def(
+      "sgd_step",
+      [](const NDArray& p, const NDArray& grad, const std::optional<NDArray>& velocity, double lr,
+         double momentum, double undamped, double weight_decay, bool nesterov, bool first,
+         bool first_undamped) {
+        const SgdStep step{lr, momentum, undamped, weight_decay, nesterov, first, first_undamped};
+        return compute(p.size(),
+                       [&] { return p.sgd_step(grad, velocity ? &*velocity : nullptr, step); });
+      },
+      arg("grad"), arg("velocity"), py::kw_only(), arg("lr"), arg("momentum"), arg("undamped"),
+      arg("weight_decay"), arg("nesterov"), arg("first"), arg("first_undamped"));
+  def(
+      "adam_step",
+      [](const NDArray& p, const NDArray& grad, const NDArray& first, const NDArray& second,
+         double lr, std::pair<double, double> betas, double eps, double weight_decay,
+         std::pair<double, double> corrections, bool decoupled, bool is_first) {
+        const AdamStep step{lr,           betas.first,       betas.second,       eps,
+                            weight_decay, corrections.first, corrections.second, decoupled,
+                            is_first};
+        return compute(p.size(), [&] { return p.adam_step(grad, first, second, step); });
+      },
+      arg("grad"), arg("first"), arg("second"), py::kw_only(), arg("lr"), arg("betas"), arg("eps"),
+      arg("weight_decay"), arg("corrections"), arg("decoupled"), arg("is_first"));
+  def("lstm_cell", NDArray::lstm_cell, arg("c"), without_gil);
+  def("lstm_cell_grad", NDArray::lstm_cell_grad, arg("c"), arg("dh"), arg("dc"), without_gil);
   def("matmul", matmul, arg("other"));
   def(
       "conv2d",

@@ -20,6 +20,10 @@ py::array as_numpy(const View& view) {
   return {numpy_dtype(view.dtype), std::move(shape), std::move(strides), view.data, py::none()};
 }
 
+py::object or_none(const View& view) {
+  return view.data == nullptr ? py::object(py::none()) : as_numpy(view);
+}
+
 py::tuple axis_tuple(unsigned axes) {
   py::list set;
   for (int d = 0; d < kMaxDims; ++d) {
@@ -111,6 +115,51 @@ void PyBackend::softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned ax
   py::gil_scoped_acquire gil;
   kernels_.attr("softmax_grad")(name(op), as_numpy(dx), as_numpy(y), as_numpy(dy),
                                 axis_tuple(axes));
+}
+
+void PyBackend::standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
+                            double eps) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("standardize")(as_numpy(out.y), as_numpy(out.mean), as_numpy(out.variance),
+                               as_numpy(out.inverse), as_numpy(x), or_none(weight), or_none(bias),
+                               axis_tuple(axes), eps);
+}
+
+void PyBackend::standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
+                                 unsigned axes) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("standardize_grad")(as_numpy(dx), as_numpy(dy), as_numpy(x), as_numpy(mean),
+                                    as_numpy(inverse), or_none(weight), axis_tuple(axes));
+}
+
+void PyBackend::sgd_step(View out, View velocity, View p, View grad, const SgdStep& s) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("sgd_step")(
+      as_numpy(out), or_none(velocity), as_numpy(p), as_numpy(grad), py::arg("lr") = s.lr,
+      py::arg("momentum") = s.momentum, py::arg("undamped") = s.undamped,
+      py::arg("weight_decay") = s.weight_decay, py::arg("nesterov") = s.nesterov,
+      py::arg("first") = s.first, py::arg("first_undamped") = s.first_undamped);
+}
+
+void PyBackend::adam_step(View out, View first, View second, View p, View grad, const AdamStep& s) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("adam_step")(as_numpy(out), as_numpy(first), as_numpy(second), as_numpy(p),
+                             as_numpy(grad), py::arg("lr") = s.lr,
+                             py::arg("betas") = py::make_tuple(s.beta1, s.beta2),
+                             py::arg("eps") = s.eps, py::arg("weight_decay") = s.weight_decay,
+                             py::arg("corrections") = py::make_tuple(s.correction1, s.correction2),
+                             py::arg("decoupled") = s.decoupled, py::arg("is_first") = s.first);
+}
+
+void PyBackend::lstm_cell(View h, View next, View gates, View c) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("lstm_cell")(as_numpy(h), as_numpy(next), as_numpy(gates), as_numpy(c));
+}
+
+void PyBackend::lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("lstm_cell_grad")(as_numpy(dgates), as_numpy(dc), as_numpy(gates), as_numpy(c),
+                                  as_numpy(dh), as_numpy(dnext));
 }
 
 void PyBackend::matmul(View dst, View a, View b) {

@@ -32,6 +32,15 @@ class PyBackend final : public Backend {
   void reduce(ReduceOp op, View dst, View a) override;
   void softmax(SoftmaxOp op, View dst, View a, unsigned axes) override;
   void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) override;
+  void standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
+                   double eps) override;
+  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
+                        unsigned axes) override;
+  void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override;
+  void adam_step(View out, View first, View second, View p, View grad,
+                 const AdamStep& step) override;
+  void lstm_cell(View h, View next, View gates, View c) override;
+  void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) override;
   void matmul(View dst, View a, View b) override;
   void conv2d(View y, View x, View w, const Conv2dParams& p) override;
   void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override;

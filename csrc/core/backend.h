@@ -65,6 +65,25 @@ static inline const char* name(SoftmaxOp op) {
   return names[static_cast<int>(op)];
 }
 
+// What standardize makes: rows with mean 0 and variance 1, and their statistics.
+struct Standardized {
+  View y, mean, variance, inverse;
+};
+
+// Numbers of one step of SGD: u <- momentum u + undamped g, where the first u is that of 0, or the
+// gradient itself when first_undamped.
+struct SgdStep {
+  double lr, momentum, undamped, weight_decay;
+  bool nesterov, first, first_undamped;
+};
+
+// Numbers of one step of Adam. A correction is 1 - beta^t; decoupled: the decay acts on the
+// parameter, not on the gradient. The first step reads no moments.
+struct AdamStep {
+  double lr, beta1, beta2, eps, weight_decay, correction1, correction2;
+  bool decoupled, first;
+};
+
 // A Python number on its way into an array: integers keep 64 bits.
 struct Scalar {
   double real;
@@ -149,6 +168,26 @@ class Backend {
   // dx from the result y and its cotangent dy: y (dy - sum(y dy)), or dy - exp(y) sum(dy) for
   // logsoftmax
   virtual void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) = 0;
+
+  // y = (x - mean) inverse, times weight plus bias where their data is not null; the variance is
+  // divided by the length, inverse = 1 / sqrt(variance + eps). weight and bias have one element for
+  // each row, or one for each place in a row where rows lie along the last axes. Statistics have
+  // one for each row, float32 of 16-bit floats.
+  virtual void standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
+                           double eps) = 0;
+  // dx = inverse (h - mean(h) - y mean(h y)), h = dy weight, y = (x - mean) inverse
+  virtual void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
+                                unsigned axes) = 0;
+
+  // --- steps, all views compact: core/steps.h has the formulas
+  // out = the new p (out may be p itself); the state changes in place, velocity has null data
+  // without momentum
+  virtual void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) = 0;
+  virtual void adam_step(View out, View first, View second, View p, View grad,
+                         const AdamStep& step) = 0;
+  // h and next c (rows, n) from the gates i, f, g, o before their functions (rows, 4 n), and from c
+  virtual void lstm_cell(View h, View next, View gates, View c) = 0;
+  virtual void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) = 0;
 
   // --- dst (..., M, N) = a (..., M, K) @ b (..., K, N): any strides, leading axes equal; K may be
   // 0 (zeros)

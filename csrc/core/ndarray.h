@@ -146,6 +146,24 @@ class NDArray {
   NDArray softmax(SoftmaxOp op, const std::optional<Dims>& axes, bool keepdims) const;
   static NDArray softmax_grad(SoftmaxOp op, const NDArray& y, const NDArray& dy,
                               const std::optional<Dims>& axes);
+  // Rows along axes with mean 0 and variance 1, times weight plus bias where these are given (one
+  // element for each row, or for each place in a row of the last axes), and their mean, variance
+  // and 1 / sqrt(variance + eps), of size 1 at axes, float32 of 16-bit floats.
+  std::array<NDArray, 4> standardize(const std::optional<Dims>& axes, double eps,
+                                     const NDArray* weight, const NDArray* bias) const;
+  // Of dy, for the mean and inverse that standardize found of x.
+  static NDArray standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
+                                  const NDArray& inverse, const NDArray* weight,
+                                  const std::optional<Dims>& axes);
+  // This array after a step along grad; the state (compact, writable, and of its shape) changes in
+  // place. velocity: nullptr without momentum
+  NDArray sgd_step(const NDArray& grad, const NDArray* velocity, const SgdStep& step) const;
+  NDArray adam_step(const NDArray& grad, const NDArray& first, const NDArray& second,
+                    const AdamStep& step) const;
+  // gates (rows, 4 n), c (rows, n): h and the next c; the cotangents of gates and c from those
+  static std::array<NDArray, 2> lstm_cell(const NDArray& gates, const NDArray& c);
+  static std::array<NDArray, 2> lstm_cell_grad(const NDArray& gates, const NDArray& c,
+                                               const NDArray& dh, const NDArray& dnext);
   static NDArray matmul(const NDArray& a,
                         const NDArray& b);  // numpy's rules: 1-d, batched, broadcasting
   static NDArray conv2d(const NDArray& x, const NDArray& w, const Conv2dParams& p);

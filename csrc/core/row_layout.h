@@ -41,4 +41,12 @@ static inline RowLayout make_rows(const View& a, unsigned axes) {
   return rows;
 }
 
+// Of an array with one element for each row, or one for each place in a row: which it is. Its axes
+// are those of the rows' array, of size 1 where it has no more.
+static inline bool one_for_each_row(const View& w, const RowLayout& rows, unsigned axes) {
+  std::int64_t along = 1, across = 1;
+  for (int d = 0; d < w.ndim; ++d) ((axes >> d & 1u) != 0 ? along : across) *= w.shape[d];
+  return along == 1 && across == rows.count;
+}
+
 }  // namespace needle

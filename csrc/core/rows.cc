@@ -1,5 +1,8 @@
 // What is computed over rows: shapes and checks, then one call into the backend.
+#include <cmath>
+
 #include "detail.h"
+#include "row_layout.h"
 
 namespace needle {
 namespace {
@@ -11,6 +14,34 @@ unsigned row_axes(std::string_view op, const std::optional<Dims>& axes, int ndim
   for (const std::int64_t axis : normalize_axes(op, *axes, ndim)) bits |= 1u << axis;
   return bits;
 }
+
+// The shape with size 1 at the axes.
+Dims kept(const Dims& shape, unsigned along) {
+  Dims result = shape;
+  for (int d = 0; d < shape.size(); ++d) result[d] = (along >> d & 1u) != 0 ? 1 : shape[d];
+  return result;
+}
+
+// A weight or bias, or nothing, as a kernel over the rows of x (compact) takes it.
+NDArray of_rows(std::string_view op, const char* what, const NDArray* w, const NDArray& x,
+                unsigned along) {
+  if (w == nullptr) return NDArray();
+  detail::require_alike(op, x, *w);
+  Dims shape, places = x.shape();
+  for (int d = w->ndim(); d < x.ndim(); ++d) shape.push_back(1);
+  for (int d = 0; d < w->ndim() && shape.size() < x.ndim(); ++d) shape.push_back(w->shape()[d]);
+  for (int d = 0; d < x.ndim(); ++d) places[d] = (along >> d & 1u) != 0 ? places[d] : 1;
+  const RowLayout rows = make_rows(x.view(), along);
+  const bool last = rows.beside == 1 && rows.n_reduced == 1;
+  if (w->ndim() > x.ndim() || !(shape == kept(x.shape(), along) || (last && shape == places))) {
+    throw std::invalid_argument(message(
+        op, "weight and bias have one element for each row, or for each place in rows of last axes",
+        what, w->shape().str(), "x.shape", x.shape().str()));
+  }
+  return w->reshape(shape).compact();
+}
+
+View view_or_none(const NDArray& a) { return a.storage().get() == nullptr ? View{} : a.view(); }
 
 }  // namespace
 
@@ -48,6 +79,63 @@ NDArray NDArray::softmax_grad(SoftmaxOp op, const NDArray& y, const NDArray& dy,
   if (out.size() > 0) {
     y.device().backend->softmax_grad(op, out.view(), y.compact().view(), dy.compact().view(),
                                      along);
+  }
+  return out;
+}
+
+std::array<NDArray, 4> NDArray::standardize(const std::optional<Dims>& axes, double eps,
+                                            const NDArray* weight, const NDArray* bias) const {
+  constexpr const char* op = "standardize";
+  detail::require_computed(op, *this);
+  if ((weight == nullptr) != (bias == nullptr)) {
+    throw std::invalid_argument(message(op, "weight and bias are given together", "given",
+                                        weight != nullptr ? "weight" : "bias"));
+  }
+  const unsigned along = row_axes(op, axes, ndim());
+  const NDArray x = compact(), w = of_rows(op, "weight.shape", weight, x, along),
+                b = of_rows(op, "bias.shape", bias, x, along);
+  if (weight != nullptr && !(w.shape_ == b.shape_)) {
+    throw std::invalid_argument(message(op, "weight and bias have one shape", "weight.shape",
+                                        weight->shape_.str(), "bias.shape", bias->shape_.str()));
+  }
+  const DType precise = dtype_ == DType::float64 ? dtype_ : DType::float32;
+  const Dims shape = kept(shape_, along);
+  std::array<NDArray, 4> out{empty(shape_, dtype_, device())};
+  for (std::size_t i = 1; i < 4; ++i) out[i] = empty(shape, precise, device());
+  Backend& backend = *device().backend;
+  if (size() > 0) {
+    backend.standardize({out[0].view(), out[1].view(), out[2].view(), out[3].view()}, x.view(),
+                        view_or_none(w), view_or_none(b), along, eps);
+  } else if (out[1].size() > 0) {  // of no elements
+    for (std::size_t i = 1; i < 4; ++i) {
+      backend.fill(out[i].view(), Scalar{i < 3 ? 0.0 : 1 / std::sqrt(eps), 0, false});
+    }
+  }
+  return out;
+}
+
+NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
+                                  const NDArray& inverse, const NDArray* weight,
+                                  const std::optional<Dims>& axes) {
+  constexpr const char* op = "standardize_grad";
+  detail::require_alike(op, dy, x);
+  detail::require_alike(op, mean, inverse);
+  detail::require_computed(op, x);
+  const unsigned along = row_axes(op, axes, x.ndim());
+  const Dims shape = kept(x.shape_, along);
+  const DType precise = x.dtype_ == DType::float64 ? x.dtype_ : DType::float32;
+  if (!(dy.shape_ == x.shape_ && mean.shape_ == shape && inverse.shape_ == shape &&
+        mean.dtype_ == precise && &mean.device() == &x.device())) {
+    throw std::invalid_argument(
+        message(op, "dy has the shape of x, mean and inverse are what standardize gives", "x.shape",
+                x.shape_.str(), "dy.shape", dy.shape_.str(), "mean.shape", mean.shape_.str()));
+  }
+  const NDArray source = x.compact(), w = of_rows(op, "weight.shape", weight, source, along);
+  NDArray out = empty(x.shape_, x.dtype_, x.device());
+  if (out.size() > 0) {
+    x.device().backend->standardize_grad(out.view(), dy.compact().view(), source.view(),
+                                         mean.compact().view(), inverse.compact().view(),
+                                         view_or_none(w), along);
   }
   return out;
 }

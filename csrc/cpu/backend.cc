@@ -99,6 +99,27 @@ class CpuBackend final : public Backend {
   void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
     kernels_.softmax_grad(op, dx, y, dy, axes);
   }
+  void standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
+                   double eps) override {
+    kernels_.standardize(out, x, weight, bias, axes, eps);
+  }
+  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
+                        unsigned axes) override {
+    kernels_.standardize_grad(dx, dy, x, mean, inverse, weight, axes);
+  }
+  void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override {
+    kernels_.sgd_step(out, velocity, p, grad, step);
+  }
+  void adam_step(View out, View first, View second, View p, View grad,
+                 const AdamStep& step) override {
+    kernels_.adam_step(out, first, second, p, grad, step);
+  }
+  void lstm_cell(View h, View next, View gates, View c) override {
+    kernels_.lstm_cell(h, next, gates, c);
+  }
+  void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) override {
+    kernels_.lstm_cell_grad(dgates, dc, gates, c, dh, dnext);
+  }
   void matmul(View dst, View a, View b) override { kernels_.matmul(dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     kernels_.conv2d(y, x, w, p);

@@ -32,6 +32,21 @@ void softmax(needle::SoftmaxOp op, needle::View dst, needle::View a, unsigned ax
 void softmax_grad(needle::SoftmaxOp op, needle::View dx, needle::View y, needle::View dy,
                   unsigned axes);
 
+// standardize.cc
+void standardize(const needle::Standardized& out, needle::View x, needle::View weight,
+                 needle::View bias, unsigned axes, double eps);
+void standardize_grad(needle::View dx, needle::View dy, needle::View x, needle::View mean,
+                      needle::View inverse, needle::View weight, unsigned axes);
+
+// steps.cc
+void sgd_step(needle::View out, needle::View velocity, needle::View p, needle::View grad,
+              const needle::SgdStep& step);
+void adam_step(needle::View out, needle::View first, needle::View second, needle::View p,
+               needle::View grad, const needle::AdamStep& step);
+void lstm_cell(needle::View h, needle::View next, needle::View gates, needle::View c);
+void lstm_cell_grad(needle::View dgates, needle::View dc, needle::View gates, needle::View c,
+                    needle::View dh, needle::View dnext);
+
 // gemm.cc
 void matmul(needle::View dst, needle::View a, needle::View b);
 

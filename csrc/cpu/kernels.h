@@ -22,6 +22,14 @@ struct CpuKernels {
   void (*reduce)(ReduceOp op, View dst, View a);
   void (*softmax)(SoftmaxOp op, View dst, View a, unsigned axes);
   void (*softmax_grad)(SoftmaxOp op, View dx, View y, View dy, unsigned axes);
+  void (*standardize)(const Standardized& out, View x, View weight, View bias, unsigned axes,
+                      double eps);
+  void (*standardize_grad)(View dx, View dy, View x, View mean, View inverse, View weight,
+                           unsigned axes);
+  void (*sgd_step)(View out, View velocity, View p, View grad, const SgdStep& step);
+  void (*adam_step)(View out, View first, View second, View p, View grad, const AdamStep& step);
+  void (*lstm_cell)(View h, View next, View gates, View c);
+  void (*lstm_cell_grad)(View dgates, View dc, View gates, View c, View dh, View dnext);
   void (*matmul)(View dst, View a, View b);
   void (*conv2d)(View y, View x, View w, const Conv2dParams& p);
   void (*conv2d_grad_input)(View dx, View dy, View w, const Conv2dParams& p);

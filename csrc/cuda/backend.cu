@@ -125,6 +125,27 @@ class CudaBackend final : public needle::Backend {
   void softmax_grad(needle::SoftmaxOp op, View dx, View y, View dy, unsigned axes) override {
     NEEDLE_NS::softmax_grad(stream("softmax_grad"), op, dx, y, dy, axes);
   }
+  void standardize(const needle::Standardized& out, View x, View weight, View bias, unsigned axes,
+                   double eps) override {
+    NEEDLE_NS::standardize(stream("standardize"), out, x, weight, bias, axes, eps);
+  }
+  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
+                        unsigned axes) override {
+    NEEDLE_NS::standardize_grad(stream("standardize_grad"), dx, dy, x, mean, inverse, weight, axes);
+  }
+  void sgd_step(View out, View velocity, View p, View grad, const needle::SgdStep& step) override {
+    NEEDLE_NS::sgd_step(stream("sgd_step"), out, velocity, p, grad, step);
+  }
+  void adam_step(View out, View first, View second, View p, View grad,
+                 const needle::AdamStep& step) override {
+    NEEDLE_NS::adam_step(stream("adam_step"), out, first, second, p, grad, step);
+  }
+  void lstm_cell(View h, View next, View gates, View c) override {
+    NEEDLE_NS::lstm_cell(stream("lstm_cell"), h, next, gates, c);
+  }
+  void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) override {
+    NEEDLE_NS::lstm_cell_grad(stream("lstm_cell_grad"), dgates, dc, gates, c, dh, dnext);
+  }
   void matmul(View dst, View a, View b) override { NEEDLE_NS::matmul(stream("matmul"), dst, a, b); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     NEEDLE_NS::conv2d(stream("conv2d"), y, x, w, p);

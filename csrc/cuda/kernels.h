@@ -25,6 +25,18 @@ void softmax(const Stream& stream, needle::SoftmaxOp op, needle::View dst, needl
              unsigned axes);
 void softmax_grad(const Stream& stream, needle::SoftmaxOp op, needle::View dx, needle::View y,
                   needle::View dy, unsigned axes);
+void standardize(const Stream& stream, const needle::Standardized& out, needle::View x,
+                 needle::View weight, needle::View bias, unsigned axes, double eps);
+void standardize_grad(const Stream& stream, needle::View dx, needle::View dy, needle::View x,
+                      needle::View mean, needle::View inverse, needle::View weight, unsigned axes);
+void sgd_step(const Stream& stream, needle::View out, needle::View velocity, needle::View p,
+              needle::View grad, const needle::SgdStep& step);
+void adam_step(const Stream& stream, needle::View out, needle::View first, needle::View second,
+               needle::View p, needle::View grad, const needle::AdamStep& step);
+void lstm_cell(const Stream& stream, needle::View h, needle::View next, needle::View gates,
+               needle::View c);
+void lstm_cell_grad(const Stream& stream, needle::View dgates, needle::View dc, needle::View gates,
+                    needle::View c, needle::View dh, needle::View dnext);
 void matmul(const Stream& stream, needle::View dst, needle::View a, needle::View b);
 void conv2d(const Stream& stream, needle::View y, needle::View x, needle::View w,
             const needle::Conv2dParams& p);

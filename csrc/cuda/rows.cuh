@@ -20,11 +20,6 @@ constexpr unsigned kRowWarp = 32;
 constexpr unsigned kRowThreads = 256, kMostRowThreads = 1024;  // of a block; of one with one row
 constexpr std::int64_t kLongRow = 8192;                        // from here on, the most
 
-template <class T, int P>
-struct alignas(P * sizeof(T)) RowPack {
-  T at[P];
-};
-
 struct RowsOnDevice {
   std::int64_t count, length;
   int n_kept, n_reduced;
@@ -69,11 +64,11 @@ class Team {
   __device__ Compute<T> fold(const F& f, const T* first, const In*... in) const {
     auto value = static_cast<Compute<T>>(Op::identity());
     each([&](std::int64_t at) {
-      const RowPack<T, P> x = load(first + at);
+      const Pack<T, P> x = load_pack<P>(first + at);
       if constexpr (sizeof...(In) == 0) {
         for (int i = 0; i < P; ++i) value = Op::combine(value, f(widen(x.at[i])));
       } else {
-        const RowPack<T, P> more[] = {load(in + at)...};
+        const Pack<T, P> more[] = {load_pack<P>(in + at)...};
         for (int i = 0; i < P; ++i) value = Op::combine(value, call(f, x, more, i, in...));
       }
     });
@@ -84,16 +79,22 @@ class Team {
   template <class F, class T, class... In>
   __device__ void map(T* to, const F& f, const T* first, const In*... in) const {
     each([&](std::int64_t at) {
-      const RowPack<T, P> x = load(first + at);
-      RowPack<T, P> y;
+      const Pack<T, P> x = load_pack<P>(first + at);
+      Pack<T, P> y;
       if constexpr (sizeof...(In) == 0) {
         for (int i = 0; i < P; ++i) y.at[i] = narrow<T>(f(widen(x.at[i])));
       } else {
-        const RowPack<T, P> more[] = {load(in + at)...};
+        const Pack<T, P> more[] = {load_pack<P>(in + at)...};
         for (int i = 0; i < P; ++i) y.at[i] = narrow<T>(call(f, x, more, i, in...));
       }
-      *reinterpret_cast<RowPack<T, P>*>(to + at) = y;
+      *reinterpret_cast<Pack<T, P>*>(to + at) = y;
     });
+  }
+
+  // An array of one element for each place in a row, for map and fold; of rows along the last axes.
+  template <class T>
+  __device__ const T* places(const T* p) const {
+    return p - at_;
   }
 
   // A statistic to an array of one element for each row.
@@ -109,13 +110,8 @@ class Team {
   __device__ static unsigned thread() { return Beside ? threadIdx.y : threadIdx.x; }
   __device__ static unsigned threads() { return Beside ? blockDim.y : blockDim.x; }
 
-  template <class T>
-  __device__ static RowPack<T, P> load(const T* p) {
-    return *reinterpret_cast<const RowPack<T, P>*>(p);
-  }
-
   template <class F, class T, class... In>
-  __device__ static auto call(const F& f, const RowPack<T, P>& x, const RowPack<T, P>* more, int i,
+  __device__ static auto call(const F& f, const Pack<T, P>& x, const Pack<T, P>* more, int i,
                               const In*...) {
     static_assert(sizeof...(In) <= 3);
     if constexpr (sizeof...(In) == 1) {

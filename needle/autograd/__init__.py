@@ -30,6 +30,7 @@ __all__ = [
     "TensorTupleOp",
     "TupleGetItem",
     "Value",
+    "composed_vjp",
     "find_topo_sort",
     "is_grad_enabled",
     "make_tuple",
@@ -386,7 +387,12 @@ def _check_inputs(op: Op, inputs: Sequence[Any]) -> None:
 
 
 # The modules below build on the classes above.
-from needle.autograd.reverse import check_out_grad, find_topo_sort, run_backward  # noqa: E402
+from needle.autograd.reverse import (  # noqa: E402
+    check_out_grad,
+    composed_vjp,
+    find_topo_sort,
+    run_backward,
+)
 from needle.autograd.tuples import (  # noqa: E402
     MakeTensorTuple,
     TensorTuple,

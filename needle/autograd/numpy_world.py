@@ -29,7 +29,10 @@ _METHODS = (
 )
 
 # Whose other arrays take the dtype of the first.
-_KERNELS = ("softmax_grad", "logsoftmax_grad")
+_KERNELS = (
+    *("softmax_grad", "logsoftmax_grad", "standardize", "standardize_grad"),
+    *("sgd_step", "adam_step", "lstm_cell", "lstm_cell_grad"),
+)
 
 
 def enter() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from needle.autograd import Op, Tensor, TensorOp, Value
+from needle.autograd.grad_mode import grad_mode
 from needle.autograd.tuples import TensorTuple, TuplePart, make_tuple
 from needle.backend_ndarray import NDArray, zeros
 
@@ -36,7 +37,7 @@ def find_topo_sort(nodes: Sequence[Value]) -> list[Value]:
     return order
 
 
-def run_backward(output: Tensor, out_grad: Tensor) -> None:
+def run_backward(output: Value, out_grad: Value) -> None:
     """Carries out_grad from output to the leaves and sets their `.grad`.
 
     A node is visited when all its uses have sent their cotangents, and its own is dropped then.
@@ -113,6 +114,31 @@ class Same(TensorOp):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return out_grad
+
+
+def composed_vjp(
+    function: Callable[..., Value], inputs: Sequence[Tensor], out_grad: Value
+) -> tuple[Tensor | None, ...]:
+    """The cotangents of inputs through function, which ops make of them; differentiable again.
+
+    For the gradient of an op whose kernel has the same result as function.
+    """
+    recorded = grad_mode.enabled
+    grad_mode.enabled = True  # of function: its graph is what is walked
+    try:
+        stands = [Tensor.make_const(x, requires_grad=x.requires_grad) for x in inputs]
+        made = function(*stands)
+        grad_mode.enabled = recorded
+        run_backward(made, out_grad)
+    finally:
+        grad_mode.enabled = recorded
+    cotangents = tuple(stand.grad for stand in stands)
+    for stand, x in zip(stands, inputs, strict=True):
+        # From now on no leaf: what was computed from it depends on x.
+        stand.grad = None
+        if recorded and x.requires_grad:
+            stand.op, stand.inputs = Same(), (x,)
+    return cotangents
 
 
 def _set_grad(leaf: Value, cotangent: Tensor) -> None:

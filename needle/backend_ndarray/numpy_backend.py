@@ -17,6 +17,16 @@ import numpy.typing as npt
 
 from needle import _core
 from needle.backend_ndarray import numpy_maths as maths
+from needle.backend_ndarray.numpy_fused import (  # noqa: F401 (kernels of this backend)
+    adam_step,
+    lstm_cell,
+    lstm_cell_grad,
+    sgd_step,
+    softmax,
+    softmax_grad,
+    standardize,
+    standardize_grad,
+)
 
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
@@ -160,33 +170,6 @@ def reduce(op: str, dst: Array, a: Array) -> None:
     """Reduces every axis of a along which dst has size 1; such axes of a may be empty."""
     axes = tuple(d for d in range(a.ndim) if dst.shape[d] == 1 and a.shape[d] != 1)
     dst[...] = REDUCE[op](a, axis=axes, keepdims=True)
-
-
-@_quiet
-def softmax(op: str, dst: Array, a: Array, axes: tuple[int, ...]) -> None:
-    """dst = softmax of a over axes, its logarithm, or (op "logsumexp", size 1 at axes) the
-    logarithm of the sum of exp(a); all compact.
-    """
-    top = np.max(a, axis=axes, keepdims=True)
-    if op == "logsumexp":  # infinities are no shift: inf - inf would be NaN
-        top = np.clip(top, -np.finfo(a.dtype).max, np.finfo(a.dtype).max)
-    powers = np.exp(a - top)
-    total = np.sum(powers, axis=axes, keepdims=True)
-    if op == "softmax":
-        dst[...] = powers / total
-    elif op == "logsoftmax":  # two small differences: log(total) + top would round at top's scale
-        dst[...] = (a - top) - np.log(total)
-    else:
-        dst[...] = np.log(total) + top
-
-
-@_quiet
-def softmax_grad(op: str, dx: Array, y: Array, dy: Array, axes: tuple[int, ...]) -> None:
-    """dx of softmax or logsoftmax over axes, from the result y and its cotangent; all compact."""
-    if op == "softmax":
-        dx[...] = y * (dy - np.sum(dy * y, axis=axes, keepdims=True))
-    else:
-        dx[...] = dy - np.exp(y) * np.sum(dy, axis=axes, keepdims=True)
 
 
 @_quiet

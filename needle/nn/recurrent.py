@@ -131,10 +131,7 @@ class LSTMCell(_Cell):
 
     def step(self, projected: Tensor, state: State) -> State:
         h, c = state
-        gates = projected + h @ self.W_hh
-        i, f, g, o = ops.split(ops.reshape(gates, (h.shape[0], 4, self.hidden_size)), 1)
-        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-        return ops.sigmoid(o) * ops.tanh(c), c
+        return ops.lstm_step(projected + h @ self.W_hh, c).tuple()
 
     def forward(self, X: Tensor, h: State | None = None) -> State:
         state = self._start(X, h)

@@ -20,6 +20,7 @@ from needle.ops.loss import *
 from needle.ops.matrix import *
 from needle.ops.normalization import *
 from needle.ops.pooling import *
+from needle.ops.recurrent import *
 from needle.ops.reduction import *
 from needle.ops.scalar import *
 from needle.ops.softmax import *

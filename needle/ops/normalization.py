@@ -1,15 +1,15 @@
 """Layer and batch normalisation: values centred and scaled to variance 1, then weight and bias.
 
 Standardize, its VJP and the inverse standard deviation are closed under differentiation, so that
-gradients of any order need no further formula. Variances are biased (divided by n), and eps is
-inside the root.
+gradients of any order need no further formula. Values with statistics are a kernel, with weight and
+bias or without, and so is the VJP. Variances are biased (divided by n), and eps is inside the root.
 """
 
 from __future__ import annotations
 
 import math
 
-from needle.autograd import Tensor, TensorOp
+from needle.autograd import Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite, real
 from needle.backend_ndarray.graph import stored
@@ -29,6 +29,7 @@ from needle.ops.scalar import add_scalar, divide_scalar, power_scalar
 __all__ = [
     "InverseDeviation",
     "Normalize",
+    "NormalizeGrad",
     "Standardize",
     "StandardizeGrad",
     "batch_norm",
@@ -40,7 +41,8 @@ __all__ = [
 class Lanes:
     """Mean, variance and inverse deviation of x over axes, found once for forward and VJP.
 
-    axes are those of the op that is called `name`; what is found keeps them with size 1.
+    axes are those of the op that is called `name`; what is found keeps them with size 1, and is
+    float32 of 16-bit floats.
     """
 
     __slots__ = ("axes", "eps", "inverse", "mean", "name", "variance")
@@ -61,22 +63,21 @@ class Lanes:
         """The number of elements in each lane; 1 where there is none, so that 0 / 0 is not met."""
         return math.prod(shape[d] for d in normalized(self.name, self.axes, len(shape))) or 1
 
-    def average(self, a: NDArray) -> NDArray:
-        """The mean along each lane."""
-        return a.sum(axis=self.axes, keepdims=True) / self.size(a.shape)
+    def find(
+        self, x: NDArray, weight: NDArray | None = None, bias: NDArray | None = None
+    ) -> NDArray:
+        """x, standardized, times weight plus bias where these are given; finds the statistics."""
+        y, self.mean, self.variance, self.inverse = x.standardize(self.axes, self.eps, weight, bias)
+        return y
 
-    def find(self, x: NDArray) -> NDArray:
-        """x, standardized; finds the statistics where this has not been done."""
+    def pull_back(self, h: NDArray, x: NDArray, weight: NDArray | None = None) -> NDArray:
+        """The cotangent of x from that of find(x, weight, ...)."""
         if not hasattr(self, "inverse"):
-            self.mean = self.average(x)
-            centred = x - self.mean
-            self.variance = self.average(centred * centred)
-            self.inverse = (self.variance + self.eps) ** -0.5
-            return centred * self.inverse
-        return (x - self.mean) * self.inverse
+            self.find(x)
+        return x.standardize_grad(h, self.mean, self.inverse, self.axes, weight)
 
     def mean_of(self, a: Tensor) -> Tensor:
-        """average, differentiable."""
+        """The mean along each lane."""
         return divide_scalar(summation(a, self.axes, keepdims=True), self.size(a.shape))
 
 
@@ -113,9 +114,7 @@ class StandardizeGrad(_OfLanes):
     __slots__ = ()
 
     def compute(self, h: NDArray, x: NDArray) -> NDArray:
-        lanes = self.lanes
-        y = lanes.find(x)
-        return (h - lanes.average(h) - y * lanes.average(h * y)) * lanes.inverse
+        return self.lanes.pull_back(h, x)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         h, x = node.inputs
@@ -132,6 +131,25 @@ class StandardizeGrad(_OfLanes):
         return dh, negate(multiply(r, add(through_r, through_y)))
 
 
+class NormalizeGrad(_OfLanes):
+    """StandardizeGrad of (g weight, x), of (g, x, weight).
+
+    Gradient: that of StandardizeGrad and of the product.
+    """
+
+    __slots__ = ()
+
+    def compute(self, g: NDArray, x: NDArray, weight: NDArray) -> NDArray:
+        return self.lanes.pull_back(g, x, weight)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
+        return composed_vjp(self.composed, node.inputs, out_grad)
+
+    def composed(self, g: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """The same of other ops."""
+        return StandardizeGrad(self.lanes)(multiply(g, weight), x)
+
+
 class InverseDeviation(_OfLanes):
     """1 / sqrt(variance + eps), reduced axes kept with size 1.
 
@@ -142,7 +160,8 @@ class InverseDeviation(_OfLanes):
 
     def compute(self, x: NDArray) -> NDArray:
         self.lanes.find(x)
-        return self.lanes.inverse
+        inverse = self.lanes.inverse
+        return inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         (x,) = node.inputs
@@ -153,14 +172,15 @@ class InverseDeviation(_OfLanes):
 class Normalize(_OfLanes):
     """Standardize(x) * weight + bias in one node; weight and bias broadcast to x.
 
-    Gradient: dx is StandardizeGrad of (g weight, x), dweight = g y, dbias = g, summed over the axes
+    They have one element for each lane, or for each place in lanes of the last axes.
+    Gradient: dx is NormalizeGrad of (g, x, weight), dweight = g y, dbias = g, summed over the axes
     that were broadcast.
     """
 
     __slots__ = ()
 
     def compute(self, x: NDArray, weight: NDArray, bias: NDArray) -> NDArray:
-        return self.lanes.find(x) * weight + bias
+        return self.lanes.find(x, weight, bias)
 
     def gradient(
         self, out_grad: Tensor, node: Tensor
@@ -168,7 +188,7 @@ class Normalize(_OfLanes):
         x, weight, bias = node.inputs
         dx = dweight = dbias = None
         if x.requires_grad:
-            dx = StandardizeGrad(self.lanes)(multiply(out_grad, weight), x)
+            dx = NormalizeGrad(self.lanes)(out_grad, x, weight)
         if weight.requires_grad:
             slope = multiply(out_grad, Standardize(self.lanes)(x))
             dweight = sum_to_shape(slope, weight.shape)
@@ -252,6 +272,8 @@ def batch_norm(
         y.realize_cached_data()  # a lazy value has found no statistics yet
         for t, found in zip(running.values(), (lanes.mean, lanes.variance), strict=True):
             old = t.realize_cached_data()
+            if found.dtype != old.dtype:
+                found = found.astype(old.dtype)
             new = old * (1 - momentum) + found.reshape(channels) * momentum
             t.data = Tensor.make_const(stored(old, new))
     return y

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from needle.backend_ndarray import NDArray
-from needle.backend_ndarray.graph import current_graph, number, stored
+from needle.backend_ndarray.graph import Graph, current_graph, number, stored
 
 from .optimizer import Optimizer, check
 
@@ -17,7 +17,8 @@ class Adam(Optimizer):
     root.
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)
-    with m' = m / (1 - b1^t), v' = v / (1 - b2^t).
+    with m' = m / (1 - b1^t), v' = v / (1 - b2^t). A step is one kernel for each parameter: m and v
+    change in place, p is a new array.
     Source: Kingma & Ba, arXiv 1412.6980, algorithm 1. Raises: ValueError on bad hyper-parameters.
     """
 
@@ -46,25 +47,46 @@ class Adam(Optimizer):
 
     def step(self) -> None:
         for i, p, value, grad in self._updates():
-            self._count(i, value)
-            old = value
-            if self.weight_decay:
-                if self.decoupled:
-                    value = value * number(lambda: 1.0 - self.lr * self.weight_decay, value)
-                else:
-                    grad = grad + value * self.weight_decay
-            first = grad * (1.0 - self.beta1)
-            second = grad * grad * (1.0 - self.beta2)
-            if i in self.m:
-                self.m[i] = stored(self.m[i], self.m[i] * self.beta1 + first)
-                self.v[i] = stored(self.v[i], self.v[i] * self.beta2 + second)
+            graph = current_graph(value.device)
+            if graph is not None:
+                p.cached_data = self._captured(graph, i, value, grad)
+                continue
+            t = self.t[i] = self.t.get(i, 0) + 1
+            first, second = (self._state(held, i, value) for held in (self.m, self.v))
+            p.cached_data = value.adam_step(
+                grad,
+                first,
+                second,
+                lr=self.lr,
+                betas=(self.beta1, self.beta2),
+                eps=self.eps,
+                weight_decay=self.weight_decay,
+                corrections=(1.0 - self.beta1**t, 1.0 - self.beta2**t),
+                decoupled=self.decoupled,
+                is_first=i not in self.m,
+            )
+            self.m[i], self.v[i] = first, second
+
+    def _captured(self, graph: Graph, i: int, value: NDArray, grad: NDArray) -> NDArray:
+        """The same step in single ops, of numbers that a captured step asks for at every replay."""
+        graph.before_replay(lambda: self.t.__setitem__(i, self.t.get(i, 0) + 1))
+        old = value
+        if self.weight_decay:
+            if self.decoupled:
+                value = value * number(lambda: 1.0 - self.lr * self.weight_decay, value)
             else:
-                self.m[i], self.v[i] = first, second
-            # Numbers that change from step to step: a captured step asks for them at every replay.
-            unbiased = number(partial(self._bias, i, self.beta2), value)
-            rate = number(partial(self._rate, i), value)
-            root = (self.v[i] / unbiased).sqrt() + self.eps
-            p.cached_data = stored(old, value - self.m[i] / root * rate)
+                grad = grad + value * self.weight_decay
+        first = grad * (1.0 - self.beta1)
+        second = grad * grad * (1.0 - self.beta2)
+        if i in self.m:
+            self.m[i] = stored(self.m[i], self.m[i] * self.beta1 + first)
+            self.v[i] = stored(self.v[i], self.v[i] * self.beta2 + second)
+        else:
+            self.m[i], self.v[i] = first, second
+        unbiased = number(partial(self._bias, i, self.beta2), value)
+        rate = number(partial(self._rate, i), value)
+        root = (self.v[i] / unbiased).sqrt() + self.eps
+        return stored(old, value - self.m[i] / root * rate)
 
     def _bias(self, i: int, beta: float) -> float:
         """What a running mean with this beta is too small by."""
@@ -72,18 +94,6 @@ class Adam(Optimizer):
 
     def _rate(self, i: int) -> float:
         return self.lr / self._bias(i, self.beta1)
-
-    def _count(self, i: int, value: NDArray) -> None:
-        """One step more of params[i], at every replay where it is captured."""
-
-        def count() -> None:
-            self.t[i] = self.t.get(i, 0) + 1
-
-        graph = current_graph(value.device)
-        if graph is None:
-            count()
-        else:
-            graph.before_replay(count)
 
 
 class AdamW(Adam):

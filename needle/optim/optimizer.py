@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor
-from needle.backend_ndarray import NDArray
+from needle.backend_ndarray import NDArray, empty
 from needle.backend_ndarray.checks import real
 from needle.backend_ndarray.graph import current_graph
 from needle.nn.module import as_array, check_mapping, fitting
@@ -132,6 +132,10 @@ class Optimizer:
     def _memory(self) -> dict[str, dict[int, Any]]:
         """Its attributes that map the index of a parameter to an array or to a count of steps."""
         return {name: value for name, value in vars(self).items() if isinstance(value, dict)}
+
+    def _state(self, held: dict[int, NDArray], i: int, like: NDArray) -> NDArray:
+        """What is remembered of a parameter, or memory for it: the first step fills it."""
+        return held[i] if i in held else empty(like.shape, dtype=like.dtype, device=like.device)
 
     def clip_grad_norm(self, max_norm: float = 0.25) -> float:
         """Scales all gradients so that their joint 2-norm is at most max_norm; returns the norm

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from needle.backend_ndarray import NDArray
-from needle.backend_ndarray.graph import number, stored
+from needle.backend_ndarray.graph import current_graph, number, stored
 
 from .optimizer import Optimizer, check
 
@@ -16,7 +16,7 @@ class SGD(Optimizer):
 
     The damping d is the momentum m itself, as in the course; `dampening=` sets it apart, which is
     torch's form (there u starts as the first gradient, undamped). `nesterov=True` steps along m u +
-    (1 - d) (g + wd p).
+    (1 - d) (g + wd p). A step is one kernel a parameter: u changes in place, p is a new array.
     Raises: ValueError on hyper-parameters that are negative or not finite.
     """
 
@@ -46,14 +46,34 @@ class SGD(Optimizer):
     def step(self) -> None:
         damping = self.momentum if self.dampening is None else self.dampening
         for i, p, value, grad in self._updates():
-            if self.weight_decay:
-                grad = grad + value * self.weight_decay
-            if self.momentum:
-                fresh = grad if damping == 0.0 else grad * (1.0 - damping)
-                if i in self.u:
-                    self.u[i] = stored(self.u[i], self.u[i] * self.momentum + fresh)
-                else:  # torch's first velocity is the gradient itself
-                    self.u[i] = fresh if self.dampening is None else grad.copy()
-                grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
-            rate = number(lambda: self.lr, value)
-            p.cached_data = stored(value, value - grad * rate)
+            if current_graph(value.device) is not None:
+                p.cached_data = self._captured(i, value, grad, damping)
+                continue
+            velocity = self._state(self.u, i, value) if self.momentum else None
+            p.cached_data = value.sgd_step(
+                grad,
+                velocity,
+                lr=self.lr,
+                momentum=self.momentum,
+                undamped=1.0 - damping,
+                weight_decay=self.weight_decay,
+                nesterov=self.nesterov,
+                first=i not in self.u,
+                # torch's first velocity is the gradient itself
+                first_undamped=self.dampening is not None,
+            )
+            if velocity is not None:
+                self.u[i] = velocity
+
+    def _captured(self, i: int, value: NDArray, grad: NDArray, damping: float) -> NDArray:
+        """The same step in single ops, of numbers that a captured step asks for at every replay."""
+        if self.weight_decay:
+            grad = grad + value * self.weight_decay
+        if self.momentum:
+            fresh = grad if damping == 0.0 else grad * (1.0 - damping)
+            if i in self.u:
+                self.u[i] = stored(self.u[i], self.u[i] * self.momentum + fresh)
+            else:
+                self.u[i] = fresh if self.dampening is None else grad.copy()
+            grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
+        return stored(value, value - grad * number(lambda: self.lr, value))

@@ -191,6 +191,14 @@ class ReferenceBackend : public Backend {
   // Whose core has few checks and no geometry: tests/unit/test_nd_rows.py asks them of the devices.
   void softmax(SoftmaxOp, View, View, unsigned) override { CHECK(false); }
   void softmax_grad(SoftmaxOp, View, View, View, unsigned) override { CHECK(false); }
+  void standardize(const Standardized&, View, View, View, unsigned, double) override {
+    CHECK(false);
+  }
+  void standardize_grad(View, View, View, View, View, View, unsigned) override { CHECK(false); }
+  void sgd_step(View, View, View, View, const SgdStep&) override { CHECK(false); }
+  void adam_step(View, View, View, View, View, const AdamStep&) override { CHECK(false); }
+  void lstm_cell(View, View, View, View) override { CHECK(false); }
+  void lstm_cell_grad(View, View, View, View, View, View) override { CHECK(false); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {
     clear(y);
     walk(y, x, w, p, [&](auto at_y, auto at_x, auto at_w) {

@@ -76,6 +76,50 @@ def test_gradients_of_softmax_and_its_logarithm(rows: Any, dtype: str) -> None:
     near(a.logsoftmax(axes).logsoftmax_grad(g, axes), want, dtype)
 
 
+def standardized(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    mean, variance = (f(x, axis=axes, keepdims=True) for f in (np.mean, np.var))
+    return (x - mean) / np.sqrt(variance + eps), mean, variance
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_standardize_and_its_gradient(
+    affine: bool, rows: Any, dtype: str, device: nd.BackendDevice
+) -> None:
+    (a, g), (x, dy), axes = rows
+    rng, kept = np.random.default_rng(4), x.sum(axis=axes, keepdims=True).shape
+    weight, bias = (rng.standard_normal(kept).astype(dtype) if affine else None for _ in "wb")
+    arrays = [
+        None if w is None else nd.NDArray(w, device=device, dtype=dtype) for w in (weight, bias)
+    ]
+    y, mean, variance, inverse = a.standardize(axes, 0.01, *arrays)
+    wanted, middle, spread = standardized(x, axes, 0.01)
+    near(y, wanted * weight + bias if affine else wanted, dtype)
+    near(mean, middle, dtype)
+    near(variance, spread, dtype)
+    near(inverse, 1 / np.sqrt(spread + 0.01), dtype)
+    h = dy * weight if affine else dy
+    means = [v.mean(axis=axes, keepdims=True) for v in (h, h * wanted)]
+    want = (h - means[0] - wanted * means[1]) / np.sqrt(spread + 0.01)
+    near(a.standardize_grad(g, mean, inverse, axes, arrays[0]), want, dtype)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 1), (2, 200), (2, 3, 130)])
+def test_standardize_with_weights_of_places(
+    shape: tuple[int, ...], dtype: str, device: nd.BackendDevice
+) -> None:
+    rng = np.random.default_rng(5)
+    x, dy = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    w, b = (rng.standard_normal(shape[-1]).astype(dtype) for _ in range(2))
+    a, g, weight, bias = (nd.NDArray(v, device=device, dtype=dtype) for v in (x, dy, w, b))
+    y, mean, _, inverse = a.standardize(-1, 0.1, weight, bias)
+    wanted, _, spread = standardized(x.astype(np.float64), (-1,), 0.1)
+    near(y, wanted * w + b, dtype)
+    h = dy.astype(np.float64) * w
+    means = [v.mean(-1, keepdims=True) for v in (h, h * wanted)]
+    want = (h - means[0] - wanted * means[1]) / np.sqrt(spread + 0.1)
+    near(a.standardize_grad(g, mean, inverse, -1, weight), want, dtype)
+
+
 def test_results_do_not_depend_on_threads(rows: Any, device: nd.BackendDevice) -> None:
     (a, g), _, axes = rows
     threads = _core.get_num_threads()
@@ -84,7 +128,10 @@ def test_results_do_not_depend_on_threads(rows: Any, device: nd.BackendDevice) -
         _core.set_num_threads(n)
         try:
             y = a.softmax(axes)
-            found.append([r.numpy() for r in (y, a.logsumexp(axes), y.softmax_grad(g, axes))])
+            z, mean, variance, inverse = a.standardize(axes, 0.1)
+            dx = a.standardize_grad(g, mean, inverse, axes)
+            results = (y, a.logsumexp(axes), y.softmax_grad(g, axes), z, variance, dx)
+            found.append([r.numpy() for r in results])
         finally:
             _core.set_num_threads(threads)
     for one, three in zip(*found, strict=True):
@@ -103,3 +150,10 @@ def test_refusals(device: nd.BackendDevice) -> None:
         a.logsoftmax_grad(a.astype("float64"), 1)
     with pytest.raises(TypeError, match=r"\[logsoftmax\] computes in"):
         a.astype("int32").logsoftmax(1)
+    mean = a.sum(1, True)
+    with pytest.raises(ValueError, match=r"\[standardize\] weight and bias are given together"):
+        a.standardize(1, 0.1, mean)
+    with pytest.raises(ValueError, match=r"\[standardize\] .*, got weight.shape=\(2,\)"):
+        a.standardize(1, 0.1, mean.reshape(2), mean.reshape(2))
+    with pytest.raises(ValueError, match=r"\[standardize_grad\] .* mean.shape=\(2, 3\)"):
+        a.standardize_grad(a, a, a, 1)

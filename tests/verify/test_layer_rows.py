@@ -235,20 +235,28 @@ def without_count(self: Any, g: Tensor, node: Tensor) -> Tensor:
     return ops.Fold(self.geometry, node.inputs[0].shape)(share)
 
 
-def unbiased(self: Any, a: NDArray) -> NDArray:
-    n = self.size(a.shape)
-    return a.sum(axis=self.axes, keepdims=True) / max(n - 1, 1)
+def average(lanes: Any, a: NDArray) -> NDArray:
+    return a.sum(axis=lanes.axes, keepdims=True) / lanes.size(a.shape)
+
+
+def unbiased(self: Any, x: NDArray, weight: Any = None, bias: Any = None) -> NDArray:
+    _, self.mean, variance, _ = x.standardize(self.axes, self.eps)
+    n = self.size(x.shape)
+    self.variance = variance * (n / max(n - 1, 1))
+    self.inverse = (self.variance + self.eps) ** -0.5
+    y = (x - self.mean) * self.inverse
+    return y if weight is None else y * weight + bias
 
 
 def one_term_less(which: str) -> Callable[..., NDArray]:
-    def compute(self: Any, h: NDArray, x: NDArray) -> NDArray:
-        y, lanes = self.lanes.find(x), self.lanes
-        mean = 0.0 if which == "mean" else lanes.average(h)
-        along = 0.0 if which == "along" else lanes.average(h * y)
-        scale = 1.0 if which == "scale" else lanes.inverse
+    def pull_back(self: Any, h: NDArray, x: NDArray, weight: Any = None) -> NDArray:
+        y, h = self.find(x), h if weight is None else h * weight
+        mean = 0.0 if which == "mean" else average(self, h)
+        along = 0.0 if which == "along" else average(self, h * y)
+        scale = 1.0 if which == "scale" else self.inverse
         return (h - mean - y * along) * scale
 
-    return compute
+    return pull_back
 
 
 def attention_without(which: str) -> Callable[..., Any]:
@@ -286,14 +294,14 @@ FAULTS = {
         attention_without("mean")),
     "attention without the scale": ("scaled_dot_product_attention", "fd", ops.AttentionWeights,
         "gradient", attention_without("scale")),
-    "unbiased variance": ("layer_norm", "forward", normalization.Lanes, "average", unbiased),
+    "unbiased variance": ("layer_norm", "forward", normalization.Lanes, "find", unbiased),
     "no eps": ("layer_norm", "forward", normalization.Lanes, "eps", 0.0),
-    "normalisation without the mean": ("layer_norm", "vjp", normalization.StandardizeGrad,
-        "compute", one_term_less("mean")),
-    "normalisation without the variance": ("batch_norm", "vjp", normalization.StandardizeGrad,
-        "compute", one_term_less("along")),
-    "normalisation without the scale": ("batch_norm", "fd", normalization.StandardizeGrad,
-        "compute", one_term_less("scale")),
+    "normalisation without the mean": ("layer_norm", "vjp", normalization.Lanes,
+        "pull_back", one_term_less("mean")),
+    "normalisation without the variance": ("batch_norm", "vjp", normalization.Lanes,
+        "pull_back", one_term_less("along")),
+    "normalisation without the scale": ("batch_norm", "fd", normalization.Lanes,
+        "pull_back", one_term_less("scale")),
     "ties counted fully": ("max_pool", "vjp", ops.MaxPool, "gradient", without_count),
     "padding of zeros": ("max_pool", "forward", ops.MaxPool, "compute",
         lambda self, x: self.geometry.windows(x, 0.0).max(axis=(3, 4))),

@@ -46,11 +46,13 @@ def of_all_digits(self: Any, q: NDArray, k: NDArray) -> NDArray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def one_pass(self: Any, x: NDArray) -> NDArray:
-    self.mean = self.average(x)
-    self.variance = self.average(x * x) - self.mean * self.mean
+def one_pass(self: Any, x: NDArray, weight: Any = None, bias: Any = None) -> NDArray:
+    _, self.mean, _, _ = x.standardize(self.axes, self.eps)
+    squares = (x * x).sum(axis=self.axes, keepdims=True) / self.size(x.shape)
+    self.variance = squares - self.mean * self.mean
     self.inverse = (self.variance + self.eps) ** -0.5
-    return (x - self.mean) * self.inverse
+    y = (x - self.mean) * self.inverse
+    return y if weight is None else y * weight + bias
 
 
 def one_pass_var(a: Tensor, axes: Any = None, keepdims: bool = False, correction: float = 0) -> Any:

@@ -63,65 +63,6 @@ def _of_shares(fmt: Format, n: int) -> Array:
     return np.asarray(own + n * fmt.eta)
 
 
-def of_powers(f: Any, o: Any, x: Any, axis: Any = -1) -> Any:
-    """softmax by ops that are no kernel over rows; of no elements there is no largest."""
-    if 0 in x.shape:
-        return None
-    powers = o.exp(_below(o, x, axis))
-    return f(x, axis=axis), o.divide(powers, o.summation(powers, axis, keepdims=True))
-
-
-def _below(o: Any, x: Any, axis: Any) -> Any:
-    return o.add(x, o.negate(o.max(x, axis, keepdims=True)))
-
-
-def _of_total(fmt: Format, x: Array, over: Any) -> Array:
-    """In u, the relative error of s = sum exp(d), d = x - max x: d rounds, |d| at most, exp has
-    2 k, and the sum of n terms n - 1. exp(e) - 1 <= 1.1 e for these sizes.
-    """
-    axes = reduced_axes(over, x.ndim)
-    far = np.max(x, axis=axes, keepdims=True) - np.min(x, axis=axes, keepdims=True)
-    return np.asarray(1.1 * (far + 2.0 * fmt.k_ulp["exp"] + _terms(x, over)))
-
-
-def of_powers_bound(fmt: Format, left: Array, x: Array, axis: Any = -1) -> Array:
-    """Both sides are exp(d) / s: the error of s, one of exp(d) that is no larger, a quotient."""
-    return np.asarray(2.0 * fmt.u * (2.0 * _of_total(fmt, x, axis) + 2.0) * np.abs(left) + fmt.eta)
-
-
-def log_of_powers(f: Any, o: Any, x: Any, axis: int = -1) -> Any:
-    if 0 in x.shape:
-        return None
-    below = _below(o, x, axis)
-    total = o.summation(o.exp(below), axis, keepdims=True)
-    return f(x, axis=axis), o.add(below, o.negate(o.log(total)))
-
-
-def log_of_powers_bound(fmt: Format, left: Array, x: Array, axis: int = -1) -> Array:
-    """Both sides are d - log s, |d| <= |left|: what s is off by, 2 k log n of the log, which is
-    at most log n, and the roundings of d and the difference.
-    """
-    own = 2.0 * fmt.k_ulp["log"] * math.log(_terms(x, axis)) + 3.0 * np.abs(left)
-    return np.asarray(2.0 * fmt.u * (_of_total(fmt, x, axis) + 1.1 * own) + fmt.eta)
-
-
-def log_of_total(f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False) -> Any:
-    if 0 in x.shape:
-        return None
-    total = o.summation(o.exp(_below(o, x, axes)), axes, keepdims)
-    top = o.max(x, axes, keepdims)
-    return f(x, axes=axes, keepdims=keepdims), o.add(o.log(total), top)
-
-
-def log_of_total_bound(
-    fmt: Format, left: Array, x: Array, axes: Any = None, keepdims: bool = False
-) -> Array:
-    """Both sides are log s + max x: as log_of_powers_bound, and the rounding of the sum."""
-    own = 2.0 * fmt.k_ulp["log"] * math.log(_terms(x, axes)) + np.abs(left)
-    of_total = _of_total(fmt, x, axes).reshape(np.shape(left))
-    return np.asarray(2.0 * fmt.u * (of_total + 1.1 * own) + fmt.eta)
-
-
 def shares(f: Any, o: Any, x: Any, axis: Any = -1) -> Any:
     return o.summation(f(x, axis=axis), axis), np.ones(())
 

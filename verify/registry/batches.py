@@ -140,6 +140,7 @@ BATCHES: dict[str, Batch] = {
     "scaled_dot_product_attention": Batch(_leading(3, ndim=3), _cpu),
     "nn.MultiHeadAttention": Batch(_leading(3), _cpu),
     "nn.TransformerLayer": Batch(_leading(1), _cpu),
+    "lstm_step": Batch(_leading(2), _cpu),
     "nn.RNNCell": Batch(_leading(2), _cpu, least=2),
     "nn.LSTMCell": Batch(_leading(3), _cpu, least=2),
     "nn.RNN": Batch(_leading(2, axis=1), _cpu, least=2),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.registry import approximate, equations
+from verify.registry import approximate, equations, fused
 from verify.registry.reduction import reduced_axes
 from verify.spec import Identity
 
@@ -169,30 +169,33 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "nn.Softmax": _near("sum softmax(x) = 1", approximate.shares, approximate.share_bound),
     "softmax": (
         *_near("sum softmax(x) = 1", approximate.shares, approximate.share_bound),
-        *_near("powers / their sum", approximate.of_powers, approximate.of_powers_bound),
+        *_near("powers / their sum", fused.of_powers, fused.of_powers_bound),
     ),
     "logsoftmax": (
         *_near("sum exp(logsoftmax(x)) = 1", approximate.logs, approximate.logs_bound),
         *_near(
             "x - max - log(sum exp(x - max))",
-            approximate.log_of_powers,
-            approximate.log_of_powers_bound,
+            fused.log_of_powers,
+            fused.log_of_powers_bound,
         ),
     ),
     "logsumexp": (
         *_near("exp(logsumexp(x)) = sum exp(x)", approximate.total, approximate.total_bound),
         *_near(
             "log(sum exp(x - max)) + max",
-            approximate.log_of_total,
-            approximate.log_of_total_bound,
+            fused.log_of_total,
+            fused.log_of_total_bound,
         ),
     ),
     "attention_weights": _near(
         "the weights of a query sum to 1", approximate.weights, approximate.weights_bound
     ),
-    "standardize": _near(
-        "mean y^2 = v / (v + eps)", approximate.spread_out, approximate.spread_bound
+    "standardize": (
+        *_near("mean y^2 = v / (v + eps)", approximate.spread_out, approximate.spread_bound),
+        *_near("x - mean over its root", fused.centred, fused.centred_bound),
     ),
+    "layer_norm": _near("standardize(x) weight + bias", fused.affine, fused.affine_bound),
+    "lstm_step": _near("the gates' functions, one by one", fused.cell, fused.cell_bound),
     "reshape": _same(
         "reshape(reshape(x), x.shape) = x",
         lambda f, o, x, shape: (o.reshape(f(x, shape=shape), x.shape), x),

@@ -6,6 +6,7 @@ the parts up, and give each step a copy of the weights, so that a weight's gradi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,8 +40,11 @@ def _rnn_step(t: Any, x: Any, state: Any, weights: Sequence[Any], nonlinearity: 
 
 
 def _lstm_step(t: Any, x: Any, state: Any, weights: Sequence[Any]) -> Any:
-    h, c = state
-    i, f, g, o = _gates(t, x, h, weights).unflatten(1, (4, h.shape[1])).unbind(1)
+    return _lstm_pointwise(t, _gates(t, x, state[0], weights), state[1])
+
+
+def _lstm_pointwise(t: Any, gates: Any, c: Any) -> Any:
+    i, f, g, o = gates.unflatten(1, (4, c.shape[1])).unbind(1)
     c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
     return t.sigmoid(o) * t.tanh(c), c
 
@@ -176,6 +180,22 @@ ROWS = (
         domains=(_MILD,),
         call=_cell_call(1),
         signed_zero=False,
+    ),
+    Row(
+        name="lstm_step",
+        family="recurrent",
+        reference=_lstm_pointwise,
+        samples=(
+            sample((1, 4), (1, 1)),
+            sample((3, 20), (3, 5)),
+            sample((0, 8), (0, 2)),
+            sample((2, 64), (2, 16)),
+            sample((4, 132), (4, 33)),
+        ),
+        regions=_REGIONS,
+        domains=(_MILD,),
+        signed_zero=False,
+        flops=lambda shapes, **_: 9.0 * math.prod(shapes[1]),
     ),
     Row(
         name="nn.LSTMCell",

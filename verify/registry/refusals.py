@@ -201,6 +201,11 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((4, 3), (4, 2), (4, 3), says=r"k.shape=\(4, 2\)"),
         refuses((4, 3), (4, 3), (5, 3), says="a value for each key"),
     ),
+    "lstm_step": (
+        refuses((3, 8), (3, 3), says=r"gates.shape=\(3, 8\), c.shape=\(3, 3\)"),
+        refuses((2, 8), (3, 2), says="gates are"),
+        refuses((8,), (2,), says="gates are"),
+    ),
     "layer_norm": (refuses((3, 4), (3,), (4,), says=r"weight.shape=\(3,\), channels=4"),),
     "batch_norm": (
         refuses((3, 4), (3,), (3,), says=r"weight.shape=\(3,\), channels=4"),

@@ -1,0 +1,215 @@
+// Rows of compact arrays, folded and mapped in vectors: a kernel over rows is written once, with
+// statistics of a row in vectors, for rows that lie along memory and for rows side by side.
+//
+//   - along: a row's elements are neighbours; a statistic is one vector with the same in each lane
+//   - beside: up to N vectors of rows are walked at once; a statistic is N vectors, a row to a
+//   lane.
+//     Short rows are transposed to be such
+//
+// A fold has one Cascade (cascade.h). A few long rows are cut into parts, by the shape alone, which
+// threads share; else threads share the rows.
+#pragma once
+
+#include <type_traits>
+
+#include "../core/row_layout.h"
+#include "loops.h"
+#include "math.h"
+#include "reduce_task.h"
+
+namespace NEEDLE_NS {
+
+constexpr int64_t kShortRow = 128;  // elements that are transposed
+constexpr int64_t kMaxRowParts = 32, kRowPart = 16 * 1024, kFewRowTasks = 8;
+
+// Calls body(offset) for every index into n axes, in row-major order.
+template <class Body>
+static void for_offsets(const needle::RowLayout::Axis* axes, int n, const Body& body) {
+  int64_t index[needle::kMaxDims] = {}, at = 0;
+  for (int d = 0; d >= 0;) {
+    body(at);
+    for (d = n - 1; d >= 0; --d) {
+      at += axes[d].stride;
+      if (++index[d] < axes[d].size) break;
+      at -= index[d] * axes[d].stride;
+      index[d] = 0;
+    }
+  }
+}
+
+// to[i] = of(load(p)...) for n elements, where load(p) is the vector of p[i].
+template <class T, class Of>
+NEEDLE_INLINE void map_run(T* to, int64_t n, const Of& of) {
+  int64_t i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) {
+    store(to + i, of([&](const T* p) { return load(p + i); }));
+  }
+  if (i < n)
+    store_partial(to + i, of([&](const T* p) { return load_partial(p + i, n - i); }), n - i);
+}
+
+// What a fold takes as it is.
+struct Itself {};
+
+// All lanes of v by F, in each lane.
+template <class F, int Half, class V>
+NEEDLE_INLINE V fold_lanes(V v) {
+  if constexpr (Half == 0) {
+    return v;
+  } else {
+    int_of<V> order = {};
+    for (int i = 0; i < lanes<scalar_of<V>>; ++i) order[i] = i ^ Half;
+    return fold_lanes<F, Half / 2>(F::combine(v, __builtin_shuffle(v, order)));
+  }
+}
+
+// A row (Along), or `columns` rows side by side, (N - 1) * lanes < columns <= N * lanes.
+template <class T, int N, bool Along>
+class Row {
+ public:
+  using V = vec<T>;
+  static constexpr int kStats = N;
+
+  // The row of this index or the first of several; it begins at `at`.
+  Row(const needle::RowLayout& rows, int64_t index, int64_t at, int64_t columns, int64_t parts)
+      : rows_(rows), index_(index), at_(at), columns_(columns), parts_(parts) {}
+
+  // result = of(k, elements of in...) folded by F, where k is a statistic's vector; the values are
+  // kept in `keep` unless that is null.
+  template <class F, class Of, class... In>
+  void fold(V (&result)[N], T* keep, const Of& of, const In*... in) const {
+    if (parts_ == 1) {
+      fold_part<F>(result, 0, run().size, keep, of, in...);
+    } else {
+      V part[kMaxRowParts][N];
+      parallel(parts_, kParallelElements, [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          fold_part<F>(part[p], first_of(p), first_of(p + 1), keep, of, in...);
+        }
+      });
+      for (int64_t n = parts_, half = n / 2; n > 1; n -= half, half = n / 2) {
+        for (int64_t p = 0; p < half; ++p) {
+          for (int k = 0; k < N; ++k) part[p][k] = F::combine(part[p][k], part[n - half + p][k]);
+        }
+      }
+      for (int k = 0; k < N; ++k) result[k] = part[0][k];
+    }
+    if constexpr (Along) result[0] = fold_lanes<F, lanes<T> / 2>(result[0]);
+  }
+
+  // to = of(k, elements of in...)
+  template <class Of, class... In>
+  void map(T* to, const Of& of, const In*... in) const {
+    if (parts_ == 1) return map_part(0, run().size, to, of, in...);
+    parallel(parts_, kParallelElements, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) map_part(first_of(p), first_of(p + 1), to, of, in...);
+    });
+  }
+
+  int64_t length() const { return rows_.length; }
+
+  // An array of one element for each place in a row, for map and fold; of rows along the last axes.
+  const T* places(const T* p) const { return p - at_; }
+
+  // A statistic from and to an array of one element for each row.
+  void get(const T* of_rows, V (&stat)[N]) const {
+    for (int k = 0; k < N; ++k) {
+      stat[k] = Along ? broadcast<V>(of_rows[index_])
+                      : load_partial(of_rows + index_ + k * lanes<T>, lanes_of(k));
+    }
+  }
+  void put(T* of_rows, const V (&stat)[N]) const {
+    for (int k = 0; k < N; ++k) {
+      store_partial(of_rows + index_ + k * lanes<T>, stat[k], Along ? 1 : lanes_of(k));
+    }
+  }
+
+ private:
+  static constexpr int kWidth = Along ? 4 : N;  // vectors that are folded side by side
+  static constexpr int64_t kBuffer = 32 * kWidth * lanes<T>;
+
+  const needle::RowLayout::Axis& run() const { return rows_.reduced[rows_.n_reduced - 1]; }
+  int64_t first_of(int64_t part) const { return run().size * part / parts_; }
+  int64_t lanes_of(int k) const { return k < N - 1 ? lanes<T> : columns_ - (N - 1) * lanes<T>; }
+
+  // Calls body(from, n) for stretches of the row: n elements (rows of columns) from there on.
+  template <class Body>
+  void stretches(int64_t begin, int64_t end, int64_t most, const Body& body) const {
+    for_offsets(rows_.reduced, rows_.n_reduced - 1, [&](int64_t offset) {
+      for (int64_t i = begin; i < end; i += most) {
+        body(at_ + offset + i * run().stride, end - i < most ? end - i : most);
+      }
+    });
+  }
+
+  // n elements, or rows of columns_ that are `to_step` and run().stride apart.
+  template <class Of, class... In>
+  NEEDLE_ALWAYS_INLINE void map_stretch(T* to, int64_t to_step, int64_t n, const Of& of,
+                                        const In*... in) const {
+    if constexpr (Along) {
+      map_run(to, n, [&](const auto& load) { return of(0, load(in)...); });
+    } else {
+      const int64_t step = run().stride, last = lanes_of(N - 1);
+      for (int64_t r = 0; r < n; ++r) {
+        for (int k = 0; k < N; ++k) {
+          const int64_t i = r * step + k * lanes<T>;
+          if (k < N - 1 || last == lanes<T>) {
+            store(to + r * to_step + k * lanes<T>, of(k, load(in + i)...));
+          } else {
+            store_partial(to + r * to_step + k * lanes<T>, of(k, load_partial(in + i, last)...),
+                          last);
+          }
+        }
+      }
+    }
+  }
+
+  template <class Of, class... In>
+  void map_part(int64_t begin, int64_t end, T* to, const Of& of, const In*... in) const {
+    stretches(begin, end, end - begin, [&](int64_t from, int64_t n) {
+      map_stretch(to + from, run().stride, n, of, (in + from)...);
+    });
+  }
+
+  template <class F, class Of, class... In>
+  void fold_part(V (&result)[N], int64_t begin, int64_t end, T* keep, const Of& of,
+                 const In*... in) const {
+    Cascade<F, T, kWidth> sum;
+    if constexpr (std::is_same_v<Of, Itself>) {
+      stretches(begin, end, end - begin,
+                [&](int64_t from, int64_t n) { push(sum, (in + from)..., run().stride, n); });
+    } else {
+      constexpr int64_t most = Along ? kBuffer : 32;
+      alignas(kVectorBytes) T buffer[kBuffer];
+      stretches(begin, end, most, [&](int64_t from, int64_t n) {
+        T* to = keep == nullptr ? buffer : keep + from;
+        const int64_t step = keep == nullptr ? kWidth * lanes<T> : run().stride;
+        map_stretch(to, step, n, of, (in + from)...);
+        push(sum, to, step, n);
+      });
+    }
+    if constexpr (Along) {
+      V sums[kWidth];
+      sum.finish(sums);
+      result[0] = fold_vectors<F>(sums);
+    } else {
+      sum.finish(result);
+    }
+  }
+
+  template <class Sum>
+  void push(Sum& sum, const T* p, int64_t step, int64_t n) const {
+    if constexpr (Along) {
+      constexpr int64_t columns = kWidth * lanes<T>;
+      if (n >= columns) sum.push(p, n / columns, columns, columns);
+      if (n % columns > 0) sum.push_short(p + n / columns * columns, n % columns);
+    } else {
+      sum.push(p, n, step, columns_);
+    }
+  }
+
+  const needle::RowLayout& rows_;
+  int64_t index_, at_, columns_, parts_;
+};
+
+}  // namespace NEEDLE_NS
