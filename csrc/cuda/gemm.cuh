@@ -16,6 +16,7 @@
 #pragma once
 
 #include "launch.cuh"
+#include "maths.cuh"
 #include "storage.cuh"
 
 namespace NEEDLE_NS {
@@ -88,7 +89,7 @@ __device__ __forceinline__ void gemm_tile(const A& a, const B& b, const Output& 
       for (int i = 0; i < kMicro; ++i) x[i] = tiles.a[d][row + i];
       for (int j = 0; j < kMicro; ++j) y[j] = tiles.b[d][column + j];
       for (int i = 0; i < kMicro; ++i) {
-        for (int j = 0; j < kMicro; ++j) sum[i][j] += x[i] * y[j];
+        for (int j = 0; j < kMicro; ++j) sum[i][j] = m::fused(x[i], y[j], sum[i][j]);
       }
     }
   }

@@ -40,35 +40,28 @@ static inline NEEDLE_HD double pow(double a, double b) { return ::pow(a, b); }
 static inline NEEDLE_HD float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 static inline NEEDLE_HD double fma(double a, double b, double c) { return ::fma(a, b, c); }
 
-// Sums and products that nvcc does not fuse with what they go into.
+// a * b + c where nothing depends on its rounding: fused on devices, in the simulator what is fast.
+template <class V>
+static inline NEEDLE_HD V fused(V a, V b, V c) {
 #if defined(__CUDA_ARCH__)
-static inline __device__ float plus(float a, float b) { return __fadd_rn(a, b); }
-static inline __device__ double plus(double a, double b) { return __dadd_rn(a, b); }
-static inline __device__ float times(float a, float b) { return __fmul_rn(a, b); }
-static inline __device__ double times(double a, double b) { return __dmul_rn(a, b); }
+  return fma(a, b, c);
 #else
-template <class V>
-static inline NEEDLE_HD V plus(V a, V b) {
-  return a + b;
-}
-template <class V>
-static inline NEEDLE_HD V times(V a, V b) {
-  return a * b;
-}
+  return a * b + c;
 #endif
+}
 
 // a + b rounded, and what the rounding lost.
 template <class V>
 static inline NEEDLE_HD V two_sum(V a, V b, V& low) {
-  const V sum = plus(a, b), part = plus(sum, -a);
-  low = plus(plus(a, -plus(sum, -part)), plus(b, -part));
+  const V sum = a + b, part = sum - a;
+  low = (a - (sum - part)) + (b - part);
   return sum;
 }
 
 // a * b rounded, and what the rounding lost.
 template <class V>
 static inline NEEDLE_HD V two_product(V a, V b, V& low) {
-  const V product = times(a, b);
+  const V product = a * b;
   low = fma(a, b, -product);
   return product;
 }
