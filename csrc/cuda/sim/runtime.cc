@@ -10,9 +10,12 @@
 #include <map>
 #include <mutex>
 
+#include "checker.h"
+
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kApart = 256;  // between blocks: who leaves one does not reach the next
 
 std::mutex blocks_mutex;
 std::map<const unsigned char*, std::size_t> blocks;  // start and size
@@ -97,10 +100,12 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   *block = nullptr;
   if (bytes == 0) return cudaSuccess;
   void* memory = nullptr;
-  if (posix_memalign(&memory, kAlignment, bytes) != 0) return record(cudaErrorMemoryAllocation);
+  if (posix_memalign(&memory, kAlignment, bytes + kApart) != 0)
+    return record(cudaErrorMemoryAllocation);
   std::memset(memory, 0xff, bytes);
   const std::lock_guard lock(blocks_mutex);
   blocks[static_cast<unsigned char*>(memory)] = bytes;
+  needle_sim::note_allocated(memory, bytes);
   *block = memory;
   return cudaSuccess;
 }
@@ -111,6 +116,7 @@ cudaError_t cudaFree(void* block) {
     const std::lock_guard lock(blocks_mutex);
     if (blocks.erase(static_cast<unsigned char*>(block)) == 0) return record(cudaErrorInvalidValue);
   }
+  needle_sim::note_freed(block);
   std::free(block);
   return cudaSuccess;
 }
@@ -131,6 +137,7 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
     return record(cudaErrorInvalidValue);
   }
   std::memcpy(dst, src, bytes);
+  if (to_device) needle_sim::note_written(dst, bytes);
   return cudaSuccess;
 }
 
