@@ -60,7 +60,19 @@ def compile_unit(source: Path, target: Path) -> None:
     kernel = source.suffix == ".cu"
     flags = ["-O1", "-g1", "-fsanitize=thread,alignment,bounds"] if kernel else ["-O2"]
     subprocess.run(
-        [CXX, "-std=c++20", *flags, "-w", f"-I{SIMULATOR}", "-x", "c++", "-c", source, "-o", target],
+        [
+            CXX,
+            "-std=c++20",
+            *flags,
+            "-w",
+            f"-I{SIMULATOR}",
+            "-x",
+            "c++",
+            "-c",
+            source,
+            "-o",
+            target,
+        ],
         check=True,
     )
 
