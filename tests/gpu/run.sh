@@ -55,6 +55,7 @@ step checked env NEEDLE_CHECKED=1 "$python" tests/gpu/smoke.py
 rm -f "$reports/verify.jsonl"
 step verify "$python" -m verify --device cuda,cpu --json "$reports/verify.jsonl"
 step plugin "$python" -m verify --plugin docs/examples/cuda_kernel.py --op row_norms --device cuda
+step planted "$python" tests/gpu/planted.py "$reports"
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 1 "$python" tests/gpu/smoke.py
