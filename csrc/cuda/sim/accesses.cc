@@ -30,6 +30,8 @@ using needle_sim::Access;
 using needle_sim::check_access;
 using needle_sim::updated;
 
+#ifndef __SANITIZE_THREAD__  // the sanitizer itself is at work: these are its own
+
 #define HERE __builtin_return_address(0)
 
 extern "C" {
@@ -103,3 +105,5 @@ NEEDLE_ATOMICS(std::uint32_t, 32)
 NEEDLE_ATOMICS(std::uint64_t, 64)
 
 }  // extern "C"
+
+#endif

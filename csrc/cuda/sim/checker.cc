@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "accesses.h"
@@ -138,7 +139,7 @@ std::string astray(const void* start) {
 }  // namespace
 
 void check_access(const void* start, std::size_t bytes, Access access, const void* code,
-                  bool aligned) {
+                  bool aligned) try {
   if (!in_kernel || bytes == 0) return;
   const Outside simulator;
   if (g.thread[g.current].fiber->holds(start)) return;
@@ -172,6 +173,8 @@ void check_access(const void* start, std::size_t bytes, Access access, const voi
   const Conflict conflict =
       piece.shadow->check(first, bytes, access, record_now(g.current, access, code), piece.since);
   if (conflict.found) fail_race(conflict, deed() + place());
+} catch (const std::bad_alloc&) {
+  fail("no memory for the records of the checker");
 }
 
 void fail_at(const Fault& fault) {
@@ -183,8 +186,14 @@ void fail_at(const Fault& fault) {
 
 // --- notes of the runtime and the scheduler
 
-void note_allocated(const void* block, std::size_t bytes) {
-  if (!instrumented()) return;
+bool note_allocated(const void* block, std::size_t bytes) {
+  if (!instrumented()) return true;
+  std::unique_ptr<Shadow> shadow;
+  try {
+    shadow = std::make_unique<Shadow>(bytes);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   const std::lock_guard lock(blocks_mutex);
   const Address start = number(block);
   for (auto old = freed.lower_bound(start); old != freed.begin();) {  // none overlap each other
@@ -194,7 +203,8 @@ void note_allocated(const void* block, std::size_t bytes) {
   for (auto old = freed.lower_bound(start); old != freed.end() && old->first < start + bytes;) {
     old = freed.erase(old);
   }
-  blocks[start] = {start, bytes, std::make_unique<Shadow>(bytes)};
+  blocks[start] = {start, bytes, std::move(shadow)};
+  return true;
 }
 
 void note_freed(const void* block) {

@@ -28,7 +28,7 @@ struct Outside {
 };
 
 // What the simulator tells the checker.
-void note_allocated(const void* block, std::size_t bytes);
+bool note_allocated(const void* block, std::size_t bytes);  // false: no memory for its records
 void note_freed(const void* block);
 void note_written(const void* start, std::size_t bytes);  // by the host
 void note_launch(const void* arguments, std::size_t bytes);

@@ -102,10 +102,13 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   void* memory = nullptr;
   if (posix_memalign(&memory, kAlignment, bytes + kApart) != 0)
     return record(cudaErrorMemoryAllocation);
+  if (!needle_sim::note_allocated(memory, bytes)) {
+    std::free(memory);
+    return record(cudaErrorMemoryAllocation);
+  }
   std::memset(memory, 0xff, bytes);
   const std::lock_guard lock(blocks_mutex);
   blocks[static_cast<unsigned char*>(memory)] = bytes;
-  needle_sim::note_allocated(memory, bytes);
   *block = memory;
   return cudaSuccess;
 }
