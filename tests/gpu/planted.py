@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,18 +29,20 @@ RIGHT = "(all, right)"
 
 
 def run(command: list[object], timeout: int = SECONDS) -> tuple[int, str]:
-    """Exit code and output; -1 where it had to be ended."""
-    try:
-        result = subprocess.run(
-            [str(part) for part in command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        return -1, ""
-    return result.returncode, result.stdout
+    """Exit code and output; -1 where it had to be ended, with all that it had started."""
+    with subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return -1, ""
+    return process.returncode, output
 
 
 def build(command: list[object]) -> None:
@@ -100,7 +103,9 @@ def table(names: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
             name, finder = task
             right = name == RIGHT
             arguments = ["--all", "right"] if right else [name, "wrong"]
-            return verdict(finder, run([*commands[finder], *arguments], 3 * SECONDS)[0])
+            return verdict(
+                finder, run([*commands[finder], *arguments], 3 * SECONDS if right else SECONDS)[0]
+            )
 
         with ThreadPoolExecutor(JOBS) as pool:
             verdicts = dict(zip(tasks, pool.map(judge, tasks), strict=True))

@@ -167,11 +167,9 @@ __global__ void copy_fours(const float* x, float* y, int n) {
 
 PLANTED(vector_at_the_tail) {
   constexpr int n = 4 * kThreads - 2;
-  const Array<float> x(ones(n)), y(n + 2);
+  const Array<float> x(ones(n)), y(n);
   launch(copy_fours<fixed>, 1, kThreads, 0, x.data(), y.data(), n);
-  std::vector<float> copied = y.host();
-  copied.resize(n);
-  return copied == ones(n);
+  return y.host() == ones(n);
 }
 
 __global__ void first_of_four(const float* x, float* y, int shift) {
