@@ -25,6 +25,8 @@ from needle.backend_ndarray.whole_numbers import one_hot
 _MISSING = {
     "cuda": "needle was built without CUDA: install the CUDA toolkit (nvcc) and reinstall needle",
     "cuda_sim": "needle was built without the CUDA simulator: reinstall needle from source",
+    "cuda_sim_races": "needle was built without the simulator that sees races: reinstall it from "
+    "source with NEEDLE_SIM_RACES=ON",
 }
 
 
@@ -67,14 +69,15 @@ class BackendDevice(FlatKernels):
         return self._reason
 
     def _load(self) -> None:
+        name = self.name
+        if name == "cuda_sim" and os.environ.get("NEEDLE_SIM_RACES") == "1":
+            name = "cuda_sim_races"  # the same kernels, each access of theirs checked
         try:
-            module = importlib.import_module(f"needle._{self.name}")
+            module = importlib.import_module(f"needle._{name}")
         except ImportError as error:
-            absent = isinstance(error, ModuleNotFoundError) and error.name == f"needle._{self.name}"
+            absent = isinstance(error, ModuleNotFoundError) and error.name == f"needle._{name}"
             self._reason = (
-                _MISSING.get(self.name, "no such device")
-                if absent
-                else f"needle._{self.name}: {error}"
+                _MISSING.get(name, "no such device") if absent else f"needle._{name}: {error}"
             )
             return
         self._reason = module.unavailable_reason()
@@ -248,7 +251,10 @@ def cuda(index: int = 0) -> BackendDevice:
 
 
 def cuda_sim(index: int = 0) -> BackendDevice:
-    """The CUDA kernels, run by a simulator on the host."""
+    """The CUDA kernels, run by a simulator on the host.
+
+    NEEDLE_SIM_RACES=1 in the environment: by the one that checks each access of theirs.
+    """
     return device("cuda_sim", index)
 
 

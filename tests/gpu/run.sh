@@ -78,7 +78,7 @@ if wanted sanitizers; then
   fi
 fi
 if wanted planted; then
-  step planted 150 "$python" tests/gpu/planted.py --json "$reports/planted.json" --markdown "$reports/planted.md"
+  step planted 150 "$python" tests/gpu/planted.py "$reports"
 fi
 if wanted verify; then
   rm -f "$reports/verify.jsonl"

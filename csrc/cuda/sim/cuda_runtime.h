@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "atomics.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -85,9 +87,21 @@ struct cudaLaunchConfig_t {
 
 namespace needle_sim {
 
-// Runs body(closure) once per thread of the grid.
-cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*),
-                     const void* closure);
+// A kernel and its arguments.
+template <class... Params>
+struct Call {
+  void (*kernel)(Params...);
+  std::tuple<std::decay_t<Params>...> arguments;
+  static void run(const void* self) {
+    const auto* call = static_cast<const Call*>(self);
+    std::apply(call->kernel, call->arguments);
+  }
+};
+
+// Runs run(call), which is of `bytes` bytes, once per thread of the grid; `kernel` names it in
+// reports.
+cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*run)(const void*), const void* call,
+                     std::size_t bytes, const void* kernel);
 
 // Memory of the block that is running: `key` names one object of a kernel; the same for all its
 // threads.
@@ -113,14 +127,12 @@ int lane();
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),
                                Args&&... args) {
-  using Arguments = std::tuple<std::decay_t<Params>...>;
-  return needle_sim::queue(config->stream, [config = *config, kernel,
-                                            arguments = Arguments(std::forward<Args>(args)...)] {
-    const auto body = [&] { std::apply(kernel, arguments); };
-    return needle_sim::run_grid(
-        config, [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); },
-        &body);
-  });
+  using Call = needle_sim::Call<Params...>;
+  return needle_sim::queue(
+      config->stream, [config = *config, call = Call{kernel, {std::forward<Args>(args)...}}] {
+        return needle_sim::run_grid(config, call.run, &call, sizeof call,
+                                    reinterpret_cast<const void*>(call.kernel));
+      });
 }
 
 // --- device functions
@@ -186,14 +198,6 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = warpSize, N
   const bool inside =
       source <= (self | (width - 1));  // an earlier group may be read, a later one not
   return needle_sim::shuffle(mask, value, inside ? source : self, file, line);
-}
-
-// Fibers change places at rendezvous only, so a plain read and write is atomic here.
-template <class T>
-T atomicAdd(T* address, T value) {
-  const T old = *address;
-  *address = static_cast<T>(old + value);
-  return old;
 }
 
 template <class T>

@@ -26,6 +26,10 @@ class Fiber {
 
   // Continues `to`; returns when something switches back to `from`, the fiber that is running now.
   static void switch_to(Fiber& from, Fiber& to);
+  bool holds(const void* p) const {  // whether it lies on the stack
+    return static_cast<std::size_t>(static_cast<const std::byte*>(p) -
+                                    static_cast<const std::byte*>(stack_bottom_)) < stack_size_;
+  }
   // Forgets what the fiber was doing: the next switch to it starts at its entry.
   void restart();
 
@@ -39,7 +43,7 @@ class Fiber {
 #if NEEDLE_SIM_USE_UCONTEXT
   ucontext_t context_{};
 #endif
-  const void* stack_bottom_ = nullptr;  // what AddressSanitizer wants to know of the stack
+  const void* stack_bottom_ = nullptr;  // the stack itself
   std::size_t stack_size_ = 0;
   void* fake_stack_ = nullptr;
 };

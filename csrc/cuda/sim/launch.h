@@ -28,8 +28,9 @@ struct Thread {
 };
 
 struct Launch {
-  void (*body)(const void*);
-  const void* closure;
+  void (*run)(const void*);
+  const void* call;
+  const void* kernel;
   std::uint64_t blocks, started_blocks, block, block_step;
   unsigned threads;  // of a block
   unsigned current, waiting, exited;
@@ -50,7 +51,10 @@ void wait();                // the current thread waits; returns when its turn h
 bool complete_exchanges_past_exits();
 
 std::string text(uint3 v);
-std::string site(const Thread& t);   // where it waits: file and line
-[[noreturn]] void fail_divergent();  // reports who waits where
+uint3 block_index(std::uint64_t block);  // from its place in the grid
+std::string site(const char* file, int line);
+std::string site(const Thread& t);          // where it waits
+std::string told(const std::string& what);  // with the kernel and the block
+[[noreturn]] void fail_divergent();         // reports who waits where
 
 }  // namespace needle_sim

@@ -11,10 +11,12 @@ std::string text(uint3 v) {
   return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
 }
 
-std::string site(const Thread& t) {
-  const std::string path = t.file;
-  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(t.line);
+std::string site(const char* file, int line) {
+  const std::string path = file;
+  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(line);
 }
+
+std::string site(const Thread& t) { return site(t.file, t.line); }
 
 namespace {
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 
+#include "checker.h"
 #include "machine.h"
 
 namespace needle_sim {
@@ -20,6 +21,7 @@ Machine machine;
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kApart = 256;  // between blocks: who leaves one does not reach the next
 
 std::mutex blocks_mutex;
 struct Block {
@@ -160,7 +162,12 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   if (bytes > free_bytes) return record(cudaErrorMemoryAllocation);
-  if (posix_memalign(&memory, kAlignment, bytes) != 0) return record(cudaErrorMemoryAllocation);
+  if (posix_memalign(&memory, kAlignment, bytes + kApart) != 0)
+    return record(cudaErrorMemoryAllocation);
+  if (!needle_sim::note_allocated(memory, bytes)) {
+    std::free(memory);
+    return record(cudaErrorMemoryAllocation);
+  }
   std::memset(memory, 0xff, bytes);
   const std::lock_guard lock(blocks_mutex);
   blocks[static_cast<unsigned char*>(memory)] = {bytes, current_device};
@@ -174,6 +181,7 @@ cudaError_t cudaFree(void* block) {
     const std::lock_guard lock(blocks_mutex);
     if (blocks.erase(static_cast<unsigned char*>(block)) == 0) return record(cudaErrorInvalidValue);
   }
+  needle_sim::note_freed(block);
   std::free(block);
   return cudaSuccess;
 }
@@ -189,6 +197,7 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
   }
   return needle_sim::queue(stream, [=] {
     std::memcpy(dst, src, bytes);
+    if (to_device) needle_sim::note_written(dst, bytes);
     return cudaSuccess;
   });
 }
@@ -204,6 +213,7 @@ cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_
   if (place(dst, bytes) != Place::device) return record(cudaErrorInvalidValue);
   return needle_sim::queue(stream, [=] {
     std::memset(dst, value, bytes);
+    needle_sim::note_written(dst, bytes);
     return cudaSuccess;
   });
 }

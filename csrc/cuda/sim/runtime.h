@@ -20,4 +20,12 @@ void open_shared_memory(std::size_t dynamic_bytes);  // at a launch
 void begin_shared_memory();                          // at a block: everything is poisoned again
 std::string check_shared_memory();  // after a block: a report of stray writes, or ""
 
+struct SharedObject {
+  const void* start;
+  std::size_t bytes, offset;  // in the arena
+};
+constexpr std::size_t kSharedArena = 2 * kSharedMemory + 4096;
+bool in_shared_memory(const void* address);
+SharedObject shared_object_at(const void* address);  // of no bytes if there is none
+
 }  // namespace needle_sim

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "checker.h"
 #include "launch.h"
 #include "runtime.h"
 
@@ -73,12 +74,20 @@ void enqueue_all() {
   }
 }
 
+}  // namespace
+
 // --- blocks and threads
 
-void begin_block() {
+uint3 block_index(std::uint64_t block) {
   const std::uint64_t xy = std::uint64_t{gridDim.x} * gridDim.y;
-  blockIdx = {static_cast<unsigned>(g.block % gridDim.x),
-              static_cast<unsigned>(g.block % xy / gridDim.x), static_cast<unsigned>(g.block / xy)};
+  return {static_cast<unsigned>(block % gridDim.x), static_cast<unsigned>(block % xy / gridDim.x),
+          static_cast<unsigned>(block / xy)};
+}
+
+namespace {
+
+void begin_block() {
+  blockIdx = block_index(g.block);
   ++g.started_blocks;
   g.block += g.block_step;
   if (g.block >= g.blocks) g.block -= g.blocks;
@@ -86,6 +95,7 @@ void begin_block() {
   std::memset(g.in_exchange, 0, sizeof g.in_exchange);
   for (unsigned i = 0; i < g.threads; ++i) g.thread[i].state = State::fresh;
   begin_shared_memory();
+  note_block();
   enqueue_all();
 }
 
@@ -113,7 +123,9 @@ bool advance() {
 void run_threads() {
   for (;;) {
     Fiber& self = *g.thread[g.current].fiber;
-    g.body(g.closure);
+    in_kernel = true;
+    g.run(g.call);
+    in_kernel = false;
     Thread& done = g.thread[g.current];
     done.state = State::exited;
     ++g.exited;
@@ -170,8 +182,12 @@ void wait() {
   Fiber::switch_to(*g.thread[self].fiber, *next);
 }
 
+std::string told(const std::string& what) {
+  return what + " in " + function_name(g.kernel) + ", block " + text(blockIdx);
+}
+
 void fail(const std::string& what) {
-  g.report = what + " in block " + text(blockIdx);
+  g.report = told(what);
   Fiber::switch_to(*g.thread[g.current].fiber, main_fiber);
   __builtin_unreachable();
 }
@@ -184,6 +200,7 @@ void set_seed(std::uint64_t seed) {
 std::uint64_t seed() { return seed_value; }
 
 void barrier(const char* file, int line) {
+  const Outside simulator;
   Thread& self = g.thread[g.current];
   self.state = State::at_barrier;
   self.file = file;
@@ -194,20 +211,22 @@ void barrier(const char* file, int line) {
       if (t.line != line || std::strcmp(t.file, file) != 0) fail_divergent();
     }
     g.waiting = 0;
+    note_barrier();
     for (unsigned i = 0; i < g.threads; ++i) g.thread[i].state = State::ready;
     enqueue_all();
   }
   wait();
 }
 
-cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*),
-                     const void* closure) {
+cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*run)(const void*), const void* call,
+                     std::size_t bytes, const void* kernel) {
   if (!valid(config)) return record(cudaErrorInvalidConfiguration);
   const std::lock_guard lock(one_launch_at_a_time);
   gridDim = config.gridDim;
   blockDim = config.blockDim;
-  g.body = body;
-  g.closure = closure;
+  g.run = run;
+  g.call = call;
+  g.kernel = kernel;
   g.blocks = std::uint64_t{gridDim.x} * gridDim.y * gridDim.z;
   g.threads = blockDim.x * blockDim.y * blockDim.z;
   g.random = (seed_value + 1) * 0x9e3779b97f4a7c15ull | 1u;
@@ -224,9 +243,14 @@ cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*body)(const void*)
   }
   open_shared_memory(config.dynamicSmemBytes);
   g.exited = g.threads;
+  note_launch(call, bytes);
   advance();
   Fiber::switch_to(main_fiber, fiber_for_fresh());
-  if (g.report.empty()) return cudaSuccess;
+  in_kernel = false;  // where the launch has failed
+  if (g.report.empty()) {
+    g.report = report_at_end();
+    if (g.report.empty()) return cudaSuccess;
+  }
   idle.clear();
   for (const auto& fiber : fibers) {
     fiber->restart();

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "checker.h"
 #include "runtime.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -25,7 +26,7 @@ struct Object {
   std::size_t offset, bytes;
 };
 
-alignas(128) unsigned char arena[2 * kSharedMemory + 4096];
+alignas(128) unsigned char arena[kSharedArena];
 std::vector<Object> objects;
 std::size_t dynamic_size = 0, used = 0;
 
@@ -66,9 +67,24 @@ std::string check_shared_memory() {
   return "";
 }
 
+bool in_shared_memory(const void* address) {
+  return static_cast<std::size_t>(static_cast<const unsigned char*>(address) - arena) <
+         sizeof arena;
+}
+
+SharedObject shared_object_at(const void* address) {
+  const auto at = static_cast<std::size_t>(static_cast<const unsigned char*>(address) - arena);
+  for (const Object& object : objects) {
+    if (at - object.offset < object.bytes)
+      return {arena + object.offset, object.bytes, object.offset};
+  }
+  return {};
+}
+
 void* dynamic_shared_memory() { return arena; }
 
 void* shared_object(const void* key, std::size_t bytes, std::size_t alignment) {
+  const Outside simulator;
   for (const Object& object : objects) {
     if (object.key == key) return arena + object.offset;
   }

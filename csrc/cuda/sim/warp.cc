@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "checker.h"
 #include "launch.h"
 #include "runtime.h"
 
@@ -38,6 +39,7 @@ bool complete_exchange(unsigned id) {
     }
     result[lane] = g.thread[first + static_cast<unsigned>(t.source)].value;
   }
+  if (self.kind == Exchange::sync) note_warp_barrier(first, present);
   const unsigned rotation = static_cast<unsigned>(draw() % kWarp);
   const unsigned flip = draw() % 2 == 0 ? 0 : kWarp - 1;
   for (unsigned i = 0; i < kWarp; ++i) {
@@ -67,6 +69,7 @@ int lane() { return static_cast<int>(g.current % kWarp); }
 
 std::uint64_t exchange(Exchange kind, unsigned mask, std::uint64_t value, int source,
                        const char* file, int line) {
+  const Outside simulator;
   const unsigned id = g.current;
   Thread& self = g.thread[id];
   self.state = State::at_exchange;
