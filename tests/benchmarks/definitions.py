@@ -6,6 +6,7 @@ candidate and the fastest counts. `work` is what one call computes or moves, for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -33,11 +34,19 @@ class Pair:
 def both(
     shape: tuple[int, ...], dtype: str, seed: int, grad: bool = False, positive: bool = False
 ) -> tuple[ndl.Tensor, torch.Tensor]:
-    """The same normal numbers (their magnitudes, if positive) for needle and torch."""
-    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    """The same normal numbers (their magnitudes, if positive) for needle and torch.
+
+    Large arrays repeat a million of them, laid out on the device.
+    """
+    n = math.prod(shape)
+    some = max(min(n, 1 << 20), 1)
+    times = -(-n // some)
+    values = np.random.default_rng(seed).standard_normal(some, np.float32)
     values = torch.from_numpy(abs(values) + 0.1 if positive else values).to(getattr(torch, dtype))
     array = ndl.backend_ndarray.NDArray(values.double().numpy(), device=PLACE.needle, dtype=dtype)
-    return ndl.Tensor(array, requires_grad=grad), values.to(PLACE.name).requires_grad_(grad)
+    array = array.broadcast_to((times, some)).reshape((times * some,))[:n].reshape(shape).compact()
+    theirs = values.to(PLACE.name).repeat(times)[:n].reshape(shape).contiguous()
+    return ndl.Tensor(array, requires_grad=grad), theirs.requires_grad_(grad)
 
 
 def steps(

@@ -144,6 +144,7 @@ def main() -> None:
     end = time.monotonic() + (options.seconds or float("inf"))
     rows: list[dict[str, Any]] = []
     left: list[str] = []
+    failed: list[str] = []
     for threads in options.threads if options.device == "cpu" else [1]:
         torch.set_num_threads(threads)
         ndl.set_num_threads(threads)
@@ -151,9 +152,14 @@ def main() -> None:
             if time.monotonic() > end:
                 left.append(f"{pair.name} {pair.dtype}")
                 continue
-            row = {"threads": threads} | compare(
-                pair, options.rounds, options.target, options.slowdown, limits
-            )
+            try:
+                row = {"threads": threads} | compare(
+                    pair, options.rounds, options.target, options.slowdown, limits
+                )
+            except Exception as error:  # the other rows count all the same; the exit code tells
+                failed.append(f"{pair.name} {pair.dtype}: {type(error).__name__}: {error}")
+                sys.stderr.write(f"{failed[-1]}\n")
+                continue
             rows.append(row)
             low, high = row["ratio_quartiles"]
             sys.stdout.write(
@@ -175,6 +181,7 @@ def main() -> None:
         "geometric_mean": means,
         "rows": rows,
         "not_reached": left,
+        "failed": failed,
     }
     for path, text in (
         (options.json, json.dumps(report, indent=1) + "\n"),
@@ -183,6 +190,8 @@ def main() -> None:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+    if failed:
+        sys.exit(1)
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -202,6 +211,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             for name, mean in report["geometric_mean"].items()
         ),
         f"- {below} of {len(rows)} rows are below 1; {len(report['not_reached'])} were not reached",
+        *(f"- failed: {text}" for text in report["failed"]),
         *(f"- limit, {name}: {value:.4g} a second" for name, value in report["limits"].items()),
         "",
         "| row | type | threads | ratio | quartiles | needle, us | torch, us | share of limit |",

@@ -194,3 +194,15 @@ def _training(
 
     calls: dict[str, Call] = {"": twin_step}
     yield Pair(name, dtype, step, calls, whole_step=True)
+    if PLACE.name == "cuda":
+        captured: list[Any] = []
+
+        def replay() -> object:
+            if not captured:
+                step()  # what the optimizer and the libraries make once
+                with PLACE.needle.graph() as graph:
+                    step()
+                captured.append(graph)
+            return captured[0].replay()
+
+        yield Pair(f"{name}, captured, beside torch eager", dtype, replay, calls)
