@@ -3,11 +3,12 @@
 // TypeError, bad_alloc -> MemoryError, runtime_error -> RuntimeError.
 #pragma once
 
+#include <charconv>
 #include <new>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace needle {
 
@@ -25,18 +26,30 @@ class OutOfMemory : public std::bad_alloc {
   std::string message_;
 };
 
+// One part of a message. No streams: their number formatting is a facet of the process's locale, for
+// which a library loaded beside us may have brought another libstdc++'s.
+inline void append(std::string& out, std::string_view text) { out += text; }
+
+template <class T>
+  requires std::is_arithmetic_v<T>
+void append(std::string& out, T number) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+  out.append(text, end);
+}
+
 // message("conv", "channels of x and w must agree", "x.shape", "(1, 2)", ...) gives
 // "[conv] channels of x and w must agree, got x.shape=(1, 2)".
 template <class... Parts>
 std::string message(std::string_view op, std::string_view rule, const Parts&... parts) {
-  std::ostringstream out;
-  out << '[' << op << "] " << rule;
+  std::string out = "[";
+  out.append(op).append("] ").append(rule);
   if constexpr (sizeof...(parts) > 0) {
-    out << ", got ";
+    out += ", got ";
     int i = 0;
-    ((out << (i == 0 ? "" : i % 2 == 0 ? ", " : "=") << parts, ++i), ...);
+    ((out += i == 0 ? "" : i % 2 == 0 ? ", " : "=", append(out, parts), ++i), ...);
   }
-  return out.str();
+  return out;
 }
 
 }  // namespace needle

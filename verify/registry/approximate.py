@@ -209,6 +209,8 @@ def powers_bound(fmt: Format, left: Array, x: Array, scalar: float) -> Array:
 
 
 def spread_out(f: Any, o: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    if 0 in x.shape:
+        return None
     y = f(x, axes=axes, eps=eps)
     over = reduced_axes(axes, len(x.shape))
     exact = x.numpy().astype(np.longdouble)

@@ -82,6 +82,8 @@ def log_of_total_bound(
 
 def centred(f: Any, o: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
     """standardize by ops that are no kernel over rows."""
+    if 0 in x.shape:
+        return None
     over = reduced_axes(axes, len(x.shape))
     below = o.add(x, o.negate(o.mean(x, over, keepdims=True)))
     variance = o.mean(o.multiply(below, below), over, keepdims=True)
@@ -93,7 +95,7 @@ def centred_bound(fmt: Format, left: Array, x: Array, axes: Any = -1, eps: float
     to itself, by m / s + gamma / 2.
     """
     over = reduced_axes(axes, x.ndim)
-    gamma = budget.growth(fmt, _terms(x, axes) + 8, False)
+    gamma = budget.growth(fmt, _terms(x, axes), False, 8)
     deviation = np.sqrt(np.var(x, axis=over, keepdims=True) + eps)
     off = gamma * np.mean(np.abs(x), axis=over, keepdims=True) / deviation
     return np.asarray(2.2 * (off * (1.0 + np.abs(left)) + gamma * np.abs(left)) + fmt.eta)
