@@ -26,8 +26,8 @@ class OutOfMemory : public std::bad_alloc {
   std::string message_;
 };
 
-// One part of a message. No streams: their number formatting is a facet of the process's locale, for
-// which a library loaded beside us may have brought another libstdc++'s.
+// One part of a message. No streams: their number formatting is a facet of the process's locale,
+// for which a library loaded beside us may have brought another libstdc++'s.
 inline void append(std::string& out, std::string_view text) { out += text; }
 
 template <class T>
