@@ -38,8 +38,7 @@ def einsum(spec: str, *tensors: Tensor) -> Tensor:
     sizes = _sizes(spec, inputs, tensors)
     operands = []
     for labels, tensor in zip(inputs, tensors, strict=True):
-        wide = tuple(sizes[name] for name in labels)
-        operands.append(_diagonal(broadcast_to(tensor, wide), labels))
+        operands.append(_diagonal(*_narrow(tensor, labels, sizes)))
     result, labels = operands[0]
     for i, (tensor, others) in enumerate(operands[1:], 2):
         needed = {*output, *(name for _, later in operands[i:] for name in later)}
@@ -97,6 +96,19 @@ def _sizes(spec: str, inputs: Sequence[Labels], tensors: Sequence[Tensor]) -> di
                 )
             sizes[name] = n if known == 1 else known
     return sizes
+
+
+def _narrow(a: Tensor, labels: Labels, sizes: dict[str, int]) -> tuple[Tensor, Labels]:
+    """a without the axes of size 1 whose name another operand has at full size: nothing broadcasts
+    in a product, so that a gradient is one product too. An axis of a diagonal broadcasts here.
+    """
+    twice = {name for name in labels if labels.count(name) > 1}
+    kept = [d for d, name in enumerate(labels) if name in twice or a.shape[d] == sizes[name]]
+    names = tuple(labels[d] for d in kept)
+    if len(kept) < a.ndim:
+        a = reshape(a, [a.shape[d] for d in kept])
+    wide = tuple(sizes[name] for name in names)
+    return (a if a.shape == wide else broadcast_to(a, wide)), names
 
 
 def _diagonal(a: Tensor, labels: Labels) -> tuple[Tensor, Labels]:

@@ -21,9 +21,21 @@ def _numpy(function: Callable[..., Any]) -> tuple[Identity, ...]:
     """Ops that only choose and add: numpy's own answer."""
 
     def sides(f: Any, o: Any, *tensors: Any, **arguments: Any) -> Any:
-        return f(*tensors, **arguments), function(*(t.numpy() for t in tensors), **arguments)
+        left = f(*tensors, **arguments)
+        right = function(*(t.numpy() for t in tensors), **arguments)
+        return list(left) if isinstance(left, tuple) else left, right
 
     return (Identity("what numpy chooses", sides),)
+
+
+def _digits(place: Any) -> Any:
+    """As registry/reduction.py states an index."""
+
+    def function(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        index = place(x, axis, keepdims=keepdims)
+        return [index // 256, index % 256]
+
+    return function
 
 
 def _reduced(x: Any, axes: Any = None, **_: Any) -> int:
@@ -155,8 +167,8 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "prod": _same("one slice after another", equations.one_by_one("multiply", 10)),
     "mean": _near("sum / n", equations.mean, approximate.averaged(_reduced)),
     "cumsum": _same("one slice after another", equations.running),
-    "argmax": _numpy(lambda x, axis=None, keepdims=False: np.argmax(x, axis, keepdims=keepdims)),
-    "argmin": _numpy(lambda x, axis=None, keepdims=False: np.argmin(x, axis, keepdims=keepdims)),
+    "argmax": _numpy(_digits(np.argmax)),
+    "argmin": _numpy(_digits(np.argmin)),
     "matmul": _same("the sum of the products", equations.products),
     "einsum": _same("the op that the formula names", equations.einsum),
     "conv": _same("the sum over the taps of matmuls, group by group", equations.conv),

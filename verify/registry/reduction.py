@@ -66,18 +66,21 @@ def _length(shape: Shape, over: tuple[int, ...]) -> int:
 
 
 def _place(reference: str) -> Any:
-    """An index as a number of the inputs' dtype: cases have one dtype."""
+    """An index as two digits to the base 256, which every dtype holds: cases have one dtype."""
 
     def call(op: Any, tensors: Any, where: Any, **arguments: Any) -> Any:
         place = op(*tensors, **arguments)
-        return type(place)(place, dtype=where["dtype"])
+        make, index = type(place), place.numpy()
+        return tuple(
+            make(digit, device=place.device, dtype=where["dtype"])
+            for digit in (index // 256, index % 256)
+        )
 
-    return {
-        "reference": lambda t, a, axis=None, keepdims=False: getattr(t, reference)(
-            a, axis, keepdims
-        ),
-        "call": call,
-    }
+    def found(t: Any, a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        index = getattr(t, reference)(a, axis, keepdims)
+        return index // 256, index % 256
+
+    return {"reference": found, "call": call}
 
 
 def _gap(a: Any, axes: Any = None, keepdims: bool = False) -> Any:
