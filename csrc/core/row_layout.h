@@ -12,16 +12,17 @@ struct RowLayout {
   };
   // Outermost first, merged where two are walked as one. Every row has an axis.
   Axis kept[kMaxDims + 1], reduced[kMaxDims + 1];
-  int n_kept = 0, n_reduced = 0;
-  std::int64_t count = 1, length = 1;  // rows, and elements of each
+  int n_kept, n_reduced;
+  std::int64_t count, length;  // rows, and elements of each
   // Rows that lie side by side, each element next to its neighbour's; 1 where a row's own elements
   // are neighbours.
-  std::int64_t beside = 1;
+  std::int64_t beside;
 };
 
 // axes: a bit for each axis that rows lie along.
 static inline RowLayout make_rows(const View& a, unsigned axes) {
-  RowLayout rows;
+  // Aggregate: a constructor would be a symbol of every instruction set (see view.h).
+  RowLayout rows{{}, {}, 0, 0, 1, 1, 1};
   int last = -1;  // kind of the axis before: 1 reduced, 0 kept
   for (int d = 0; d < a.ndim; ++d) {
     if (a.shape[d] == 1) continue;
