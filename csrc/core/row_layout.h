@@ -19,10 +19,13 @@ struct RowLayout {
   std::int64_t beside;
 };
 
+// One row of one element. A value, since a constructor would be a symbol that instruction sets share
+// (see view.h).
+static constexpr RowLayout kOneRow{{}, {}, 0, 0, 1, 1, 1};
+
 // axes: a bit for each axis that rows lie along.
 static inline RowLayout make_rows(const View& a, unsigned axes) {
-  // Aggregate: a constructor would be a symbol of every instruction set (see view.h).
-  RowLayout rows{{}, {}, 0, 0, 1, 1, 1};
+  RowLayout rows = kOneRow;
   int last = -1;  // kind of the axis before: 1 reduced, 0 kept
   for (int d = 0; d < a.ndim; ++d) {
     if (a.shape[d] == 1) continue;

@@ -43,7 +43,7 @@ static void for_short_rows(const needle::RowLayout& rows, const Body& body,
                            std::index_sequence<I...>, T* out, In... in) {
   constexpr int64_t group = lanes<T>;
   const int64_t n = rows.length;
-  needle::RowLayout turned;
+  needle::RowLayout turned = needle::kOneRow;
   turned.reduced[turned.n_reduced++] = {n, group};
   turned.length = n;
   parallel((rows.count + group - 1) / group, rows.count * n * 4, [&](int64_t begin, int64_t end) {
