@@ -19,8 +19,8 @@ struct RowLayout {
   std::int64_t beside;
 };
 
-// One row of one element. A value, since a constructor would be a symbol that instruction sets share
-// (see view.h).
+// One row of one element. A value, since a constructor would be a symbol that instruction sets
+// share (see view.h).
 static constexpr RowLayout kOneRow{{}, {}, 0, 0, 1, 1, 1};
 
 // axes: a bit for each axis that rows lie along.
