@@ -50,7 +50,7 @@ def test_without_cuda_tf32_cannot_be_set() -> None:
 def test_the_environment_allows_tf32() -> None:
     code = "import needle; print(needle.cuda().allow_tf32, needle.cpu().allow_tf32)"
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env={"PATH": "", "NEEDLE_ALLOW_TF32": "1", "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,

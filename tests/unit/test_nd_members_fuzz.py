@@ -107,6 +107,27 @@ MEMBERS: dict[str, Arguments] = {
         st.one_of(fuzz.arrays(w), st.sampled_from([3, np.ones(2), None])),
         DEVICE,
     ),
+    **dict.fromkeys(("softmax", "logsoftmax"), lambda w: (fuzz.axes(w),)),
+    "logsumexp": lambda w: (fuzz.axes(w), KEEPDIMS),
+    **dict.fromkeys(("softmax_grad", "logsoftmax_grad"), lambda w: (fuzz.arrays(w), fuzz.axes(w))),
+    "standardize": lambda w: (
+        fuzz.axes(w),
+        fuzz.numbers(),
+        st.none() | fuzz.arrays(w),
+        st.none() | fuzz.arrays(w),
+    ),
+    "standardize_grad": lambda w: (
+        fuzz.arrays(w),
+        fuzz.arrays(w),
+        fuzz.arrays(w),
+        fuzz.axes(w),
+        st.none() | fuzz.arrays(w),
+    ),
+    "lstm_cell": lambda w: (fuzz.arrays(w),),
+    "lstm_cell_grad": lambda w: (fuzz.arrays(w), fuzz.arrays(w), fuzz.arrays(w)),
+    # their numbers have names only: what is missing is told (test_nd_steps has the numbers)
+    "sgd_step": lambda w: (fuzz.arrays(w), st.none() | fuzz.arrays(w)),
+    "adam_step": lambda w: (fuzz.arrays(w), fuzz.arrays(w), fuzz.arrays(w)),
     "__getitem__": lambda w: (fuzz.index(w),),
     "__setitem__": lambda w: (fuzz.index(w), *operand(w)),
 }

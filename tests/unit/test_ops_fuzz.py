@@ -86,7 +86,9 @@ def sequences(world: World) -> st.SearchStrategy[Any]:
 
 # By the parameter's name; "op.name" is for that op alone.
 PARAMETERS: dict[str, Strategy] = {
-    **dict.fromkeys(("a", "b", "x", "logits", "weight", "bias", "q", "k", "v"), operands),
+    **dict.fromkeys(
+        ("a", "b", "c", "x", "gates", "logits", "weight", "bias", "q", "k", "v"), operands
+    ),
     **dict.fromkeys(("running_mean", "running_var"), maybe(operands)),
     **dict.fromkeys(("scalar", "c0", "c1", "slope", "eps", "correction"), lambda w: fuzz.numbers()),
     **dict.fromkeys(("low", "high", "scale", "momentum"), lambda w: st.none() | fuzz.numbers()),
@@ -148,6 +150,8 @@ def fitting(draw: st.DrawFn, name: str, world: World) -> dict[str, Any]:
         case "attention_weights" | "scaled_dot_product_attention":
             v = {"v": t(n, k, m)} if name.startswith("scaled") else {}
             return {"q": t(n, m, c), "k": t(n, k, c), **v}
+        case "lstm_step":
+            return {"gates": t(n, 4 * m), "c": t(n, m)}
         case "cross_entropy":
             return {"logits": t(n, c), "labels": np.arange(n) % c}
     return {}
