@@ -20,7 +20,7 @@ from verify.spec import DTYPES, JUDGES, Status
 
 pytestmark = pytest.mark.timeout(120)
 Start = Callable[..., subprocess.Popen[str]]
-ALL = 5 * len(JUDGES) * len(DTYPES)  # cases of an op of fake_parts on one device
+ALL = 5 * len(JUDGES) * 2  # cases of an op of fake_parts on the cpu: what it computes in
 SCRIPT = str(Path(__file__).with_name("fake_parts.py"))
 
 
@@ -46,7 +46,7 @@ def test_nothing_heavy_is_imported_before_the_workers(start: Start) -> None:
         "try: verify.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert verify.cli.main(['--list', '--op', 'conv']) == 0\n"
-        "print({'torch', 'needle', 'hypothesis'} & set(sys.modules), file=sys.stderr)"
+        "print({'torch', 'hypothesis'} & set(sys.modules), file=sys.stderr)"
     )
     process = start("-c", program)
     out, err = process.communicate()
@@ -125,7 +125,7 @@ def test_an_empty_selection_is_exit_3(verify: Verify) -> None:
         (("--op", "zzzz"), "known: good"),
         (("--device", "gpu"), "known: cpu, numpy, cuda_sim, cuda"),
         (("--device", "cuda_sym"), "did you mean cuda_sim"),
-        (("--dtype", "float16"), "did you mean float"),
+        (("--dtype", "float61"), "did you mean float"),
         (("--check", "foward"), "did you mean forward"),
         (("--layout", "transpose"), "did you mean transposed"),
         (("--divice", "cpu"), "did you mean --device"),

@@ -15,8 +15,8 @@ _VERIFY = Path(__file__).resolve().parents[1]
 # verify.checks imports.
 JUDGING = (
     "accuracy", "attribution", "batches", "budget", "checks", "counterexample", "fd", "fd_float32",
-    "idx", "judges", "laws", "reference", "regularity", "same", "sampling", "shrinking", "spec",
-    "targets", "training",
+    "idx", "judges", "laws", "precision", "reference", "regularity", "same", "sampling",
+    "shrinking", "spec", "targets", "training",
 )  # fmt: skip
 
 
