@@ -16,7 +16,7 @@ import pytest
 from verify.cli import main
 from verify.plan import DEVICES
 from verify.results import read
-from verify.spec import DTYPES, JUDGES, Status
+from verify.spec import JUDGES, Status
 
 pytestmark = pytest.mark.timeout(120)
 Start = Callable[..., subprocess.Popen[str]]
@@ -386,7 +386,7 @@ def test_sigterm_ends_at_once_charges_nobody_and_can_be_resumed(
     assert "--resume" in err
     results = read(path)
     assert {v.status for v in results.verdicts} == {Status.PASS}
-    assert len(results.verdicts) < 20 * len(JUDGES) * len(DTYPES)
+    assert len(results.verdicts) < 20 * len(JUDGES) * 2
     for verdict in results.verdicts:
         assert not Path(f"/proc/{verdict.environment['pid']}").exists()
 
@@ -403,7 +403,7 @@ def test_budgets_hold_those_below_them_and_are_recorded(verify: Verify, tmp_path
         assert ("fit into 3 s" if budget == "3" else f"budget {budget}") in err
     assert set(listed["smoke"]) < set(listed["default"]) < set(listed["deep"])
     assert listed["3"] == listed["deep"], "one order: a run of 3 s can go on as a deep one"
-    groups = 2 * len(JUDGES) * len(DTYPES)
+    groups = 2 * len(JUDGES) * 2
     assert len({tuple(i.split("/")[:4]) for i in listed["deep"][:groups]}) == groups
     path = tmp_path / "results.jsonl"
     code, out, _ = verify("--op", "good", "--budget", "smoke", "--json", str(path))
