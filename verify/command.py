@@ -9,7 +9,9 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +43,19 @@ class Parts:
     registry: Registry | None = None
     device_status: Callable[[str], str | None] | None = None
     computed_dtypes: Callable[[str], Sequence[str] | None] | None = None
+
+
+_ASK = "import json, sys, verify.targets as t; print(json.dumps(t.computed_dtypes(sys.argv[1])))"
+
+
+def asked_elsewhere(device: str) -> Any:
+    """What computed_dtypes says in a process of its own. Raises: RuntimeError when that fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK, device], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 class Command:
@@ -182,7 +197,11 @@ class Command:
             return self.parts.computed_dtypes(device)
         if self.target is not None or self.parts.device_status is not None:
             return COMPUTED
-        found: Sequence[str] | None = self.asked(lambda where: where.computed_dtypes(device))
+        found: Sequence[str] | None
+        if self.options.list and self.cluster is None:  # a plan loads no needle here
+            found = self.asked(lambda _: asked_elsewhere(device))
+        else:
+            found = self.asked(lambda where: where.computed_dtypes(device))
         return found
 
     def asked(self, question: Callable[[Any], Any]) -> Any:

@@ -87,9 +87,9 @@ NDArray NDArray::take_along_axis(const NDArray& index, std::int64_t axis) const 
   shape = broadcast_shapes(op, shape, index.shape_);
   Dims source = shape;
   source[along] = shape_[along];
-  const NDArray places = checked_index(op, index, shape_[along]);
   NDArray out = empty(shape, dtype_, device());
-  if (out.size() > 0) {
+  if (out.size() > 0) {  // of nothing, numpy follows no index
+    const NDArray places = checked_index(op, index, shape_[along]);
     device().backend->gather(out.view(), broadcast_to(source).view(),
                              places.broadcast_to(shape).view(), along);
   }

@@ -57,6 +57,10 @@ NDArray NDArray::adam_step(const NDArray& grad, const NDArray& first, const NDAr
   require_like(op, "grad.shape", grad, *this);
   require_state(op, first, *this);
   require_state(op, second, *this);
+  if (step.correction1 == 0 || step.correction2 == 0) {
+    throw std::invalid_argument(message(op, "corrections are not 0", "corrections[0]",
+                                        step.correction1, "corrections[1]", step.correction2));
+  }
   NDArray out = empty(shape_, dtype_, device());
   if (out.size() > 0) {
     device().backend->adam_step(out.view(), first.view(), second.view(), compact().view(),

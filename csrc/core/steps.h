@@ -1,7 +1,7 @@
 // The formulas of fused steps, written once for scalars and vectors V: optimizers, and what an LSTM
 // does after its products. The including file has defined, in the same namespace, the functions of
-// the op table (formulas.h), and plus and times, which are rounded each: an optimizer's step has
-// the bits of the ops that it stands for.
+// the op table (formulas.h). No device contracts: a step has the bits of the ops that it stands
+// for.
 #pragma once
 
 #include "backend.h"
@@ -14,35 +14,35 @@ namespace NEEDLE_NS::m {
 
 // The new parameter; u becomes the new velocity.
 NEEDLE_FORMULA V sgd(const needle::SgdStep& step, V p, V grad, V& u) {
-  if (step.weight_decay != 0) grad = plus(grad, times(p, constant<V>(step.weight_decay)));
+  if (step.weight_decay != 0) grad = grad + p * constant<V>(step.weight_decay);
   if (step.momentum != 0) {
     const V momentum = constant<V>(step.momentum);
-    const V fresh = times(grad, constant<V>(step.undamped));
+    const V fresh = grad * constant<V>(step.undamped);
     if (step.first) {
       u = step.first_undamped ? grad : fresh;
     } else {
-      u = plus(times(u, momentum), fresh);
+      u = u * momentum + fresh;
     }
-    grad = step.nesterov ? plus(times(u, momentum), fresh) : u;
+    grad = step.nesterov ? u * momentum + fresh : u;
   }
-  return plus(p, -times(grad, constant<V>(step.lr)));
+  return p - grad * constant<V>(step.lr);
 }
 
 // The new parameter; first and second become the new moments.
 NEEDLE_FORMULA V adam(const needle::AdamStep& step, V p, V grad, V& first, V& second) {
   if (step.weight_decay != 0) {
     if (step.decoupled) {
-      p = times(p, constant<V>(1 - step.lr * step.weight_decay));
+      p = p * constant<V>(1 - step.lr * step.weight_decay);
     } else {
-      grad = plus(grad, times(p, constant<V>(step.weight_decay)));
+      grad = grad + p * constant<V>(step.weight_decay);
     }
   }
-  const V of_grad = times(grad, constant<V>(1 - step.beta1));
-  const V of_square = times(times(grad, grad), constant<V>(1 - step.beta2));
-  first = step.first ? of_grad : plus(times(first, constant<V>(step.beta1)), of_grad);
-  second = step.first ? of_square : plus(times(second, constant<V>(step.beta2)), of_square);
-  const V root = plus(sqrt(second / constant<V>(step.correction2)), constant<V>(step.eps));
-  return plus(p, -times(first / root, constant<V>(step.lr / step.correction1)));
+  const V of_grad = grad * constant<V>(1 - step.beta1);
+  const V of_square = grad * grad * constant<V>(1 - step.beta2);
+  first = step.first ? of_grad : first * constant<V>(step.beta1) + of_grad;
+  second = step.first ? of_square : second * constant<V>(step.beta2) + of_square;
+  const V root = sqrt(second / constant<V>(step.correction2)) + constant<V>(step.eps);
+  return p - first / root * constant<V>(step.lr / step.correction1);
 }
 
 template <class V>

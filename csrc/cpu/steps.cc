@@ -6,19 +6,7 @@
 #include "loops.h"
 #include "math.h"
 
-namespace NEEDLE_NS::m {
-
-template <class V>
-NEEDLE_INLINE V plus(V a, V b) {
-  return a + b;
-}
-template <class V>
-NEEDLE_INLINE V times(V a, V b) {
-  return a * b;
-}
-
-}  // namespace NEEDLE_NS::m
-
+// after the maths that it is written in
 #include "../core/steps.h"
 
 namespace NEEDLE_NS {

@@ -40,15 +40,6 @@ static inline NEEDLE_HD double pow(double a, double b) { return ::pow(a, b); }
 static inline NEEDLE_HD float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 static inline NEEDLE_HD double fma(double a, double b, double c) { return ::fma(a, b, c); }
 
-template <class V>
-static inline NEEDLE_HD V plus(V a, V b) {
-  return a + b;
-}
-template <class V>
-static inline NEEDLE_HD V times(V a, V b) {
-  return a * b;
-}
-
 // a * b + c where nothing depends on its rounding: fused on devices, in the simulator what is fast.
 template <class V>
 static inline NEEDLE_HD V fused(V a, V b, V c) {

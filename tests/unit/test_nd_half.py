@@ -72,6 +72,8 @@ def test_other_devices_say_what_they_compute_in(device: BackendDevice, dtype: st
         "[add] computes in float32 and float64 (use .astype()), "
         f"got dtype={dtype}, device={device!r}"
     )
+    with pytest.raises(TypeError, match=r"\[matmul\] computes in float32 and float64"):
+        a @ a
 
 
 EXACT: dict[str, Compute] = {

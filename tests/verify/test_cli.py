@@ -46,7 +46,7 @@ def test_nothing_heavy_is_imported_before_the_workers(start: Start) -> None:
         "try: verify.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert verify.cli.main(['--list', '--op', 'conv']) == 0\n"
-        "print({'torch', 'hypothesis'} & set(sys.modules), file=sys.stderr)"
+        "print({'torch', 'needle', 'hypothesis'} & set(sys.modules), file=sys.stderr)"
     )
     process = start("-c", program)
     out, err = process.communicate()

@@ -6,6 +6,7 @@ against differences of the gradient.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -104,7 +105,7 @@ def _held(
         sampling.generator(question.case, "directions"),
         margin=float(np.min(room[room > 0], initial=math.inf)),
         at_kink=bool(np.any(gaps == 0)),
-        rounding=lambda: _rounding(question, weights),
+        rounding=functools.cache(lambda: _rounding(question, weights)),
     )
     gradient = fd.concatenate(gradients)
     outcome = prober.accuse(gradient)
