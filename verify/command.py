@@ -366,7 +366,7 @@ class Command:
     def replay(self, what: str) -> Exit:
         """Run one case id, or the failed cases of a file as they ran then; print all they say."""
         from verify import table
-        from verify.plan import DEVICES, check_case
+        from verify.plan import DEVICES, check_case, require_computed
 
         known = True  # to the registry; a function given to verify.check is known to its file
         if Path(what).is_file():
@@ -383,11 +383,8 @@ class Command:
                 check_case(case, self.registry)
             if known or case.device in DEVICES:
                 self.require_usable([case.device])
-                if case.dtype not in (computed := self.computed_dtypes(case.device) or ()):
-                    raise UsageError(
-                        f"[dtype] {case.device} computes in {', '.join(computed)}, "
-                        f"got dtype={case.dtype} in id={case.id!r}"
-                    )
+                computed = self.computed_dtypes(case.device) or ()
+                require_computed(case.dtype, case.device, computed, f" in id={case.id!r}")
             threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
             for verdict in self.arriving(self.runner([case], threads, isa)):
                 if verdict is None:

@@ -195,6 +195,14 @@ def _near(value: str, shown: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(shown[name] for key in close for name in by_key[key]))[:3]
 
 
+def require_computed(dtype: str, device: str, computed: Sequence[str], where: str = "") -> None:
+    """Raise UsageError unless a device computes in a dtype."""
+    if dtype not in computed:
+        raise UsageError(
+            f"[dtype] {device} computes in {', '.join(computed)}, got dtype={dtype}{where}"
+        )
+
+
 def check_case(case: Case, registry: Registry) -> None:
     """Raise UsageError unless every name inside a case (of a typed id) exists, and fits its row."""
     rows = registry.rows()

@@ -20,8 +20,8 @@ except ImportError as missing:
         "[strategies] hypothesis is not installed: pip install hypothesis"
     ) from missing
 
-from verify import registry, sampling
-from verify.plan import require_known
+from verify import registry, sampling, targets
+from verify.plan import DEVICES, require_computed, require_known
 from verify.registry.planning import why_none
 from verify.sampling import Array
 from verify.spec import DTYPES, JUDGES, LAYOUTS, Case, Domain, Row, Shape, UsageError
@@ -115,6 +115,8 @@ def cases(
         row = registry.rows()[row]
     require_known("check", judge, JUDGES)
     require_known("dtype", dtype, DTYPES)
+    require_known("device", device, DEVICES)
+    require_computed(dtype, device, targets.computed_dtypes(device) or DTYPES)
     planned = registry.plan_cases(row, device, dtype, judge, 0, "deep")
     if not planned:
         reason = why_none(row, dtype, judge)

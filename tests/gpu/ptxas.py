@@ -54,6 +54,8 @@ def commands(build: Path) -> dict[str, list[str]]:
         found = subprocess.run(
             [sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True
         )
+        if found.returncode != 0:
+            raise SystemExit(f"[ptxas] {sys.executable} needs pybind11: pip install pybind11")
         options.append(f"-DCMAKE_PREFIX_PATH={found.stdout.strip()}")
     subprocess.run(["cmake", "-B", build, *options], check=True, stdout=sys.stderr)
     entries = json.loads((build / "compile_commands.json").read_text())

@@ -9,7 +9,8 @@
 # WHEELS=DIR   install Python packages from the wheels in DIR into an environment of its own (a machine without
 #              network); otherwise the packages of the python on PATH are used.
 # PYTHON=EXE   the python to use (python3).
-# JOBS=N       workers of verify (1: a GPU changes between processes slowly, so more are slower).
+# JOBS=N       workers of verify. Processes take turns on a GPU, which more of them make slower; where NVIDIA's MPS can
+#              be started they share it (8; 1 without).
 # BUDGET=...   of verify (default); TARGET=S seconds of a round of a side in speed (0.005).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -81,10 +82,25 @@ if wanted planted; then
   step planted 150 "$python" tests/gpu/planted.py "$reports"
 fi
 if wanted verify; then
+  if command -v nvidia-cuda-mps-control >/dev/null; then
+    CUDA_MPS_PIPE_DIRECTORY=$(mktemp -d)
+    CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
+    export CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    if nvidia-cuda-mps-control -d; then
+      JOBS=${JOBS:-8}
+    else
+      echo "MPS does not start: one worker"
+      unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    fi
+  fi
   rm -f "$reports/verify.jsonl"
   step verify 590 "$python" -m verify --device cuda --jobs "${JOBS:-1}" --budget "${BUDGET:-default}" \
     --json "$reports/verify.jsonl" --markdown "$reports/verify.md" --quiet
   gzip --force "$reports/verify.jsonl"
+  if [ -n "${CUDA_MPS_PIPE_DIRECTORY:-}" ]; then
+    echo quit | nvidia-cuda-mps-control
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  fi
 fi
 if wanted accuracy; then
   step accuracy 300 "$python" -m verify calibrate --device cuda --jobs "$(nproc)" \

@@ -14,7 +14,7 @@ from verify.cli import main
 from verify.dask_engine import Cluster
 from verify.results import read
 from verify.runner import Runner
-from verify.spec import DTYPES, JUDGES, Case, Status
+from verify.spec import COMPUTED, JUDGES, Case, Status
 from verify.worker import Settings
 
 pytest.importorskip("distributed", reason="needs dask.distributed: pip install 'needle[dask]'")
@@ -51,7 +51,7 @@ def test_the_command_line(
     arguments = ["--op", "good", "--device", "cpu,numpy", "--budget", "smoke"]
     code = main([*arguments, "--executor", "dask://local", "--json", str(path)], fake.parts())
     assert code == 0, capsys.readouterr()
-    assert len(read(path).verdicts) == 2 * 2 * len(JUDGES) * len(DTYPES)
+    assert len(read(path).verdicts) == 2 * 2 * len(JUDGES) * len(COMPUTED)
     assert main([*arguments, "--executor", "dask://127.0.0.1:1"], fake.parts()) == 2
     assert "no scheduler answers" in capsys.readouterr().err
     assert main([*arguments, "--executor", "ray://here"], fake.parts()) == 2

@@ -155,7 +155,7 @@ def test_what_is_not_of_the_law_is_told(fault: str) -> None:
         (Uniform((1,), -1, 1), lambda shape: 3**0.5 * (2 * _rand(*shape) - 1)),
         (Bernoulli((1,), 0.2), lambda shape: np.where(_rand(*shape) < 0.2, 2.0, -0.5)),
     ],
-    ids=str,
+    ids=["normal", "uniform", "bernoulli"],
 )
 def test_allowed_sums_hold_and_are_near_the_gaussian_tail(law: Any, draw: Any) -> None:
     """T is 8.2 deviations of a normal variable: no bound is below, none twice as large."""

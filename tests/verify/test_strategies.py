@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from verify import checks, registry, sampling, strategies, targets
 from verify.plan import check_case
 from verify.registry import planning
-from verify.spec import DTYPES, Case, Domain, Row, Status, UsageError
+from verify.spec import COMPUTED, DTYPES, Case, Domain, Row, Status, UsageError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from fuzz_inputs import profile
@@ -119,6 +119,10 @@ def test_regions_are_those_of_cases() -> None:
         (("exp", "sideways"), "unknown check"),
         (("exp", "fd", "cpu", "float32"), "differences need float64"),
         (("argmax", "vjp"), "no gradient"),
+        (
+            ("exp", "forward", "cpu", "float16"),
+            "cpu computes in float32, float64, got dtype=float16",
+        ),
     ],
 )
 def test_cases_that_cannot_be_drawn(arguments: Any, words: str) -> None:
@@ -148,7 +152,7 @@ def any_case(draw: st.DrawFn) -> Case:
     asked = [
         (judge, dtype)
         for judge in ("forward", "vjp", "fd")
-        for dtype in DTYPES
+        for dtype in COMPUTED
         if not planning.why_none(row, dtype, judge)
     ]
     judge, dtype = draw(st.sampled_from(asked))

@@ -138,12 +138,12 @@ def _held(
 
 def _rounding(question: Question, weights: Sequence[Array]) -> float:
     """What rounding can do to the weighted sum of the results, as the oracle derives it."""
-    if question.row.reference is None:
-        return 0.0
     if question.case.judge == "fd":
         found = reference.forward(question.row, question.values, question.arguments, question.fmt)
     else:
         found = question.expected()
+    if not found:  # a user's function that nothing is compared with
+        return 0.0
     total = sum(float(np.sum(np.abs(w) * e.error)) for w, e in zip(weights, found, strict=True))
     return total if math.isfinite(total) else 0.0
 
