@@ -85,7 +85,7 @@ def kernels(file: str, text: str) -> Iterator[Kernel]:
     entries = list(_ENTRY.finditer(text))
     mangled = "\n".join(entry["name"] for entry in entries)
     names = subprocess.run(["c++filt"], input=mangled, capture_output=True, text=True, check=True)
-    ends = [entry.start() for entry in entries[1:]] + [len(text)]
+    ends = [entry.start() for entry in entries[1:]] + [len(text)] * bool(entries)
     for entry, end, name in zip(entries, ends, names.stdout.splitlines(), strict=True):
         section = text[entry.end() : end]
         frame, used, shared = _FRAME.search(section), _USED.search(section), _SHARED.search(section)
