@@ -27,6 +27,7 @@ from verify.spec import COMPUTED, MALFORMED, Case, Exit, Status, UsageError, Ver
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
+    from verify.html.beside import Beside
     from verify.plan import Plan, Registry
     from verify.results import Results
     from verify.runner import Runner
@@ -136,13 +137,14 @@ class Command:
         if not self.options.quiet:
             say(table.announce(plan))
         skips = self.skips(earlier)
+        beside = self.beside()
         began = time.monotonic()
         results, path = self.execute(plan, earlier, skips)
         boxed = map(group_of, plan.cases) if self.time_is_up else None
         rotten = skips.rotten(plan, results.verdicts, self.registry)
         summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
-        code = self.write_reports(results, summary)
+        code = self.write_reports(results, summary, beside)
         if summary.not_run and path is not None:
             why = "time is up" if self.time_is_up else "interrupted"
             tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
@@ -347,13 +349,36 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
-    def write_reports(self, results: Results, summary: Summary) -> Exit:
+    def beside(self) -> Callable[[Results], Beside | None]:
+        """What --baseline, --speed and --accuracy show beside the results; read before the run."""
+        if self.options.html is None:
+            return lambda results: None
+        from verify import against
+        from verify.html import beside
+
+        name = self.options.baseline
+        before = None if name is None else against.earlier(Path(name))
+        speed = None if self.options.speed is None else beside.speed(Path(self.options.speed))
+        accuracy = [beside.accuracy(Path(path)) for path in self.options.accuracy or ()]
+
+        def made(results: Results) -> Beside:
+            changed = None
+            if before is not None:
+                changed = against.changed(str(name), before, results, self.registry)
+            return beside.Beside(changed, speed, accuracy)
+
+        return made
+
+    def write_reports(
+        self, results: Results, summary: Summary, beside: Callable[[Results], Beside | None]
+    ) -> Exit:
         """The files that --junit, --sarif, --markdown and --html ask for; the exit code."""
         codes = {summary.exit} - {Exit.GOOD}
         for name in REPORTS:
             path = getattr(self.options, name)
             if path is not None:
-                text = importlib.import_module(f"verify.{name}").report(results, summary)
+                more = (beside(results),) if name == "html" else ()
+                text = importlib.import_module(f"verify.{name}").report(results, summary, *more)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
                 except OSError as error:  # a folder that went away, a full disk

@@ -1,179 +1,177 @@
-"""A results file as one HTML page that needs no network: failures first, then every cell.
+"""A results file as one HTML page that needs no network: is it right, how accurate, how fast,
+what changed.
 
-The page's text is in report.html.j2, where every value is escaped; here is what it shows.
+The page's text is in report.html.j2, where every value is escaped; its script (script/*.js) makes
+the rest of what lies beside it as JSON (compact.py), and never makes markup of text.
 """
 
 from __future__ import annotations
 
-import functools
+import base64
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from importlib import resources
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from verify import registry
-from verify.output import printable
-from verify.registry.planning import why_none
+from verify.html.beside import Beside
+from verify.html.compact import compact, weak, worst_of
 from verify.results import Results
-from verify.spec import Exit, Status, Verdict
-from verify.summary import WRONG, Group, Line, Summary
-from verify.table import number, plain, spread, totals
+from verify.spec import Exit, Status
+from verify.summary import WRONG, Summary
+from verify.table import number, plain, totals
 
-_SHOWN = 100  # failures in full
-_LONGEST = 4000  # characters of a failure's text
 _TONES = {Exit.GOOD: "pass", Exit.WRONG: "wrong", Exit.WEAK: "weak"}
 _UNJUDGED = (Status.SKIP, Status.UNIMPLEMENTED)
+_SCRIPTS = ("base", "state", "charts", "matrix", "cases", "op", "beside", "main")
 
 
-class Cell(NamedTuple):
-    """A group in the matrix; `tone` is one of pass, wrong, weak, none."""
+class Card(NamedTuple):
+    """One of the four questions; `tone` is one of pass, wrong, weak, none."""
 
+    question: str
+    answer: str
     tone: str
-    text: str
+    lines: Sequence[str]
+    place: str  # the section that says more
 
 
-class Failure(NamedTuple):
-    """A wrong case, with the line that runs it again."""
-
-    status: str
-    id: str
-    text: str
-    replay: str
-
-
-@dataclass
-class _Tally:
-    counts: Counter[Status] = field(default_factory=Counter)
-    rho: float | None = None
-    ulp: float | None = None
-
-    def add(self, verdict: Verdict) -> None:
-        self.counts[verdict.status] += 1
-        self.rho = _worse(self.rho, verdict.rho)
-        self.ulp = _worse(self.ulp, verdict.ulp)
-
-
-def report(results: Results, summary: Summary) -> str:
+def report(results: Results, summary: Summary, beside: Beside | None = None) -> str:
     """The page."""
+    beside = beside or Beside()
     counted = totals(summary, sum(v.seconds for v in results.verdicts), plain).splitlines()
-    wrong = [v for v in results.verdicts if v.status in WRONG]
     unjudged = Counter((v.status, v.message) for v in results.verdicts if v.status in _UNJUDGED)
+    changed = beside.changed
+    data = compact(results, summary) | {
+        "speed": beside.speed,
+        "accuracy": beside.accuracy,
+        "changes": [astuple(change) for change in changed.changes] if changed else None,
+        "compared": changed.ops if changed else (),
+    }
+    script = "\n".join(_text(f"script/{name}.js") for name in _SCRIPTS)
+    style = _text("base.css") + _text("report.css")
     return page(
         "report.html.j2",
         verdict=counted[-1],
         tone=_TONES.get(summary.exit, "wrong"),
+        cards=[*_right(summary, counted), *_accurate(results), *_fast(results, beside),
+               *_changed(beside)],
         totals=[line for line in counted[:-1] if not line.startswith("WEAK")],
-        failures=[_failure(v) for v in spread(wrong)[:_SHOWN]],
-        more=max(0, len(wrong) - _SHOWN),
-        weak=list(_weak(summary)),
+        counts=[(str(s), n) for s in Status if (n := summary.counts[s])],
+        weak=list(weak(summary)),
         unjudged=[
             (status, why or "no reason is given", n) for (status, why), n in unjudged.items()
         ],
-        judges=results.selection.judges,
-        ops=list(_ops(results, summary)),
+        changed=changed,
+        speed=beside.speed,
+        accuracy=beside.accuracy,
         provenance=list(_provenance(results)),
-    )
+        style=Markup(style),
+        script=Markup(script),
+        hashes=(_hash(style), _hash(script)),
+        data=Markup(_embedded(data)),
+    )  # fmt: skip
 
 
 def page(template: str, **values: Any) -> str:
-    """A template of this package with every value escaped."""
+    """A template of this package, or of another report's, with every value escaped."""
     environment = Environment(
         loader=PackageLoader("verify", ""),
         autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(**values)
+    folder = "" if "/" in template else "html/"
+    return environment.get_template(folder + template).render(**values)
 
 
-def _failure(verdict: Verdict) -> Failure:
-    lines = printable(verdict.message or verdict.worst).splitlines()
-    told = [line.removeprefix("replay: ") for line in lines if line.startswith("replay: ")]
-    text = "\n".join(line for line in lines if not line.startswith("replay: "))
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]} … and {len(text) - _LONGEST:,} characters more"
-    replay = told[-1] if told else verdict.replay_line()
-    return Failure(str(verdict.status), verdict.id, text, replay)
+def _embedded(data: Any) -> str:
+    """JSON that ends no script element, whatever its strings hold."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _weak(summary: Summary) -> Iterator[tuple[str, str]]:
-    for group, names in summary.weak.items():
-        yield "/".join(group), f"{', '.join(names)} would have passed all cases"
-    for group in summary.unreached or ():
-        yield "/".join(group), "the time was too short: it has no case"
+def _text(name: str) -> str:
+    return resources.files("verify.html").joinpath(name).read_text(encoding="utf-8")
 
 
-# --- the matrix
+def _hash(text: str) -> str:
+    """What the page's security policy lets run: this text and nothing else."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-@dataclass
-class _Row:
-    device: str
-    dtype: str
-    cells: list[Cell]
-    rho: str
-    ulp: str
+# --- the four questions
 
 
-def _ops(results: Results, summary: Summary) -> Iterator[tuple[str, list[_Row]]]:
-    """Ops in the order of the table, each with a row per device and dtype of the selection."""
-    tallies: dict[Group, _Tally] = {}
-    for verdict in results.verdicts:
-        group = Group(*verdict.id.split("/", 4)[:4])
-        tallies.setdefault(group, _Tally()).add(verdict)
-    selection = results.selection
-    lines = {(line.op, line.device, line.dtype): line for line in summary.lines}
-    unreached = set(summary.unreached or ())
-    for op in dict.fromkeys([*(line.op for line in summary.lines), *(g.op for g in unreached)]):
-        rows = []
-        for device in dict.fromkeys(selection.devices):
-            for dtype in selection.dtypes_of(device):
-                groups = [Group(op, judge, device, dtype) for judge in selection.judges]
-                line = lines.get((op, device, dtype), Line(op, device, dtype))
-                cells = [
-                    _cell(tallies[g], summary.weak.get(g, ()))
-                    if g in tallies
-                    else Cell("none", _why_empty(g, summary, g in unreached))
-                    for g in groups
-                ]
-                rows.append(_Row(device, dtype, cells, number(line.rho), number(line.ulp)))
-        yield op, rows
+def _right(summary: Summary, counted: Sequence[str]) -> Iterator[Card]:
+    wrong = sum(summary.counts[s] for s in WRONG)
+    answer = f"{wrong:,} wrong" if wrong else {0: "Yes", 3: "Weak evidence"}[summary.exit]
+    lines = [f"{summary.counts[Status.PASS]:,} of {summary.planned:,} cases PASS"]
+    if wrong:
+        ops = {line.op for line in summary.lines if any(line.counts[s] for s in WRONG)}
+        lines.append(f"in {', '.join(sorted(ops)[:4])}" + ", …" * (len(ops) > 4))
+    if summary.weak:
+        lines.append(f"{len(summary.weak):,} groups whose evidence is weak")
+    if summary.not_run:
+        lines.append(f"{summary.not_run:,} not run")
+    yield Card("Is it right?", answer, _TONES.get(summary.exit, "wrong"), lines,
+               "failures" if wrong else "coverage")  # fmt: skip
 
 
-def _cell(tally: _Tally, weak: tuple[str, ...]) -> Cell:
-    """`✓ 24 · rho 0.31 · 0.50 ULP`, or what is not PASS with its counts."""
-    counts = tally.counts
-    passed = counts[Status.PASS]
-    said = [f"{n:,} {status}" for status, n in counts.items() if status is not Status.PASS]
-    if any(counts[status] for status in WRONG):
-        tone = "wrong"
-    elif weak or (said and passed):
-        tone = "weak"
-    else:
-        tone = "none" if said else "pass"
-    if passed:
-        said += [f"{passed:,} {'WEAK' if weak else 'PASS'}"] if weak or said else [f"✓ {passed:,}"]
-    parts = [", ".join(said)]
-    parts += [f"rho {number(tally.rho)}"] if tally.rho is not None else []
-    parts += [f"{number(tally.ulp)} ULP"] if tally.ulp is not None else []
-    return Cell(tone, " · ".join(parts))
+def _accurate(results: Results) -> Iterator[Card]:
+    found = worst_of(results)
+    if found is None:
+        why = "no case that passed has a rho: nothing was measured"
+        yield Card("How accurate?", "Not measured", "none", [why], "accuracy")
+        return
+    op, rho = found
+    rhos = sorted(v.rho for v in results.verdicts if v.status is Status.PASS and v.rho is not None)
+    ulps = sorted(v.ulp for v in results.verdicts if v.status is Status.PASS and v.ulp is not None)
+    half = number(rhos[len(rhos) // 2])
+    lines = [
+        f"the largest error by its bound, of {op}; up to 1 is right",
+        f"half of all cases use {half} of their bound or less",
+        *([f"half of all results are within {number(ulps[len(ulps) // 2])} ULP, "
+           f"90 % within {number(ulps[len(ulps) * 9 // 10])}"] if ulps else ()),
+    ]  # fmt: skip
+    yield Card("How accurate?", f"rho ≤ {number(rho)}", "plain", lines, "accuracy")
 
 
-@functools.cache
-def _inapplicable(op: str, dtype: str, judge: str) -> str:
-    row = registry.rows().get(op)
-    return why_none(row, dtype, judge) if row is not None else ""
+def _fast(results: Results, beside: Beside) -> Iterator[Card]:
+    seconds = sum(v.seconds for v in results.verdicts)
+    judged = f"judging took {seconds:,.1f} s of processor time"
+    if beside.speed is None:
+        why = "no benchmark was handed over (--speed FILE)"
+        yield Card("How fast?", "Not measured", "none", [why, judged], "speed")
+        return
+    rows, means = beside.speed["rows"], beside.speed["means"]
+    faster = sum(row[3] > 1 for row in rows)
+    told = [f"{mean:.2f} with {name}" for name, mean in means.items()]
+    first = next(iter(means.values()), None)
+    yield Card(
+        "How fast?",
+        "beside torch" if first is None else f"{first:.2f} x torch",
+        "plain",
+        ["geometric mean: " + ", ".join(told), f"faster in {faster:,} of {len(rows):,} rows"],
+        "speed",
+    )
 
 
-def _why_empty(group: Group, summary: Summary, unreached: bool) -> str:
-    if unreached:
-        return "time was up"
-    if reason := _inapplicable(group.op, group.dtype, group.judge):
-        return reason
-    return "not run" if summary.not_run else "not in the plan"
+def _changed(beside: Beside) -> Iterator[Card]:
+    changed = beside.changed
+    if changed is None:
+        why = "nothing to compare with: no --baseline was given"
+        yield Card("What changed?", "Not compared", "none", [why], "changes")
+        return
+    tone = "wrong" if changed.worse else "pass"
+    yield Card("What changed?", changed.told, tone, [f"beside {changed.name}"], "changes")
 
 
 # --- where it comes from
@@ -186,13 +184,11 @@ def _provenance(results: Results) -> Iterator[tuple[str, str]]:
     yield "started", str(header.get("started"))
     yield "commit", str(header.get("commit"))
     yield "plan", f"{plan['size']:,} cases, hash {plan['hash']}"
-    yield "budget", f"{selection.budget}, seed {selection.seed}"
+    yield "budget", selection.budget
+    yield "seed", str(selection.seed)
+    yield "devices", ", ".join(selection.devices)
     yield "versions", ", ".join(f"{k} {v}" for k, v in header.get("versions", {}).items())
     yield "machine", ", ".join(f"{k} {v}" for k, v in machine.items() if v is not None)
-
-
-def _worse(one: float | None, other: float | None) -> float | None:
-    """The larger; NaN is larger than everything, None smaller."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one if one != one or one >= other else other
+    isas = sorted({v.environment["isa"] for v in results.verdicts if "isa" in v.environment})
+    if isas:
+        yield "instruction set", ", ".join(isas)
