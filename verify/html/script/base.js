@@ -102,7 +102,7 @@ function asSeen(box, host, items, make, size) {
 }
 
 function picked(label, options, value, change) {
-  const select = node("select", { onchange: e => change(e.target.value) },
+  const select = node("select", { "aria-label": label, onchange: e => change(e.target.value) },
     options.map(([v, text]) => node("option", { value: v, selected: v === value }, text)));
   return node("label", {}, node("span", {}, label), select);
 }

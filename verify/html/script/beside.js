@@ -147,7 +147,7 @@ function drawChanges() {
     node("span", { class: `badge ${worse ? "wrong" : "pass"}` }, before ? `${before} → ${after}` : after), " ",
     known.has(subject.split("/")[0]) ? button(subject, () => {
       const [op, judge, device, dtype] = subject.split("/");
-      open_(Object.fromEntries(Object.entries({ op, judge, device, dtype }).filter(([k, v]) => (LISTS[k] || []).includes(v))), "cases");
+      open_(Object.fromEntries(Object.entries({ ...nothing, op, judge, device, dtype }).filter(([k, v]) => !v || LISTS[k].includes(v))), "cases");
     }, { class: "link m" }) : node("code", {}, subject), text ? node("p", {}, text) : ""), 20, "changes");
   if (!D.compared.length) return;
   const body = node("tbody"), rest = node("p"), heads = ["cases", "rho 99 %", "largest rho", "seconds"];

@@ -27,11 +27,11 @@ function failure([i, text, small, terms, attribution, replay], open) {
     node("div", { class: "inside" },
       text ? node("pre", {}, text) : "",
       attribution ? node("p", {}, node("b", {}, "Who is wrong: "), attribution) : "",
-      small ? [node("h4", {}, "Smallest input that shows it"), node("pre", {}, small)] : "",
-      terms.length ? [node("h4", {}, "Error budget"), budget(terms)] : "",
-      node("h4", {}, "Replay"), replay.map((line, k) =>
+      small ? [node("h3", { class: "term" }, "Smallest input that shows it"), node("pre", {}, small)] : "",
+      terms.length ? [node("h3", { class: "term" }, "Error budget"), budget(terms)] : "",
+      node("h3", { class: "term" }, "Replay"), replay.map((line, k) =>
         copyable(line, k ? "the line that replays the smallest input" : "the line that replays the case")),
-      node("p", {}, button(`All of ${D.ops[g.op]}`, () => open_({ op: D.ops[g.op], status: "" }), { class: "quiet" }))));
+      node("p", {}, button(`All of ${D.ops[g.op]}`, () => open_({ ...nothing, op: D.ops[g.op] }), { class: "quiet" }))));
 }
 
 // The bound's terms; what each operation adds is drawn as its share of the bound.

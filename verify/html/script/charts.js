@@ -96,7 +96,7 @@ function overDomain(rows) {
   const X = (sign, e) => middle + sign * (4 + (bent(e) - bent(from)) / (bent(to) - bent(from)) * (half - 4));
   const most = Math.max(1, ...rows.map(r => real(r.most)).filter(Number.isFinite)) * 1.08;
   const Y = v => height - low - Math.min(v, most) / most * (height - low - 12);
-  const marks = narrow.matches ? [-24, 0, 24] : wide ? [-300, -60, 0, 60, 300, 1000] : [-60, -24, -8, 0, 8, 24, 60, 120];
+  const marks = narrow.matches ? (wide ? [-300, 0, 300] : [-24, 0, 24]) : wide ? [-300, -60, 0, 60, 300, 1000] : [-60, -24, -8, 0, 8, 24, 60, 120];
   const steps = [0.25, 0.5, 1, 2, 5].find(s => most / s <= 6) || most / 5;
   const lines = rows.map(r => {
     const kind = `d${r.colour}`;

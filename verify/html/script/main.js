@@ -18,9 +18,9 @@ function show() {
   pending = requestAnimationFrame(() => setTimeout(() => BELOW.forEach(draw => draw()), 0));
 }
 
-// Goes to cases of an op, and takes the eyes and the focus there.
+// Goes to cases of an op, within the filter, and takes the eyes and the focus there.
 function open_(where, place) {
-  go({ ...state, judge: "", device: "", dtype: "", layout: "", q: "", ...where });
+  go(where);
   const target = byId(place || "op");
   target.scrollIntoView({ block: "start" });
   target.focus({ preventScroll: true });
@@ -44,7 +44,7 @@ function drawFilter() {
     wait = setTimeout(() => go({ q: e.target.value.trim() }, true), 120);
   });
   byId("filter").addEventListener("submit", e => e.preventDefault());
-  byId("clear").addEventListener("click", () => { go(Object.fromEntries(KEYS.map(k => [k, ""]))); byId("q").focus(); });
+  byId("clear").addEventListener("click", () => { go(nothing); byId("q").focus(); });
 }
 
 function follow(event) {

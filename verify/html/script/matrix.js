@@ -14,7 +14,8 @@ function matrixOptions() {
 }
 
 function drawMatrix() {
-  const byLayout = options.columns === "layout";
+  const deepest = Boolean(state.op && state.judge);  // what is left to tell apart are layouts
+  const byLayout = deepest || options.columns === "layout";
   const split = options.split === "yes" || Boolean(state.op);
   const names = byLayout ? D.layouts : D.judges;
   const columns = names.map((_, i) => i).filter(i => {
@@ -38,6 +39,9 @@ function drawMatrix() {
   const open = !state.q && !state.status && !state.layout;
   const ops = D.ops.map((_, i) => i).filter(i =>
     chosen.unknown.length ? false : state.op ? D.ops[i] === state.op : open || seen.has(i));
+  const [bySplit, byColumns] = byId("matrix-options").querySelectorAll("select");
+  [bySplit.disabled, byColumns.disabled] = [Boolean(state.op), deepest];
+  [bySplit.value, byColumns.value] = [split ? "yes" : "no", byLayout ? "layout" : "judge"];
   letters = new Map();
   byId("reasons").replaceChildren();
   const items = ops.flatMap(op => split ? rows.map((row, k) => ({ op, row, first: k === 0 }))
@@ -53,7 +57,7 @@ function drawMatrix() {
     columns.map(c => node("th", { scope: "col" }, names[c])));
   const body = node("tbody");
   const table = node("table", { class: "matrix", onkeydown: moved },
-    node("caption", { class: "sr" }, `Cases by op and ${options.columns}`), node("thead", {}, head), body);
+    node("caption", { class: "sr" }, `Cases by op and ${byLayout ? "layout" : "judge"}`), node("thead", {}, head), body);
   const box = byId("matrix-box");
   box.replaceChildren(ops.length ? table : node("p", { class: "note" }, "No case fits the filter."));
   matrix = asSeen(box, body, items, lines, 40);
@@ -85,21 +89,21 @@ function cell(t, op, rows, column, byLayout, single) {
   return button(mark + says, click, { class: `cell ${tone}`, tabindex: -1, title: full, "aria-label": full });
 }
 
-// Of the groups of a cell that have no case, or none in a layout.
+// Of the groups of a cell that have no case; of a layout, of those that have some in others first.
 function whyNone(op, rows, column, byLayout) {
-  const why = new Set();
+  const why = new Set(), groups = new Set();
   const judges = byLayout ? D.judges.map((_, j) => j).filter(j => !state.judge || D.judges[j] === state.judge)
     : [column];
   for (const row of rows) for (const judge of judges) {
     const none = D.empty[(op * R + row) * J + judge];
-    if (none >= 0) why.add(D.reasons[none]);
+    if (none >= 0) (byLayout ? groups : why).add(D.reasons[none]);
     else if (!byLayout) why.add("no case fits the filter");
     else {
       const g = GROUPS.find(x => x.op === op && x.row === row && x.judge === judge);
       why.add((g && D.lacking[g.lacking][column]) || "no case fits the filter");
     }
   }
-  return [...why].join("; ");
+  return [...(why.size ? why : groups)].join("; ");
 }
 
 function letter(why) {

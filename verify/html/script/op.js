@@ -25,7 +25,7 @@ function drawOp() {
   host.replaceChildren(
     node("div", { class: "head" }, node("h2", { id: "op-h" }, state.op, where.length
       ? node("span", { class: "dim" }, ` ${where.join(" · ")}`) : ""),
-      button("Back to all ops", () => go(Object.fromEntries(KEYS.map(k => [k, ""]))), { class: "quiet" })),
+      button("Back to all ops", () => go(nothing), { class: "quiet" })),
     parts.length ? "" : node("p", { class: "note" }, noCase()),
     parts.length ? opTable(parts, functions) : "",
     parts.length ? node("div", { class: "charts" },

@@ -2,6 +2,7 @@
 
 const KEYS = ["op", "judge", "device", "dtype", "layout", "status", "q"];
 const LISTS = { op: D.ops, judge: D.judges, device: D.devices, dtype: D.dtypes, layout: D.layouts };
+const nothing = Object.fromEntries(KEYS.map(k => [k, ""]));
 let state = {};
 
 const N = D.cases.status.length;
