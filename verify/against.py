@@ -1,8 +1,12 @@
-"""A run beside an earlier one, for the page: the results of that run, or a gate's baseline."""
+"""What the page shows beside a run: an earlier one (its results, or a gate's baseline), speed and
+accuracy.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from verify import skips
@@ -10,7 +14,7 @@ from verify.compare.pairs import compare
 from verify.gate.baseline import Baseline
 from verify.gate.baseline import read as read_baseline
 from verify.gate.rules import Run, judge
-from verify.html.beside import Change, Changed
+from verify.html.beside import Beside, Change, Changed, accuracy, speed
 from verify.html.compact import short
 from verify.output import printable
 from verify.plan import Registry
@@ -18,6 +22,20 @@ from verify.results import Results, read
 from verify.spec import UsageError
 
 Earlier = Results | Baseline
+
+
+def beside(options: argparse.Namespace, registry: Registry) -> Callable[[Results], Beside]:
+    """Reads --baseline, --speed and --accuracy; results -> all of it. Raises: UsageError."""
+    name = options.baseline
+    before = None if name is None else earlier(Path(name))
+    ratios = None if options.speed is None else speed(Path(options.speed))
+    calibrated = [accuracy(Path(path)) for path in options.accuracy or ()]
+
+    def made(results: Results) -> Beside:
+        found = None if before is None else changed(name, before, results, registry)
+        return Beside(found, ratios, calibrated)
+
+    return made
 
 
 def earlier(path: Path) -> Earlier:

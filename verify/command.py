@@ -349,35 +349,23 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
-    def beside(self) -> Callable[[Results], Beside | None]:
-        """What --baseline, --speed and --accuracy show beside the results; read before the run."""
+    def beside(self) -> Callable[[Results], Beside] | None:
+        """What the page shows beside the results, whose files are read before the run."""
         if self.options.html is None:
-            return lambda results: None
+            return None
         from verify import against
-        from verify.html import beside
 
-        name = self.options.baseline
-        before = None if name is None else against.earlier(Path(name))
-        speed = None if self.options.speed is None else beside.speed(Path(self.options.speed))
-        accuracy = [beside.accuracy(Path(path)) for path in self.options.accuracy or ()]
-
-        def made(results: Results) -> Beside:
-            changed = None
-            if before is not None:
-                changed = against.changed(str(name), before, results, self.registry)
-            return beside.Beside(changed, speed, accuracy)
-
-        return made
+        return against.beside(self.options, self.registry)
 
     def write_reports(
-        self, results: Results, summary: Summary, beside: Callable[[Results], Beside | None]
+        self, results: Results, summary: Summary, beside: Callable[[Results], Beside] | None
     ) -> Exit:
         """The files that --junit, --sarif, --markdown and --html ask for; the exit code."""
         codes = {summary.exit} - {Exit.GOOD}
         for name in REPORTS:
             path = getattr(self.options, name)
             if path is not None:
-                more = (beside(results),) if name == "html" else ()
+                more = (beside(results),) if name == "html" and beside is not None else ()
                 text = importlib.import_module(f"verify.{name}").report(results, summary, *more)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
