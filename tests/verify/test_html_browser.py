@@ -21,6 +21,7 @@ from verify import html
 from verify.html import beside as beside_files
 from verify.html.beside import Beside, Change, Changed
 from verify.spec import Case, Status, Verdict
+from verify.summary import Group
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = next(
@@ -255,6 +256,7 @@ def test_an_op_has_its_pictures(opened: Open) -> None:
     assert op.locator("polyline.line").count() == 2, "both signs of the domain"
     assert "torch" in op.locator("table").first.inner_text(), "torch itself side by side"
     assert "n^0.50" in op.inner_text()
+    assert "y[0] = 1000" in op.inner_text(), "the worst case's equation"
     assert page.locator("#op circle.dot").count() >= 15
 
 
@@ -305,6 +307,9 @@ def test_the_keyboard_reaches_everything(opened: Open) -> None:
     page.keyboard.press("End")
     assert page.evaluate(focused).startswith("conv, trajectory")
     page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.textContent") == "conv", "the op itself"
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     settled(page, "6 of 55")
     assert page.evaluate("location.hash") == "#op=conv&judge=forward"
@@ -368,6 +373,14 @@ def test_names_for_those_who_do_not_see(opened: Open) -> None:
     assert all(b - a <= 1 for a, b in itertools.pairwise(heads)), "no level is left out"
     assert page.locator("th:not([scope])").count() == 0
     assert page.evaluate(TWICE) == 0
+
+
+def test_a_run_of_which_nothing_is_there_yet(opened: Open) -> None:
+    late = Group("exp", "forward", "cpu", "float32")
+    page = opened(page=html.report(*results(planned=5, boxed=[late])))
+    assert count(page) == "0 of 0 cases"
+    cell = page.get_by_role("button", name=re.compile("^exp, forward: no case"))
+    assert "time was up" in cell.get_attribute("title")
 
 
 @pytest.mark.slow

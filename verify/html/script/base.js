@@ -98,7 +98,7 @@ function asSeen(box, host, items, make, size) {
   };
   add();
   box.onscroll = near;
-  return { near, all: () => { while (shown < items.length) add(); }, left: () => items.length - shown };
+  return { near, all: () => { while (shown < items.length) add(); } };
 }
 
 function picked(label, options, value, change) {

@@ -120,16 +120,17 @@ function letter(why) {
 function moved(event) {
   const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0],
     Home: [0, -99], End: [0, 99] }[event.key];
-  const from = event.target.closest("td");
+  const from = event.target.closest("td, th");
   if (!by || !from) return;
   event.preventDefault();
   matrix.near();
   const line = from.parentElement, at = [...line.children].indexOf(from);
   const next = by[0] > 0 ? line.nextElementSibling : by[0] < 0 ? line.previousElementSibling : line;
   if (!next) return;
-  const to = next.children[Math.min(Math.max(at + by[1], 1), next.children.length - 1)];
-  const found = to.querySelector("button");
-  for (const b of line.closest("table").querySelectorAll("td button[tabindex='0']")) b.tabIndex = -1;
+  const first = by[1] === -1 || at === 0 && !by[1] ? 0 : 1;  // the op's own name is left of its cells
+  const found = next.children[Math.min(Math.max(at + by[1], first), next.children.length - 1)].querySelector("button");
+  if (!found) return;
+  for (const b of line.closest("table").querySelectorAll("button[tabindex='0']")) b.tabIndex = -1;
   found.tabIndex = 0;
   found.focus();
 }

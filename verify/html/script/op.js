@@ -33,7 +33,7 @@ function drawOp() {
       node("div", { class: "card" }, node("h3", {}, "Error by its bound: rho"), histograms(of(C.rho), RHOS, RHO_NAMES, "rho", 1)),
       node("div", { class: "card" }, node("h3", {}, "ULP by size"), scatter(points(C.ulp), "ULP", false)),
       node("div", { class: "card" }, node("h3", {}, "rho by size"), scatter(points(C.rho), "rho", true))) : "",
-    growthTable(op), functions.length ? functionChart(state.op) : "", speedOf(state.op));
+    worstTable(parts), growthTable(op), functions.length ? functionChart(state.op) : "", speedOf(state.op));
 }
 
 // Every device and type side by side; torch itself where a calibration was handed over.
@@ -58,6 +58,19 @@ function opTable(parts, functions) {
     node("tbody", {}, rows.map(([colour, ...cells]) => node("tr", {}, cells.map((text, k) => k
       ? node("td", { class: k === 2 && text && text !== "0" ? "n wrong" : "n" }, text)
       : node("th", { scope: "row" }, node("span", { class: `key d${colour}` }), text))))))), torch);
+}
+
+// The cases that use most of their bound, and those furthest off in ULP.
+function worstTable(parts) {
+  const top = (cases, column) => cases.reduce((best, i) => column[i] >= 0 && !(column[i] <= column[best]) ? i : best, cases[0]);
+  const rows = parts.flatMap(p => [...new Set([top(p.cases, C.rho), top(p.cases, C.ulp)])].filter(i => C.rho[i] >= 0 || C.ulp[i] >= 0).map(i => [p, i]));
+  if (!rows.length) return "";
+  return node("div", { class: "card" }, node("h3", {}, "Worst cases"), node("div", { class: "wide" }, node("table", { class: "facts" },
+    node("thead", {}, node("tr", {}, ["device · type", "rho", "ULP", "case", "its worst element"].map((t, k) => node("th", { scope: "col", class: k === 1 || k === 2 ? "n" : "" }, t)))),
+    node("tbody", {}, rows.map(([p, i]) => node("tr", {}, node("th", { scope: "row" }, node("span", { class: `key d${p.colour}` }), p.name),
+      node("td", { class: "n" }, short(C.rho[i])), node("td", { class: "n" }, short(C.ulp[i])),
+      node("td", { class: "m" }, idOf(i).split("/").filter((_, k) => ![0, 2, 3, 8].includes(k)).join(" / ")),
+      node("td", { class: "m" }, D.worst[i] || (failed.has(i) ? failed.get(i)[1].split("\n")[0] : ""))))))));
 }
 
 // What the judge growth saw at sums of more and more terms.
