@@ -67,7 +67,7 @@ def compact(results: Results, summary: Summary) -> dict[str, Any]:
     columns, groups = _Columns(), []
     place: dict[str, int] = {}
     notes: dict[int, int] = {}  # case -> why it was not judged
-    worst: dict[int, str] = {}  # case -> its equation, of the worst of each group
+    worst: dict[int, str] = {}  # case -> its equation, of the worst of a group by rho and by ULP
     growth: dict[int, dict[str, float | str]] = {}
     order = {op: i for i, op in enumerate(ops.index)}
     for group in sorted(members, key=lambda g: order[g.op]):
@@ -91,9 +91,9 @@ def compact(results: Results, summary: Summary) -> dict[str, Any]:
                 notes[i] = said[(verdict.message.splitlines() or ["no reason is given"])[0]]
             if group.judge == "growth" and verdict.budget:
                 growth[i] = {k: short(v) for k, v in verdict.budget.items()}
-        top = max(inside, key=lambda v: -1.0 if v.rho is None or v.rho != v.rho else v.rho)
-        if top.worst and top.rho is not None:
-            worst[place[top.id]] = printable(top.worst[:_SHORT])
+        for top in (max(inside, key=lambda v: _key(v.rho)), max(inside, key=lambda v: _key(v.ulp))):
+            if top.worst and top.rho is not None:
+                worst[place[top.id]] = printable(top.worst[:_SHORT])
         lacking = "\n".join(
             why_no_layout(group, layout, results.selection, summary.not_run > 0)
             for layout in LAYOUTS
@@ -133,6 +133,10 @@ def compact(results: Results, summary: Summary) -> dict[str, Any]:
         "worst": worst,
         "growth": growth,
     } | failures(results.verdicts, place)  # fmt: skip
+
+
+def _key(value: float | None) -> float:
+    return -1.0 if value is None or math.isnan(value) else value
 
 
 def failures(verdicts: Sequence[Verdict], place: Mapping[str, int]) -> dict[str, Any]:

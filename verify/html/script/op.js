@@ -66,7 +66,7 @@ function worstTable(parts) {
   const rows = parts.flatMap(p => [...new Set([top(p.cases, C.rho), top(p.cases, C.ulp)])].filter(i => C.rho[i] >= 0 || C.ulp[i] >= 0).map(i => [p, i]));
   if (!rows.length) return "";
   return node("div", { class: "card" }, node("h3", {}, "Worst cases"), node("div", { class: "wide" }, node("table", { class: "facts" },
-    node("thead", {}, node("tr", {}, ["device · type", "rho", "ULP", "case", "its worst element"].map((t, k) => node("th", { scope: "col", class: k === 1 || k === 2 ? "n" : "" }, t)))),
+    node("thead", {}, node("tr", {}, ["device · type", "rho", "ULP", "case", "the element of its largest rho"].map((t, k) => node("th", { scope: "col", class: k === 1 || k === 2 ? "n" : "" }, t)))),
     node("tbody", {}, rows.map(([p, i]) => node("tr", {}, node("th", { scope: "row" }, node("span", { class: `key d${p.colour}` }), p.name),
       node("td", { class: "n" }, short(C.rho[i])), node("td", { class: "n" }, short(C.ulp[i])),
       node("td", { class: "m" }, idOf(i).split("/").filter((_, k) => ![0, 2, 3, 8].includes(k)).join(" / ")),
