@@ -28,6 +28,7 @@ examples:
   needle-verify --changed needle/ops/convolution.py --budget smoke
   needle-verify --budget 60                  as many cases as fit into a minute
   needle-verify --resume results.jsonl       go on after an interrupt
+  needle-verify --resume results.jsonl --html r.html --baseline before.jsonl --speed s.json
   needle-verify --plugin my_ops.py --op swish  an op of your own: docs/custom-op.md
   needle-verify --target ~/hw4               the needle in that folder, as far as the course goes
   needle-verify --list --op matmul           the plan, one case id a line; runs nothing
@@ -187,7 +188,23 @@ def parser() -> _Parser:
     out.add_argument("--junit", metavar="FILE", help="a JUnit XML report, a test case each")
     out.add_argument("--sarif", metavar="FILE", help="failures at the lines of their ops (SARIF)")
     out.add_argument("--markdown", metavar="FILE", help="a short report, failures first")
-    out.add_argument("--html", metavar="FILE", help="a page with every op, judge, device and type")
+    out.add_argument(
+        "--html", metavar="FILE", help="a page with everything: failures, coverage, accuracy"
+    )
+    out.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="in the page, what changed: an earlier run's results, or a gate's baseline",
+    )
+    out.add_argument(
+        "--speed", metavar="FILE", help="in the page: a JSON of tests/benchmarks/ratios.py"
+    )
+    out.add_argument(
+        "--accuracy",
+        action="append",
+        metavar="FILE",
+        help="in the page, errors over the domain: a JSON of calibrate; repeatable",
+    )
     out.add_argument("-v", "--verbose", action="store_true", help="every verdict, every failure")
     out.add_argument("-q", "--quiet", action="store_true", help="failures and totals only")
     out.add_argument(

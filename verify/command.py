@@ -27,6 +27,7 @@ from verify.spec import COMPUTED, MALFORMED, Case, Exit, Status, UsageError, Ver
 
 if TYPE_CHECKING:
     from verify.dask_engine import Cluster
+    from verify.html.beside import Beside
     from verify.plan import Plan, Registry
     from verify.results import Results
     from verify.runner import Runner
@@ -136,13 +137,14 @@ class Command:
         if not self.options.quiet:
             say(table.announce(plan))
         skips = self.skips(earlier)
+        beside = self.beside()
         began = time.monotonic()
         results, path = self.execute(plan, earlier, skips)
         boxed = map(group_of, plan.cases) if self.time_is_up else None
         rotten = skips.rotten(plan, results.verdicts, self.registry)
         summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
-        code = self.write_reports(results, summary)
+        code = self.write_reports(results, summary, beside)
         if summary.not_run and path is not None:
             why = "time is up" if self.time_is_up else "interrupted"
             tell(f"{why}: {path} keeps the verdicts; go on with needle-verify --resume {path}")
@@ -347,13 +349,24 @@ class Command:
             say("\n" + text)
         say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
 
-    def write_reports(self, results: Results, summary: Summary) -> Exit:
+    def beside(self) -> Callable[[Results], Beside] | None:
+        """What the page shows beside the results, whose files are read before the run."""
+        if self.options.html is None:
+            return None
+        from verify import against
+
+        return against.beside(self.options, self.registry)
+
+    def write_reports(
+        self, results: Results, summary: Summary, beside: Callable[[Results], Beside] | None
+    ) -> Exit:
         """The files that --junit, --sarif, --markdown and --html ask for; the exit code."""
         codes = {summary.exit} - {Exit.GOOD}
         for name in REPORTS:
             path = getattr(self.options, name)
             if path is not None:
-                text = importlib.import_module(f"verify.{name}").report(results, summary)
+                more = (beside(results),) if name == "html" and beside is not None else ()
+                text = importlib.import_module(f"verify.{name}").report(results, summary, *more)
                 try:
                     Path(path).write_text(text, encoding="utf-8")
                 except OSError as error:  # a folder that went away, a full disk

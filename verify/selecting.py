@@ -21,6 +21,7 @@ REPORTS = (
     "markdown",
     "html",
 )  # options, and the modules of verify that write them
+BESIDE = ("baseline", "speed", "accuracy")  # options for files that the page shows too
 _LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
 
 
@@ -34,6 +35,9 @@ def check_options(options: argparse.Namespace) -> None:
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
     require_writable(options, REPORTS)
+    for name in BESIDE:
+        if (given := getattr(options, name)) is not None and options.html is None:
+            raise UsageError(f"[{name}] it is shown in the page of --html, got {name}={given}")
     seed = os.environ.get("NEEDLE_SIM_SEED", "")
     if seed and not (seed.isdecimal() and int(seed) < 2**64):
         raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from verify.budget import Array, Format, ulp
 
+_ABOVE = 2000  # added to exponents: positive, whatever the format
 BINS, PER_ULP = 512, 64  # the histogram: steps of 1/64 ULP, the last bin for all above 8
 
 
@@ -90,6 +91,8 @@ class Measured:
     normal: Tally = field(default_factory=Tally)  # exact results from the smallest normal number on
     small: Tally = field(default_factory=Tally)  # below it, zeros included: the ULP is absolute
     histogram: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    # the largest error by the argument's sign and exponent: where in its domain a function is worst
+    binades: dict[tuple[int, int], float] = field(default_factory=dict)
     others: int = 0  # NaN, infinite or beyond the range, as they should be
     wrong: int = 0  # NaN, an infinity or a zero's sign that should not be
 
@@ -107,6 +110,7 @@ class Measured:
         self, fmt: Format, x: npt.NDArray[Any], got: npt.NDArray[Any], want: Array, e: Array
     ) -> None:
         """Count a block: e as `errors` gives it."""
+        self._add_binades(x, e)
         size = np.abs(want)
         least, largest = math.ldexp(1.0, fmt.emin), fmt.largest * (1 + fmt.u / 2)
         low, high = size.min(), size.max()
@@ -130,6 +134,26 @@ class Measured:
         self.wrong += int(np.count_nonzero(wrong))
         self.others += e.size - int(np.count_nonzero(normal | small | wrong))
 
+    def _add_binades(self, x: npt.NDArray[Any], e: Array) -> None:
+        sizes = np.abs(x)
+        ends = np.array([sizes.min(), sizes.max()])
+        _, (low, high) = np.frexp(ends)
+        positive = x > 0
+        alike = positive.all() or not positive.any()
+        if ends[0] > 0 and ends[1] < math.inf and low == high and alike:  # neighbouring patterns
+            self._see(1 if positive[0] else -1, int(low) - 1, float(e.max()))
+            return
+        usual = np.isfinite(x) & (x != 0)
+        _, exponents = np.frexp(x[usual])
+        keys, worst = 2 * (exponents.astype(np.int64) - 1) + positive[usual], e[usual]
+        for key in np.unique(keys):
+            self._see(1 if key % 2 else -1, int(key // 2), float(worst[keys == key].max()))
+
+    def _see(self, sign: int, exponent: int, worst: float) -> None:
+        if math.isfinite(worst):
+            place = (sign, exponent)
+            self.binades[place] = max(worst, self.binades.get(place, 0.0))
+
     def _add_normal(
         self, e: Array, x: npt.NDArray[Any], got: npt.NDArray[Any], want: Array
     ) -> None:
@@ -142,6 +166,8 @@ class Measured:
         self.normal.merge(other.normal)
         self.small.merge(other.small)
         self.histogram = self.histogram + other.histogram
+        for (sign, exponent), worst in other.binades.items():
+            self._see(sign, exponent, worst)
         self.others += other.others
         self.wrong += other.wrong
 
@@ -160,6 +186,7 @@ class Measured:
             for key, value in vars(tally).items()
         }
         bins = {f"bin.{i}": float(self.histogram[i]) for i in np.flatnonzero(self.histogram)}
+        bins |= {f"binade.{s * (e + _ABOVE)}": most for (s, e), most in self.binades.items()}
         return terms | bins | {"others": float(self.others), "wrong": float(self.wrong)}
 
     @classmethod
@@ -173,4 +200,7 @@ class Measured:
         for key, value in terms.items():
             if key.startswith("bin."):
                 made.histogram[int(key[4:])] = int(value)
+            elif key.startswith("binade."):
+                place = int(key[7:])
+                made.binades[(1 if place > 0 else -1, abs(place) - _ABOVE)] = value
         return made

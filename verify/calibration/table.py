@@ -84,6 +84,7 @@ class Line:
             "normal": self._tally(self.measured.normal)
             | {name: self.measured.quantile(q) for name, q in _QUANTILES.items()},
             "small": self._tally(self.measured.small),
+            "domain": _domain(self.measured.binades),
             "others": self.measured.others,
             "special": {"checked": self.special, "wrong": self.measured.wrong},
             "failures": self.failures,
@@ -108,6 +109,19 @@ def bits(x: float, dtype: str) -> str:
     """A number's bit pattern in hexadecimal."""
     value = np.array(x, dtype)
     return f"0x{int(value.view(f'u{value.itemsize}')):0{2 * value.itemsize}x}"
+
+
+def _domain(binades: Mapping[tuple[int, int], float]) -> list[list[float]]:
+    """The largest error by the argument's binade: sign, exponent, ULP.
+
+    Of binades in a row with the same error only the first and the last: a line joins them.
+    """
+    rounded = {place: float(f"{most:.3g}") for place, most in sorted(binades.items())}
+    return [
+        [sign, exponent, most]
+        for (sign, exponent), most in rounded.items()
+        if {rounded.get((sign, exponent - 1)), rounded.get((sign, exponent + 1))} != {most}
+    ]
 
 
 def _number(x: float | None) -> float | str | None:

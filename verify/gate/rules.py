@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from verify.gate import accuracy, kills, speed
+import verify.gate.accuracy as accuracy
+import verify.gate.kills as kills
+import verify.gate.speed as speed
 from verify.gate.baseline import Baseline, cases_of, origin
 from verify.gate.outcome import Finding, Outcome
 from verify.plan import Registry, make_plan

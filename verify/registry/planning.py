@@ -98,6 +98,21 @@ def why_none(row: Row, dtype: str, judge: str) -> str:
     return "inputs too large for differences" if judge in FD_LARGEST else _NOTHING[judge]
 
 
+def why_not_laid_out(row: Row, judge: str, layout: str) -> str:
+    """Why no budget but deep asks a row in a layout, although the judge asks it in others."""
+    if layout not in row.layouts:
+        return "it makes no difference to this op"
+    if judge not in ("forward", "vjp", *FD_LARGEST):
+        return "this judge is not about layouts"
+    if not any(_fits(row, s, layout) for s in row.samples):
+        return "it has one input" if layout == "mixed" else "no two inputs of one shape"
+    if layout == "aliased" and judge in FD_LARGEST:
+        return "differences move one input at a time"
+    if layout == "broadcast" and judge == "second" and row.kinks:
+        return "equal elements lie on kinks"
+    return "no sample has the size for it"
+
+
 _NOTHING = {
     "errors": "nothing to refuse",
     "algebra": "no identity is stated",
