@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from verify.registry.layout import indexed, row, select
-from verify.registry.planning import sample
+from verify.registry.planning import MANY, sample
 from verify.sampling import OF_TENSORS
 from verify.spec import Domain
 
@@ -21,6 +21,34 @@ def _assign(t: Any, a: Any, b: Any = None, *, index: Any, source: Any = None) ->
         flat[place] = values[k]
     return flat.reshape(a.shape)
 
+
+def _fill(t: Any, a: Any, *, value: float, index: Any = (), **_: Any) -> Any:
+    inside = t.zeros(a.numel(), dtype=t.bool)
+    inside[select(t, t.arange(a.numel()).reshape(a.shape), index).reshape(-1)] = True
+    return t.where(inside.reshape(a.shape), t.full_like(a, value), a)
+
+
+def _negated(t: Any, a: Any) -> Any:
+    return -a
+
+
+def _taken(t: Any, a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
+    index = t.tensor(places)
+    shape = list(a.shape)
+    shape[axis] = index.shape[axis]
+    picked = a.gather(axis, (index % a.shape[axis]).expand(shape))
+    return picked, index.to(a.dtype)
+
+
+def _called(t: Any, a: Any, *, call: str, axes: Any, **_: Any) -> Any:
+    return a.reshape([n for i, n in enumerate(a.shape) if i not in [d % a.dim() for d in axes]])
+
+
+_SHAPES = (sample((7,)), sample(()), sample((5, 13)), sample((2, 3, 4)), sample((0, 3)))
+OF_ARRAYS = {
+    "mixtures": OF_TENSORS,
+    "differentiable": False,
+}  # an NDArray's own, no op of the graph
 
 ROWS = (
     row(
@@ -69,5 +97,44 @@ ROWS = (
         linear=False,
         differentiable=False,
         mixtures=OF_TENSORS,  # it is an NDArray's own
+    ),
+    row(
+        "fill",
+        _fill,
+        (
+            sample((), value=-0.0),
+            sample((7,), value=0.125, index="::2"),
+            sample((5, 13), value=3, index="1:4,::-3"),
+            sample((2, 3, 4), value=2.5, index="1"),
+            sample((0, 3), value=1),
+            sample(MANY, value=-7.25),
+        ),
+        arguments=indexed,
+        in_place=True,
+        layouts=("compact", "strided", "offset", "transposed", "reversed"),
+        **OF_ARRAYS,
+    ),
+    row("to", _negated, _SHAPES, **OF_ARRAYS),
+    row("from_dlpack", _negated, (*_SHAPES, sample((1, 9, 1))), **OF_ARRAYS),
+    row(
+        "take_along_axis",
+        _taken,
+        (
+            sample((7,), places=(6, 0, -1, -7, 3), axis=0),
+            sample((5, 13), places=((2,), (-5,)), axis=0),
+            sample((3, 4), places=((3, -1), (0, -4), (1, 1)), axis=-1),
+        ),
+        **OF_ARRAYS,
+    ),
+    row(
+        "member",
+        _called,
+        (
+            sample((5, 1, 13), call="squeeze", axes=(1,)),
+            sample((1, 7, 1), call="squeeze", axes=(0, -1)),
+            sample((1, 1), call="squeeze", axes=()),
+        ),
+        view=True,
+        **OF_ARRAYS,
     ),
 )

@@ -242,6 +242,7 @@ ROWS = (
                 sample((65,), axis=0),
                 sample((1023,), axis=-1),
                 sample((5, 13)),
+                sample((5, 13), keepdims=True),
                 sample((5, 13), axis=0),
                 sample((5, 13), axis=-1, keepdims=True),
                 sample((2, 3, 4), axis=1),

@@ -29,6 +29,37 @@ def _axes(name: str) -> tuple[Refusal, ...]:
     return (*_axis(name), twice)
 
 
+_SGD = {
+    **{"lr": 0.1, "momentum": 0.9, "undamped": 1.0, "weight_decay": 0.0},
+    **{"nesterov": False, "first": False, "first_undamped": True},
+}
+_ADAM = {
+    **{"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0},
+    **{"corrections": (1.0, 1.0), "decoupled": False, "is_first": False},
+}
+# what the array itself refuses, whatever an op would have refused before it
+_MEMBERS = (
+    refuses((3, 4), call="squeeze", axes=(0,), says="size 1"),
+    *(
+        refuses(
+            *shapes, call=call, dtype="int32", raises="TypeError", says="computes.*int32", **more
+        )
+        for shapes, call, more in (
+            ((_IMAGE, _KERNEL), "conv2d", {}),
+            (((3, 4), (3, 4)), "softmax_grad", {"axis": (1,)}),
+            (((3, 4), (3, 4)), "logsoftmax_grad", {"axis": (1,)}),
+            (((3, 4), (3, 4), (3, 1), (3, 1)), "standardize_grad", {"axis": (1,)}),
+            (((2, 12), (2, 3)), "lstm_cell", {}),
+            (((3, 4), (3, 4), (3, 4)), "sgd_step", _SGD),
+            (((3, 4), (3, 4), (3, 4), (3, 4)), "adam_step", _ADAM),
+        )
+    ),
+    refuses((3, 4), (3, 4), (4, 3), call="sgd_step", says="shape", **_SGD),
+    refuses((3, 4), (4, 3), (3, 4), call="sgd_step", says="shape", **_SGD),
+    refuses((3, 4), (3, 4), (4, 3), (3, 4), call="adam_step", says="shape", **_ADAM),
+    refuses((3, 4), (3, 4), (3, 4), (4, 3), call="adam_step", says="shape", **_ADAM),
+)
+
 REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(
         (
@@ -124,6 +155,18 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3, 4), index="::0", says="step must not be 0"),
     ),
     "setitem": (refuses((3, 4), (5,), index="0", says="shape"),),
+    "fill": (
+        *(
+            refuses((3, 4), value=1, strides=strides, says="share memory")
+            for strides in ((0, 1), (1, 0), (1, 1))
+        ),
+        refuses((3, 4), value=1, locked=True, says="read-only"),
+    ),
+    "take_along_axis": (
+        refuses((5,), places=(5,), axis=0, raises="IndexError", says="index=5, n=5"),
+        refuses((5,), places=(0, -6), axis=0, raises="IndexError", says="index=-6, n=5"),
+    ),
+    "member": _MEMBERS,
     "cast": (refuses((3,), dtype="float8", raises="TypeError", says="got dtype=float8"),),
     "squeeze": (
         refuses((3, 4), axes=0, says="axes have size 1"),

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from verify.spec import Missing, UsageError
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
@@ -113,8 +115,64 @@ def _cast(a: Any, dtype: str, negative: bool = False) -> Any:
     return type(a)(held.astype(dtype).astype(held.dtype), device=a.device, dtype=held.dtype)
 
 
+def _fill(
+    a: Any, *, value: float, index: Any = (), strides: Any = None, locked: bool = False
+) -> Any:
+    """A part of the array, all one number.
+
+    strides: of a part that shows elements twice; locked: memory that may only be read.
+    """
+    from needle.backend_ndarray import from_dlpack
+
+    part = a[index] if strides is None else a.as_strided((2, 2), strides)
+    if locked:
+        plain = np.zeros(a.shape, np.float32)  # numpy hands on no bfloat16
+        plain.setflags(write=False)
+        part = from_dlpack(plain)
+    part.fill(value)
+    return a
+
+
+def _to(a: Any) -> Any:
+    """To another device, negated there, and back."""
+    held = a.realize_cached_data()
+    other = face("numpy") if a.device != face("numpy") else face("cpu")
+    return type(a)(held.to(other).negate().to(held.device), device=a.device)
+
+
+def _from_dlpack(a: Any) -> Any:
+    """Handed over and taken back without a copy, negated."""
+    from needle.backend_ndarray import from_dlpack
+
+    return type(a)(from_dlpack(a.realize_cached_data()).negate(), device=a.device)
+
+
+def _take_along_axis(a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
+    """What an index picks, and the index afterwards."""
+    held = a.realize_cached_data()
+    index = type(held)(np.asarray(places), device=held.device, dtype="int64")
+    picked = held.take_along_axis(index, axis)
+    return type(a)(picked, device=a.device), type(a)(index.astype(held.dtype), device=a.device)
+
+
+def _member(*inputs: Any, call: str, dtype: str = "", **arguments: Any) -> Any:
+    """A member of the first array called with the others; dtype: what all are cast to before."""
+    held = [a.realize_cached_data() for a in inputs]
+    held = [x.astype(dtype) for x in held] if dtype else held
+    first = inputs[0]
+    return type(first)(getattr(held[0], call)(*held[1:], **arguments), device=first.device)
+
+
 # rows of what is NDArray's, no op of needle
-_OF_ARRAYS: dict[str, Callable[..., Any]] = {"setitem": _setitem, "cast": _cast}
+_OF_ARRAYS: dict[str, Callable[..., Any]] = {
+    "setitem": _setitem,
+    "cast": _cast,
+    "fill": _fill,
+    "to": _to,
+    "from_dlpack": _from_dlpack,
+    "take_along_axis": _take_along_axis,
+    "member": _member,
+}
 
 
 @contextmanager
