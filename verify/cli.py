@@ -181,6 +181,11 @@ def parser() -> _Parser:
         metavar="URL",
         help="dask://HOST:PORT or dask://local: on the workers of dask.distributed",
     )
+    how.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="judge every case anew: keep no verdicts, and take none of earlier runs",
+    )
     how.add_argument("--resume", metavar="FILE", help="go on with the run that wrote FILE")
     out = p.add_argument_group("what to print")
     out.add_argument("--json", metavar="FILE", help="keep every verdict, one JSON line each")

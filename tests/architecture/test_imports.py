@@ -39,7 +39,7 @@ NEEDLE = {
 }
 
 VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this list, never those below
-    {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity"},
+    {"verify.spec", "verify.accuracy", "verify.output", "verify.regularity", "verify.tracing"},
     {"verify.idx", "verify.training", "verify.precision"},
     {"verify.sampling", "verify.budget", "verify.fd", "verify.counterexample", "verify.same"},
     {"verify.fd_float32"},
@@ -56,7 +56,7 @@ VERIFY_LAYERS = (  # lowest first: a layer may import those above it in this lis
         "verify.selecting",
         "verify.saved",
     },
-    {"verify.foreign"},
+    {"verify.foreign", "verify.cache"},
     {"verify.runner", "verify.progress", "verify.table", "verify.dask_engine"},
     {
         "verify.junit",
