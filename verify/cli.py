@@ -34,6 +34,7 @@ examples:
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
 subcommands, each with a --help of its own:
+  bench       the speed of ops, layers and models beside torch
   calibrate   the error of every unary op over all float32 there are
   faults      faults planted in needle: which judges find which, and what none finds
   compare     two runs side by side: changed verdicts, rho, seconds
@@ -66,6 +67,7 @@ exit codes:
 
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
 SUBCOMMANDS = {
+    "bench": "verify.bench.command",
     "calibrate": "verify.calibration.command",
     "compare": "verify.compare.command",
     "faults": "verify.faults.command",

@@ -27,7 +27,8 @@ examples:
   needle-verify gate r.jsonl --baseline reports/baseline.json --update     record it
   needle-verify gate r.jsonl --baseline reports/baseline.json              hold a later run
   needle-verify gate r.jsonl --baseline b.json --skips known.toml --markdown "$GITHUB_STEP_SUMMARY"
-  needle-verify gate r.jsonl --baseline b.json --ratios 1.json --ratios 2.json
+  needle-verify bench --op conv --json s.json
+  needle-verify gate r.jsonl --baseline b.json --ratios s.json             and its speed
 
 The same options of needle-verify for both runs; the seed may differ.
 Accuracy: cases whose rho is above {accuracy.FACTOR:g} x a recorded quantile, or x their own, are
@@ -52,7 +53,7 @@ def options(p: argparse.ArgumentParser) -> None:
         "--ratios",
         metavar="FILE",
         action="append",
-        help="speed: a JSON of tests/benchmarks/ratios.py; repeat for several processes",
+        help="speed: a JSON of needle-verify bench; repeat for several processes",
     )
     p.add_argument(
         "--faults", metavar="FILE", help="kill rates: a JSON that counts planted and killed"
