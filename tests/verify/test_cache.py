@@ -331,6 +331,11 @@ def through_another(x):
     if x not in TABLE: put(x, helper(x))
     return TABLE[x]
 
+def by_alias(x):
+    table = TABLE
+    if x not in table: table[x] = helper(x)
+    return table[x]
+
 class Op:
     def compute(self, x): return [helper(y) for y in x]
 
@@ -363,7 +368,7 @@ def test_what_is_executed_is_behind_it(library: tuple[Tracer, Any]) -> None:
     assert tracer.call(lambda: 1)[1] == ("ops.py:at_import",)
 
 
-@pytest.mark.parametrize("name", ["remembered", "by_hand", "through_another"])
+@pytest.mark.parametrize("name", ["remembered", "by_hand", "by_alias", "through_another"])
 def test_what_is_remembered_is_behind_later_cases(library: tuple[Tracer, Any], name: str) -> None:
     tracer, ops = library
     for _ in range(2):  # the second time, helper is not executed

@@ -7,7 +7,7 @@ classes, signatures, decorators, which names there are) is read at import and ma
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,12 +69,12 @@ def lasting(root: Path, plain: Iterable[str] = ()) -> set[str]:
             key, nodes = f"{path}:{name}", list(ast.walk(function))
             if any(_last_name(d) not in harmless for d in function.decorator_list):
                 decorated.add(key)
-            own = _own(nodes)
+            own, aliases = _own(nodes)
             names[key] = {n.id for n in nodes if isinstance(n, ast.Name)} - own
             names[key] |= {
                 n.attr for n in nodes if isinstance(n, ast.Attribute) and _root(n) not in own
             }
-            kept[key] = set(_kept(nodes, own))
+            kept[key] = set(_kept(nodes, own, aliases))
     variables = {name for found in kept.values() for name in found if name} - _SWITCHES
     remember = {key for key in kept if "" in kept[key] or names[key] & variables}
     return decorated | remember
@@ -96,14 +96,25 @@ def _outermost(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Function
             yield from _outermost(child, prefix)
 
 
-def _own(nodes: Sequence[ast.AST]) -> set[str]:
-    """The names that a function of these nodes binds itself."""
+def _own(nodes: Sequence[ast.AST]) -> tuple[set[str], dict[str, str]]:
+    """The names that a function of these nodes binds itself; those of them that stand for
+    something from outside, and what for.
+    """
     own = {n.arg for n in nodes if isinstance(n, ast.arg)} - {"cls"}
     own |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return own - {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
+    own -= {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
+    aliases = {
+        target.id: _root(n.value) or ""
+        for n in nodes
+        if isinstance(n, ast.Assign) and isinstance(n.value, ast.Name | ast.Attribute)
+        if _root(n.value) not in own
+        for target in n.targets
+        if isinstance(target, ast.Name)
+    }
+    return own, aliases
 
 
-def _kept(nodes: Sequence[ast.AST], own: set[str]) -> Iterator[str]:
+def _kept(nodes: Sequence[ast.AST], own: set[str], aliases: Mapping[str, str]) -> Iterator[str]:
     """Variables from outside that a function of these nodes changes, other than to a constant, as a
     counter or a flag is; empty for what its class, or an expression, holds.
     """
@@ -121,8 +132,12 @@ def _kept(nodes: Sequence[ast.AST], own: set[str]) -> Iterator[str]:
             if isinstance(made, ast.Attribute) and made.attr in _CHANGING:
                 changed = [made]
         for target in (t for c in changed for t in _parts(c)):
-            if (name := _root(target)) not in own:
-                yield "" if name is None or name == "cls" else name
+            name = _root(target)
+            if not isinstance(target, ast.Name):  # such a one is bound anew, and nothing changed
+                name = aliases.get(name or "", name)
+            if name not in own:  # what a function from outside made is none of its variables
+                made = any(isinstance(n, ast.Call) for n in ast.walk(target))
+                yield "" if name is None or name == "cls" or made else name
 
 
 def _parts(target: ast.expr) -> Iterator[ast.expr]:
@@ -141,7 +156,14 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _root(node: ast.expr) -> str | None:
-    """The name that an attribute or an element is reached from; None: what an expression made."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
+    """The name that an attribute, an element or a method's result is reached from; None: what
+    another expression made.
+    """
+    while True:
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func
+        else:
+            break
     return node.id if isinstance(node, ast.Name) else None
