@@ -136,8 +136,8 @@ def _kept(nodes: Sequence[ast.AST], own: set[str], aliases: Mapping[str, str]) -
             if not isinstance(target, ast.Name):  # such a one is bound anew, and nothing changed
                 name = aliases.get(name or "", name)
             if name not in own:  # what a function from outside made is none of its variables
-                made = any(isinstance(n, ast.Call) for n in ast.walk(target))
-                yield "" if name is None or name == "cls" or made else name
+                called = any(isinstance(part, ast.Call) for part in ast.walk(target))
+                yield "" if name is None or name == "cls" or called else name
 
 
 def _parts(target: ast.expr) -> Iterator[ast.expr]:

@@ -35,6 +35,8 @@ Accuracy: cases whose rho is above {accuracy.FACTOR:g} x a recorded quantile, or
 counted for each op. A count is a regression where chance gives as many in less than {ALARMS:.0%} of
 runs, all counts taken together. Speed: likewise of rounds that are slower than recorded, and by
 more than the threshold of their row.
+Roundings depend on the instruction set, and references on torch's own: --same-machine holds
+failures and coverage everywhere, accuracy only on a machine like the recorded one.
 A failure is new unless --skips names it. --update takes no run that is not all good.
 
 exit codes: 0 nothing regressed   4 something did: new failures too   2 usage or set-up
@@ -65,6 +67,11 @@ def options(p: argparse.ArgumentParser) -> None:
         metavar="C",
         help=f"how far rho may grow ({accuracy.FACTOR:g})",
     )
+    p.add_argument(
+        "--same-machine",
+        action="store_true",
+        help="hold accuracy only where isa, cpu, torch and numpy are those on record",
+    )
     p.add_argument("--markdown", metavar="FILE", help="a short report, regressions first")
     p.add_argument("--junit", metavar="FILE", help="a JUnit XML report, a test case each")
     p.add_argument("--no-color", action="store_true", help="no colours (also NO_COLOR, and pipes)")
@@ -92,6 +99,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         options.factor,
         [speed.read(Path(path)) for path in options.ratios or ()],
         {} if options.faults is None else kills.read(Path(options.faults)),
+        options.same_machine,
     )
     path = Path(options.baseline)
     if options.update:
