@@ -277,6 +277,8 @@ class Command:
                         verdicts.append(verdict)
                         self.detail(verdict)
             self.time_is_up = runner.time_is_up and not runner.interrupted
+            if cache is not None and cache.broken and not self.options.quiet:
+                tell(f"no verdict is kept for later runs: {cache.broken}")
         finally:
             if asked is None and (self.time_is_up or len(verdicts) in (0, len(plan.cases))):
                 path.unlink()  # nothing to go on from

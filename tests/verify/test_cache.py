@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from typing import Any
 import pytest
 
 import verify
+from verify import cli, registry
 from verify.cache import sources, surroundings, verdicts
 from verify.cache.outline import lasting, outline
 from verify.cache.store import Store, cache_folder
+from verify.command import Command, Parts
+from verify.plan import Selection, make_plan
 from verify.spec import Case, Status, Verdict
 from verify.tracing import Tracer, Tracing
 
@@ -219,6 +223,21 @@ def test_sources_edited_during_a_run_are_nobodys(tree: Path) -> None:
         assert not stands(tree)
 
 
+def test_an_edit_that_python_does_not_see_is_not_kept(tree: Path) -> None:
+    """Within a second, of the same size: the old bytecode would be judged for the new source."""
+    path = tree / "needle" / "ops" / "elementwise.py"
+    text = path.read_text()
+    os.utime(path, ns=(10**18, 10**18))
+    compiled = Path(py_compile.compile(str(path)) or "")
+    os.utime(compiled, ns=(10**18 + 1000, 10**18 + 1000))
+    assert not cache(tree).broken
+    path.write_text(text.replace("a.exp()", "a.sin()"))
+    os.utime(path, ns=(10**18 + 2000, 10**18 + 2000))
+    assert "elementwise.py is older" in cache(tree).broken
+    os.utime(path, ns=(10**18 + 10**9, 10**18 + 10**9))  # another second: it is compiled again
+    assert not cache(tree).broken
+
+
 # --- files
 
 
@@ -395,6 +414,32 @@ def test_every_op_has_its_functions() -> None:
 
 
 # --- whole runs
+
+
+def test_runs_that_rest_on_more_have_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(Selection(ops=("exp",), budget="smoke"), registry)
+
+    def has(*arguments: str, parts: Parts | None = None, **state: Any) -> bool:
+        command = Command(cli.parser().parse(arguments), arguments, parts or Parts())
+        for name, value in state.items():
+            setattr(command, name, value)
+        return command.cache(plan) is not None
+
+    assert has()
+    assert has("--resume", "r.jsonl")
+    assert not has("--no-cache")
+    assert not has(parts=Parts("fake_parts:run_case"))
+    assert not has(target="somebody else's needle")
+    assert not has(cluster="other machines")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_plugins", ("my_ops.py",))
+        assert not has()
+    with monkeypatch.context() as patch:
+        patch.setattr(surroundings, "others", lambda: True)
+        assert not has()
+    with monkeypatch.context() as patch:
+        patch.setattr(surroundings, "needle_folder", lambda: None)
+        assert not has()
 
 
 @pytest.mark.timeout(600)

@@ -99,6 +99,26 @@ def _package(name: str) -> str:
     return f"{name} {version} {digest(listed)}"
 
 
+def hidden_edits(paths: Iterable[Path]) -> list[Path]:
+    """Sources that were edited after their bytecode was written and that Python takes for unedited:
+    it looks at size and whole seconds alone, and would run what is no longer there.
+    """
+    found = []
+    for path in (p for p in paths if p.suffix == ".py"):
+        compiled = Path(importlib.util.cache_from_source(str(path)))
+        try:
+            source, written = path.stat(), compiled.stat()
+            with compiled.open("rb") as file:
+                head = file.read(16)
+        except (OSError, NotImplementedError):
+            continue  # it will be compiled
+        seconds, size = (int.from_bytes(head[i : i + 4], "little") for i in (8, 12))
+        same = seconds == int(source.st_mtime) & 0xFFFFFFFF and size == source.st_size & 0xFFFFFFFF
+        if same and written.st_mtime_ns < source.st_mtime_ns:
+            found.append(path)
+    return found
+
+
 def stamps(paths: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
     """When each was changed last: a file that is edited during a run must not be taken for its old
     or its new self.

@@ -78,7 +78,9 @@ class Cache:
         self._store = Store(cache_folder())
         self._added: dict[str, _Sheet] = {}
         self._written = time.monotonic()
-        self.broken = ""  # why nothing can be kept
+        hidden = surroundings.hidden_edits(self._files)
+        # why nothing can be kept
+        self.broken = f"bytecode of {hidden[0]} is older than the file" if hidden else ""
 
     @property
     def tracing(self) -> Tracing:
