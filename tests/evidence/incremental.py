@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("options", nargs="*", help="of needle-verify, after --")
     chosen = parser.parse_args()
+    came = provenance("tests/evidence/incremental.py", None)  # of what is copied now
     steps: dict[str, Any] = {}
 
     def step(name: str, *more: str) -> None:
@@ -105,7 +106,7 @@ def main() -> None:
         step("a kernel rebuilt")
         cache = sum(p.stat().st_size for p in (folder / "cache").rglob("*") if p.is_file())
     report = {
-        "provenance": provenance("tests/evidence/incremental.py", None),
+        "provenance": came,
         "options": chosen.options,
         "steps": steps,
         "cache_bytes": cache,
