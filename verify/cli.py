@@ -35,6 +35,7 @@ examples:
   needle-verify --replay 'matmul/vjp/cpu/float32/4x5,5x3/-/compact/interior/seed0'
 
 subcommands, each with a --help of its own:
+  bench       the speed of ops, layers and models beside torch
   calibrate   the error of every unary op over all float32 there are
   faults      faults planted in needle: which judges find which, and what none finds
   compare     two runs side by side: changed verdicts, rho, seconds
@@ -67,6 +68,7 @@ exit codes:
 
 # name -> module with DESCRIPTION, EPILOG, options(parser) and run(options, arguments, parts)
 SUBCOMMANDS = {
+    "bench": "verify.bench.command",
     "calibrate": "verify.calibration.command",
     "compare": "verify.compare.command",
     "faults": "verify.faults.command",
@@ -181,6 +183,11 @@ def parser() -> _Parser:
         "--executor",
         metavar="URL",
         help="dask://HOST:PORT or dask://local: on the workers of dask.distributed",
+    )
+    how.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="judge every case anew: keep no verdicts, and take none of earlier runs",
     )
     how.add_argument("--resume", metavar="FILE", help="go on with the run that wrote FILE")
     out = p.add_argument_group("what to print")

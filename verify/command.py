@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from verify.selecting import REPORTS, check_options, select
 from verify.spec import COMPUTED, MALFORMED, Case, Exit, Status, UsageError, Verdict, plugins_of
 
 if TYPE_CHECKING:
+    from verify.cache.verdicts import Cache
     from verify.dask_engine import Cluster
     from verify.html.beside import Beside
     from verify.plan import Plan, Registry
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from verify.skips import Skips
     from verify.summary import Summary
     from verify.targets import Found
+    from verify.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,12 @@ class Command:
                 header |= {"plugins": given}
             header |= {"target": asdict(self.target)} if self.target is not None else {}
             writer = Writer(path, header)
-        runner = self.runner(left, seconds=plan.selection.seconds)
+        cache = self.cache(plan)
+        standing = [] if cache is None else cache.find(left)
+        ids = {verdict.id for verdict in standing}
+        left = [case for case in left if case.id not in ids]
+        tracing = cache.tracing if cache is not None and left else None
+        runner = self.runner(left, seconds=plan.selection.seconds, tracing=tracing)
         kept = True
         try:
             with (
@@ -259,8 +267,11 @@ class Command:
                 Watch(len(plan.cases), verdicts, quiet=self.options.quiet) as watch,
                 contextlib.suppress(KeyboardInterrupt),  # the second one, outside the runner
                 contextlib.closing(self.arriving(runner)) as arriving,
+                contextlib.nullcontext() if cache is None else contextlib.closing(cache),
             ):
-                for verdict in arriving:
+                for verdict in itertools.chain(standing, arriving):
+                    if verdict is not None and cache is not None:
+                        cache.add(verdict)
                     verdict = verdict and skips.applied(self.located(verdict))
                     watch.show(verdict)
                     if verdict is not None:
@@ -268,6 +279,8 @@ class Command:
                         verdicts.append(verdict)
                         self.detail(verdict)
             self.time_is_up = runner.time_is_up and not runner.interrupted
+            if cache is not None and cache.broken and not self.options.quiet:
+                tell(f"no verdict is kept for later runs: {cache.broken}")
         finally:
             if asked is None and (self.time_is_up or len(verdicts) in (0, len(plan.cases))):
                 path.unlink()  # nothing to go on from
@@ -282,6 +295,7 @@ class Command:
         threads: int = 1,
         isa: str = "",
         seconds: float | None = None,
+        tracing: Tracing | None = None,
     ) -> Runner:
         """What runs the cases."""
         from verify import registry
@@ -298,12 +312,26 @@ class Command:
                 target="" if self.target is None else self.target.path,
                 failures=self.failures(),
                 plugins=registry.given_plugins(),
+                tracing=tracing,
             ),
             jobs=self.options.jobs,
             timeout=self.options.timeout,
             engine=Pool if self.cluster is None else self.cluster.engine,
             seconds=seconds,
         )
+
+    def cache(self, plan: Plan) -> Cache | None:
+        """Verdicts of earlier runs; None where they are not wanted, or rest on what is not known.
+
+        That is rows of others, somebody else's needle, other machines, judges of a test's own.
+        """
+        from verify import registry
+        from verify.cache.verdicts import opened
+
+        ours = self.parts == Parts() and self.target is None and self.cluster is None
+        if self.options.no_cache or not ours or registry.given_plugins():
+            return None
+        return opened(plan.selection.devices, self.options.timeout)
 
     def failures(self) -> str:
         """The folder for counterexamples, beside the results; none on other machines."""

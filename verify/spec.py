@@ -259,6 +259,9 @@ class Verdict:
     environment: dict[str, str] = field(default_factory=dict)
     digest: str = ""  # of the bits of the results or gradients that were judged
     source: str = ""  # where the op of a wrong case is written, as path:line
+    cached: bool = False  # of an earlier run: nothing that it depends on has changed since
+    # path:name of the functions of needle behind it, for the cache alone; None: not known
+    reached: tuple[str, ...] | None = None
 
     def replay_line(self) -> str:
         """The shell command that runs its case alone."""
@@ -267,6 +270,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
         values = {name: getattr(self, name) for name in self.__slots__}  # asdict copies, slowly
+        del values["reached"]
         return values | {"status": str(self.status)}
 
     @classmethod

@@ -77,6 +77,7 @@ class Summary:
     skipped: Counter[str] = field(default_factory=Counter)  # reasons, with their cases
     outside: Counter[str] = field(default_factory=Counter)  # reasons, as of the skipped
     rotten: Sequence[str] = ()  # skips that are stale or have expired
+    cached: int = 0  # verdicts of earlier runs
 
     @property
     def not_run(self) -> int:
@@ -148,6 +149,7 @@ def summarize(
         skipped,
         outside,
         rotten,
+        sum(v.cached for members in groups.values() for v in members),
     )
 
 

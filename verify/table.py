@@ -142,6 +142,11 @@ def totals(summary: Summary, seconds: float, colour: Paint) -> str:
         why = "" if summary.unreached is None else " (time is up)"
         counts.append(f"{summary.not_run:,} not run{why}")
     lines.append(f"{' + '.join(counts)} = {summary.planned:,} cases in {seconds:.1f} s")
+    if summary.cached:
+        lines.append(
+            f"{summary.cached:,} verdicts are of earlier runs: what they depend on is unchanged "
+            "(--no-cache)"
+        )
     code = summary.exit
     good = "all that ran is good" if summary.not_run else "all good"
     words = {0: good, 1: "something is wrong", 3: "the evidence is too weak"}[code]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import gc
 import importlib
 import os
@@ -31,6 +32,7 @@ from verify.spec import (
     Verdict,
     with_plugins,
 )
+from verify.tracing import Tracer, Tracing
 
 RETIRED = 76  # exit code of a worker that asks to be replaced
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -51,6 +53,7 @@ class Settings:
     target: str = ""  # where somebody else's needle lies; empty: ours is judged
     failures: str = ""  # folder for files that explain failures; empty: none
     plugins: tuple[str, ...] = ()  # files of rows
+    tracing: Tracing | None = None  # how to tell what is behind a verdict; None: it is not asked
 
     def environment(self) -> dict[str, str]:
         """What every verdict records, before the library under test adds to it."""
@@ -68,23 +71,32 @@ class SoFar:
 def serve(pipe: Connection, settings: Settings) -> None:
     """A worker's life: say the environment or SetupError, then a verdict for each id received."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it stops its workers
+    tracer = None if settings.tracing is None else Tracer(settings.tracing)
     try:
-        run_case, environment = _start(settings, pipe)
+        run_case, environment = _start(settings, pipe, tracer)
     except BaseException as error:
         with contextlib.suppress(OSError):
             pipe.send(SetupError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         return
     with contextlib.suppress(EOFError, OSError):  # the run is over, or its process was killed
         pipe.send(environment)
-        _answer_all(pipe, run_case, environment)
+        _answer_all(pipe, run_case, environment, tracer)
 
 
 def _answer_all(
-    pipe: Connection, run_case: Callable[[Case], Verdict], environment: dict[str, str]
+    pipe: Connection,
+    run_case: Callable[[Case], Verdict],
+    environment: dict[str, str],
+    tracer: Tracer | None,
 ) -> None:
     while True:
         case_id = pipe.recv_bytes().decode()
-        verdict = answer(case_id, run_case, environment)
+        ask = functools.partial(answer, case_id, run_case, environment)
+        if tracer is None:
+            verdict = ask()
+        else:
+            verdict, reached = tracer.call(ask)
+            verdict.reached = reached
         pipe.send(verdict)
         # After a CUDA error the context is lost and later calls fail: others get a new process.
         if verdict.status is Status.FAIL and "CUDA" in verdict.message:
@@ -92,7 +104,7 @@ def _answer_all(
 
 
 def _start(
-    settings: Settings, pipe: Connection
+    settings: Settings, pipe: Connection, tracer: Tracer | None
 ) -> tuple[Callable[[Case], Verdict], dict[str, str]]:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(settings.threads)))
     if settings.isa:
@@ -110,7 +122,8 @@ def _start(
     run_case: Callable[[Case], Verdict] = getattr(module, name)
     environment = settings.environment()
     if hasattr(module, "warm_up"):
-        environment |= module.warm_up(settings.threads)
+        warm_up = functools.partial(module.warm_up, settings.threads)  # imports needle
+        environment |= warm_up() if tracer is None else tracer.start(warm_up)
     gc.collect()
     gc.freeze()  # torch's objects live on: without them a collection takes no time
     if hasattr(module, "in_worker"):

@@ -49,6 +49,7 @@ def complete(results: Results) -> bool:
 
 def run(seed: int, options: Sequence[str], path: Path, commit: str | None) -> Results:
     """The results of a seed, from its file or from a run."""
+    options = [*options, "--no-cache"]  # evidence is of what was judged here
     arguments = [*options, "--seed", str(seed), "--json", str(path)]
     before = stored(path, arguments, commit)
     if before is not None and complete(before):

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from twins import ResNet9, copy_weights
 
 import needle as ndl
+from verify.bench.twins import ResNet9, copy_weights
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 HELD_OUT = 1000

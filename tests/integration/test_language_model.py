@@ -20,10 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # the programs lie beside this file
 
-import twins
-
 import needle as ndl
 from needle import models
+from verify.bench import twins
 
 BATCH, SEQ_LEN, LR, CLIP = 8, 20, 2.0, 0.5
 

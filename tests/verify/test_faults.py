@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from verify.cache import sources
 from verify.cli import main
 from verify.faults import digests, equivalent, native, record, report
 from verify.faults.baseline import Baseline, Cache, Seen, reaching
@@ -243,7 +244,7 @@ def test_what_judges_is_what_a_worker_imports() -> None:
     code = "import sys, verify.checks; print(*(m for m in sys.modules if m.startswith('verify.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = {name.split(".")[1] for name in done.stdout.split()}
-    assert imported - {"registry"} == set(digests.JUDGING)
+    assert imported - {"registry"} == set(sources.JUDGING)
 
 
 # --- equivalents

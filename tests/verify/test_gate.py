@@ -14,12 +14,16 @@ import pytest
 from fake_gate import Bench, Change
 from junit_rules import require_junit
 
+from verify import registry
 from verify.gate import accuracy
 from verify.gate.baseline import cases_of
+from verify.gate.baseline import read as read_baseline
 from verify.gate.rules import ALARMS
+from verify.plan import Selection, make_plan
 from verify.spec import OUTSIDE, Status, Verdict
 
 junitparser = pytest.importorskip("junitparser", reason="needs junitparser (extra: test)")
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -345,3 +349,35 @@ def test_another_machine_is_told(bench: Bench, capsys: pytest.CaptureFixture[str
     bench.baseline.write_text(re.sub(r'"torch": "[^"]*"', '"torch": "1.0"', text))
     assert bench.gate(bench.results("r.jsonl")) == 0
     assert "recorded elsewhere: torch 1.0, here" in capsys.readouterr().out
+
+
+def test_accuracy_may_be_held_on_the_same_machine_alone(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Roundings differ by instruction set: failures and coverage do not."""
+
+    changed = bench.results("r.jsonl", change=scaled(20.0, "vjp"))
+    assert bench.gate(changed, "--same-machine") == 4
+    text = bench.baseline.read_text()
+    bench.baseline.write_text(re.sub(r'"torch": "[^"]*"', '"torch": "1.0"', text))
+    capsys.readouterr()
+    assert bench.gate(changed) == 4
+    assert bench.gate(changed, "--same-machine") == 0
+    assert "accuracy was not held: --same-machine" in capsys.readouterr().out
+    gone = bench.results("gone.jsonl", change=lambda v: None if "vjp" in v.id else v)
+    assert bench.gate(gone, "--same-machine") in (3, 4)
+    failed = bench.results("failed.jsonl", change=lambda v: replace(v, status=Status.FAIL))
+    assert bench.gate(failed, "--same-machine") == 4
+
+
+def test_what_ci_holds_runs_against_is_of_cases_that_exist() -> None:
+    """A change of the plan records reports/baseline.json anew: needle-verify gate --update."""
+    recorded = read_baseline(ROOT / "reports" / "baseline.json")
+    assert recorded.origin["seed"] == 0
+    selection = Selection(devices=("cpu", "numpy"), budget=recorded.origin["budget"])
+    planned = {case_id.rpartition("/")[0] for case_id in make_plan(selection, registry).ids}
+    ids = {"/".join([*group, name]) for group, cases in recorded.groups.items() for name in cases}
+    assert ids == planned
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "gate" in ci
+    assert "--baseline reports/baseline.json --same-machine" in ci

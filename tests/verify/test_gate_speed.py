@@ -134,7 +134,7 @@ def test_another_file_is_a_usage_error(
 ) -> None:
     report = process(np.random.default_rng(7)) | change
     assert bench.gate(bench.results("r.jsonl"), *written(tmp_path / "x", report)) == 2
-    assert "[ratios] no report of tests/benchmarks/ratios.py" in capsys.readouterr().err
+    assert "[ratios] no report of needle-verify bench" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -27,13 +27,16 @@ examples:
   needle-verify gate r.jsonl --baseline reports/baseline.json --update     record it
   needle-verify gate r.jsonl --baseline reports/baseline.json              hold a later run
   needle-verify gate r.jsonl --baseline b.json --skips known.toml --markdown "$GITHUB_STEP_SUMMARY"
-  needle-verify gate r.jsonl --baseline b.json --ratios 1.json --ratios 2.json
+  needle-verify bench --op conv --json s.json
+  needle-verify gate r.jsonl --baseline b.json --ratios s.json             and its speed
 
 The same options of needle-verify for both runs; the seed may differ.
 Accuracy: cases whose rho is above {accuracy.FACTOR:g} x a recorded quantile, or x their own, are
 counted for each op. A count is a regression where chance gives as many in less than {ALARMS:.0%} of
 runs, all counts taken together. Speed: likewise of rounds that are slower than recorded, and by
 more than the threshold of their row.
+Roundings depend on the instruction set, and references on torch's own: --same-machine holds
+failures and coverage everywhere, accuracy only on a machine like the recorded one.
 A failure is new unless --skips names it. --update takes no run that is not all good.
 
 exit codes: 0 nothing regressed   4 something did: new failures too   2 usage or set-up
@@ -52,7 +55,7 @@ def options(p: argparse.ArgumentParser) -> None:
         "--ratios",
         metavar="FILE",
         action="append",
-        help="speed: a JSON of tests/benchmarks/ratios.py; repeat for several processes",
+        help="speed: a JSON of needle-verify bench; repeat for several processes",
     )
     p.add_argument(
         "--faults", metavar="FILE", help="kill rates: a JSON that counts planted and killed"
@@ -63,6 +66,11 @@ def options(p: argparse.ArgumentParser) -> None:
         default=accuracy.FACTOR,
         metavar="C",
         help=f"how far rho may grow ({accuracy.FACTOR:g})",
+    )
+    p.add_argument(
+        "--same-machine",
+        action="store_true",
+        help="hold accuracy only where isa, cpu, torch and numpy are those on record",
     )
     p.add_argument("--markdown", metavar="FILE", help="a short report, regressions first")
     p.add_argument("--junit", metavar="FILE", help="a JUnit XML report, a test case each")
@@ -91,6 +99,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         options.factor,
         [speed.read(Path(path)) for path in options.ratios or ()],
         {} if options.faults is None else kills.read(Path(options.faults)),
+        options.same_machine,
     )
     path = Path(options.baseline)
     if options.update:

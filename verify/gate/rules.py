@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import verify.gate.accuracy as accuracy
 import verify.gate.kills as kills
 import verify.gate.speed as speed
-from verify.gate.baseline import Baseline, cases_of, origin
+from verify.gate.baseline import Baseline, Cases, cases_of, origin
 from verify.gate.outcome import Finding, Outcome
 from verify.plan import Registry, make_plan
 from verify.results import Results
@@ -32,6 +32,7 @@ class Run:
     factor: float = accuracy.FACTOR
     ratios: Sequence[speed.Measured] = ()
     faults: Mapping[str, kills.Kills] = field(default_factory=dict)
+    same_machine: bool = False  # hold accuracy only where it was recorded on such a machine
 
     def verdicts(self) -> list[Verdict]:
         """With known failures as SKIP; a SKIP that nothing excuses any more is a failure."""
@@ -67,17 +68,25 @@ def judge(run: Run, baseline: Baseline) -> Outcome:
     out.findings += (f for f in accuracy.lost(baseline.groups, here) if f.subject not in broken)
     cases = sum(map(len, baseline.groups.values()))
     out.held["coverage"] = f"{cases:,} cases on record in {len(baseline.groups):,} groups"
+    elsewhere = list(_elsewhere(baseline, run.results))
+    if elsewhere and run.same_machine:
+        out.notes.append("accuracy was not held: --same-machine")
+    else:
+        _accuracy(run, baseline, here, out)
+    if new := len(here.keys() - baseline.groups.keys()):
+        out.notes.append(f"{new:,} groups are not on record yet: --update records them")
+    out.notes += elsewhere
+    _speed(run, baseline, out)
+    _faults(run, baseline, out)
+    return out
+
+
+def _accuracy(run: Run, baseline: Baseline, here: Mapping[Group, Cases], out: Outcome) -> None:
     asked = accuracy.questions(baseline.groups, here, run.factor)
     out.findings += accuracy.findings(asked, ALARMS)
     out.held["accuracy"] = f"{len(asked):,} counts of rho above {run.factor:g} x the recorded"
     if few := accuracy.too_few(asked, ALARMS):
         out.notes.append(f"accuracy: too few cases to hold {_some(few)}: a larger budget has more")
-    if new := len(here.keys() - baseline.groups.keys()):
-        out.notes.append(f"{new:,} groups are not on record yet: --update records them")
-    out.notes += _elsewhere(baseline, run.results)
-    _speed(run, baseline, out)
-    _faults(run, baseline, out)
-    return out
 
 
 def _failures(verdicts: Sequence[Verdict]) -> Iterator[Finding]:

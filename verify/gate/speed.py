@@ -1,4 +1,4 @@
-"""Speed: ratios to torch, each of one round in which both took turns (tests/benchmarks/ratios.py).
+"""Speed: ratios to torch, each of one round in which both took turns (needle-verify bench).
 
 A row is slower when the ratios of its rounds lie below the recorded ones by more than its threshold
 and by more than chance allows. Rounds of one process are more alike than processes are: memory
@@ -56,7 +56,7 @@ def _positive(value: Any) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """One file of ratios.py."""
+    """One file of needle-verify bench."""
 
     machine: str
     rows: dict[str, tuple[float, ...]]
@@ -79,7 +79,7 @@ def read(path: Path) -> Measured:
     except (ValueError, KeyError, TypeError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(
-            f"[ratios] no report of tests/benchmarks/ratios.py, got file={path}: {what}"
+            f"[ratios] no report of needle-verify bench, got file={path}: {what}"
         ) from error
     return Measured(place, rows)
 

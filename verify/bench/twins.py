@@ -23,7 +23,8 @@ class _Residual(nn.Module):
         self.fn = fn
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.fn(x)
+        y: torch.Tensor = x + self.fn(x)
+        return y
 
 
 class ResNet9(nn.Sequential):

@@ -6,9 +6,11 @@ either's. A cold call finds the L2 cache full of something else.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -52,14 +54,15 @@ class Place:
         return (time.perf_counter() - start) / repeats
 
     def _warm(self, call: Call, repeats: int) -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        event: Any = torch.cuda.Event
+        start, end = event(enable_timing=True), event(enable_timing=True)
         torch.cuda.synchronize()
         start.record()
         for _ in range(repeats):
             call()
         end.record()
         torch.cuda.synchronize()
-        return start.elapsed_time(end) * 1e-3 / repeats
+        return float(start.elapsed_time(end)) * 1e-3 / repeats
 
     def _cold(self, call: Call, repeats: int) -> float:
         total = 0.0
@@ -99,7 +102,7 @@ class Place:
             ("bfloat16", 8192),
         ):
             a = torch.randn(n, n, device="cuda", dtype=getattr(torch, dtype))
-            found[dtype] = 2.0 * n**3 / self._best(lambda a=a: a @ a)
+            found[dtype] = 2.0 * n**3 / self._best(functools.partial(torch.matmul, a, a))
         return found
 
     def _best(self, call: Call) -> float:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from definitions import Pair, both, steps
-from place import PLACE
 
 import needle as ndl
+from verify.bench.definitions import Pair, both, steps
+from verify.bench.place import PLACE, Call
 
 F = torch.nn.functional
 Shape = tuple[int, ...]
@@ -30,6 +30,12 @@ class Operation:
     passes: float = 2.0
     positive: bool = False
     gradient: bool = True
+    of: str = ""  # the op, where it is not the name's first word
+
+    @property
+    def op(self) -> str:
+        """The op, as verify's rows name it."""
+        return self.of or self.name.partition(" ")[0]
 
 
 def flat(n: int) -> list[Shape]:
@@ -100,6 +106,7 @@ OPERATIONS = [
         lambda a: ndl.permute(a, (1, 0)) + 0.0,
         lambda t: t.T.clone(memory_format=torch.contiguous_format),
         square,
+        of="permute",
     ),
     Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square),
     Operation(
@@ -165,10 +172,12 @@ def channels(t: torch.Tensor, pool: Callable[..., torch.Tensor]) -> torch.Tensor
     return pool(t.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def operations(dtype: str) -> Iterator[Pair]:
+def operation(name: str, dtype: str) -> Iterator[Pair]:
+    """The pairs of one op."""
     for op in OPERATIONS:
-        for n in PLACE.elements:
-            yield from _pairs(op, n, dtype)
+        if op.op == name:
+            for n in PLACE.elements:
+                yield from _pairs(op, n, dtype)
 
 
 def _pairs(op: Operation, n: int, dtype: str) -> Iterator[Pair]:
@@ -177,14 +186,16 @@ def _pairs(op: Operation, n: int, dtype: str) -> Iterator[Pair]:
     inputs = [both(s, dtype, i, positive=op.positive) for i, s in enumerate(shapes)]
     ours, theirs = [a for a, _ in inputs], [t for _, t in inputs]
     name = f"{op.name} {'x'.join(map(str, shapes[0]))}"
-    yield Pair(name, dtype, lambda: op.needle(*ours), {"": lambda: op.torch(*theirs)}, bytes=moved)
+    calls: dict[str, Call] = {"": lambda: op.torch(*theirs)}
+    yield Pair(op.op, name, dtype, lambda: op.needle(*ours), calls, bytes=moved)
     if not op.gradient:
         return
     inputs = [both(s, dtype, i, True, op.positive) for i, s in enumerate(shapes)]
     out = tuple(op.torch(*(t.detach() for _, t in inputs)).shape)
     step, twin = steps(op.needle, op.torch, inputs, both(out, dtype, 9))
     size = float(np.prod(shapes[0])) * ITEM[dtype]
-    yield Pair(f"{name} forward + backward", dtype, step, {"": twin}, bytes=2 * moved + size)
+    name, moved = f"{name} forward + backward", 2 * moved + size
+    yield Pair(op.op, name, dtype, step, {"": twin}, bytes=moved)
 
 
 ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from definitions import Pair, both, steps
-from place import PLACE
 
 import needle as ndl
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-
-from twins import copy_weights
+from verify.bench.definitions import Pair, both, steps
+from verify.bench.place import PLACE
+from verify.bench.twins import copy_weights
 
 
 def softmax(dtype: str) -> Iterator[Pair]:
     for rows, columns in ((4096, 10), (512, 1000), (64, 32000)):
         x, tx = both((rows, columns), dtype, 1)
         yield Pair(
+            "softmax",
             f"softmax {rows}x{columns}",
             dtype,
-            lambda x=x: ndl.softmax(x),
-            {"": lambda t=tx: torch.softmax(t, -1)},
+            partial(ndl.softmax, x),
+            {"": partial(torch.softmax, tx, -1)},
         )
         g = both((rows, columns), dtype, 2)
         step, twin = steps(
             ndl.softmax, lambda t: torch.softmax(t, -1), [both((rows, columns), dtype, 1, True)], g
         )
-        yield Pair(f"softmax forward + backward {rows}x{columns}", dtype, step, {"": twin})
+        name = f"softmax forward + backward {rows}x{columns}"
+        yield Pair("softmax", name, dtype, step, {"": twin})
 
 
-def normalization(dtype: str) -> Iterator[Pair]:
+def layer_norm(dtype: str) -> Iterator[Pair]:
     rows, columns = 512, 768
     shapes = [(rows, columns), (columns,), (columns,)]
     inputs = [both(s, dtype, i, True) for i, s in enumerate(shapes)]
@@ -44,7 +43,11 @@ def normalization(dtype: str) -> Iterator[Pair]:
         inputs,
         both((rows, columns), dtype, 5),
     )
-    yield Pair(f"layer norm forward + backward {rows}x{columns}", dtype, step, {"": twin})
+    name = f"layer norm forward + backward {rows}x{columns}"
+    yield Pair("layer_norm", name, dtype, step, {"": twin})
+
+
+def batch_norm(dtype: str) -> Iterator[Pair]:
     for shape in ((64, 16, 16, 32), (512, 256)):
         last = tuple(shape[-1:])
         inputs = [both(s, dtype, i, True) for i, s in enumerate((shape, last, last))]
@@ -61,7 +64,8 @@ def normalization(dtype: str) -> Iterator[Pair]:
             both(shape, dtype, 5),
         )
         name = "x".join(map(str, shape))
-        yield Pair(f"batch norm forward + backward {name}, channels last", dtype, step, {"": twin})
+        name = f"batch norm forward + backward {name}, channels last"
+        yield Pair("batch_norm", name, dtype, step, {"": twin})
 
 
 def recurrent(dtype: str) -> Iterator[Pair]:
@@ -81,7 +85,7 @@ def recurrent(dtype: str) -> Iterator[Pair]:
             both((batch, hidden), dtype, 7),
         )
         name = f"LSTM cell forward + backward {batch}x{features} to {hidden}"
-        yield Pair(name, dtype, step, {"": twin})
+        yield Pair("nn.LSTMCell", name, dtype, step, {"": twin})
 
 
 def optimizers(dtype: str) -> Iterator[Pair]:
@@ -93,5 +97,6 @@ def optimizers(dtype: str) -> Iterator[Pair]:
         mine = ndl.optim.Adam([a for a, _ in pairs], lr=1e-3)
         plain = torch.optim.Adam([t for _, t in pairs], lr=1e-3, foreach=False)
         fused = torch.optim.Adam([t for _, t in pairs], lr=1e-3, fused=True)
-        calls = {"plain": plain.step, "fused": fused.step}
-        yield Pair(f"Adam step, {count} x {size} parameters", dtype, mine.step, calls)
+        calls: Mapping[str, Any] = {"plain": plain.step, "fused": fused.step}
+        name = f"Adam step, {count} x {size} parameters"
+        yield Pair("optim.Adam", name, dtype, mine.step, calls)

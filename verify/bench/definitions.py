@@ -7,24 +7,28 @@ candidate and the fastest counts. `work` is what one call computes or moves, for
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from place import PLACE, Call
 
 import needle as ndl
+from verify.bench.place import PLACE, Call
 
 
 @dataclass(frozen=True)
 class Pair:
     """One comparison; `torch` holds one call per layout."""
 
+    op: str  # as verify's rows name it
     name: str
     dtype: str
     needle: Call
-    torch: dict[str, Call]
+    torch: Mapping[str, Call]
     flops: float = 0.0
     bytes: float = 0.0
     nodes: int = 1  # a time per node is the call's time / nodes
@@ -41,12 +45,17 @@ def both(
     n = math.prod(shape)
     some = max(min(n, 1 << 20), 1)
     times = -(-n // some)
-    values = np.random.default_rng(seed).standard_normal(some, np.float32)
-    values = torch.from_numpy(abs(values) + 0.1 if positive else values).to(getattr(torch, dtype))
+    drawn = np.random.default_rng(seed).standard_normal(some, np.float32)
+    values = torch.from_numpy(abs(drawn) + 0.1 if positive else drawn).to(getattr(torch, dtype))
     array = ndl.backend_ndarray.NDArray(values.double().numpy(), device=PLACE.needle, dtype=dtype)
     array = array.broadcast_to((times, some)).reshape((times * some,))[:n].reshape(shape).compact()
     theirs = values.to(PLACE.name).repeat(times)[:n].reshape(shape).contiguous()
     return ndl.Tensor(array, requires_grad=grad), theirs.requires_grad_(grad)
+
+
+def pull_back(y: Any, cotangent: Any) -> None:
+    """torch's backward, which has no type."""
+    y.backward(cotangent)
 
 
 def steps(
@@ -67,7 +76,7 @@ def steps(
         for t in other:
             t.grad = None
         y = theirs(*other)
-        y.backward(cotangent[1])
+        pull_back(y, cotangent[1])
         return y
 
     return step, twin
@@ -82,10 +91,11 @@ def matmul(dtype: str) -> Iterator[Pair]:
         b, tb = both((k, n), dtype, 5)
         flops = 2.0 * m * k * n
         yield Pair(
+            "matmul",
             f"matmul {m}x{k}x{n}",
             dtype,
-            lambda a=a, b=b: a @ b,
-            {"": lambda a=ta, b=tb: a @ b},
+            partial(operator.matmul, a, b),
+            {"": partial(operator.matmul, ta, tb)},
             flops=flops,
         )
 
@@ -139,7 +149,7 @@ def convolution(dtype: str) -> Iterator[Pair]:
                     y = torch.nn.functional.conv2d(xs, ws, stride=stride, padding=pad)
                     if backward:
                         xs.grad = ws.grad = None
-                        y.backward(gs)
+                        pull_back(y, gs)
                     return y
 
                 calls[layout] = call
@@ -147,9 +157,10 @@ def convolution(dtype: str) -> Iterator[Pair]:
 
         xd, wd = x.detach(), w.detach()
         yield Pair(
+            "conv",
             f"conv forward {name}",
             dtype,
-            lambda x=xd, w=wd, s=stride, p=pad: ndl.conv(x, w, stride=s, padding=p),
+            partial(ndl.conv, xd, wd, stride=stride, padding=pad),
             layouts(False),
             flops=flops,
         )
@@ -161,7 +172,8 @@ def convolution(dtype: str) -> Iterator[Pair]:
             y.backward(g)
             return y
 
-        yield Pair(f"conv forward + backward {name}", dtype, step, layouts(True), flops=3 * flops)
+        name = f"conv forward + backward {name}"
+        yield Pair("conv", name, dtype, step, layouts(True), flops=3 * flops)
 
 
 def dispatch(dtype: str) -> Iterator[Pair]:
@@ -183,9 +195,14 @@ def dispatch(dtype: str) -> Iterator[Pair]:
         z = tx
         for _ in range(nodes):
             z = z + ty
-        z.backward(tg)
+        pull_back(z, tg)
         return tx.grad
 
     yield Pair(
-        "dispatch, forward + backward a node, 16 elements", dtype, ours, {"": theirs}, nodes=nodes
+        "add",
+        "dispatch, forward + backward a node, 16 elements",
+        dtype,
+        ours,
+        {"": theirs},
+        nodes=nodes,
     )

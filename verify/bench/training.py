@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from definitions import Pair, both
-from place import PLACE, Call
 
 import needle as ndl
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-
-from twins import LSTMLanguageModel, ResNet9, copy_weights
+from verify.bench.definitions import Pair, both
+from verify.bench.place import PLACE, Call
+from verify.bench.twins import LSTMLanguageModel, ResNet9, copy_weights
 
 STEPS, TEXTS = 35, 20  # of a language model's batch
 
 
-def models(dtype: str) -> Iterator[Pair]:
-    """ResNet9 of two sizes, LSTM language models of two, a Transformer, an MLP."""
-    place: dict[str, Any] = {"dtype": dtype, "device": PLACE.needle}
+def _place(dtype: str) -> dict[str, Any]:
+    """Where layers are made; the same weights each time."""
     np.random.seed(0)
-    batch = PLACE.batch
+    return {"dtype": dtype, "device": PLACE.needle}
+
+
+def resnet(dtype: str) -> Iterator[Pair]:
+    """ResNet9 of two sizes."""
+    place, batch = _place(dtype), PLACE.batch
     images, torch_images = both((batch, 3, 32, 32), dtype, 1)
     labels = np.arange(batch) % 10
     for name, net, twin in (
@@ -34,11 +34,17 @@ def models(dtype: str) -> Iterator[Pair]:
         ("ResNet9 of DAWNBench's size", dawn(**place), torch_dawn()),
     ):
         yield from _training(
+            "models.ResNet9",
             f"{name} training step, batch {batch}",
             dtype,
-            (net, lambda net=net: net(images), labels),
-            (twin, lambda twin=twin: twin(torch_images)),
+            (net, partial(net, images), labels),
+            (twin, partial(twin, torch_images)),
         )
+
+
+def language_model(dtype: str) -> Iterator[Pair]:
+    """LSTM language models of two vocabularies."""
+    place = _place(dtype)
     for words in (1000, 10000):
         model = ndl.models.LanguageModel(256, words, 256, 2, "lstm", **place)
         twin_model = LSTMLanguageModel(256, words, 256, 2)
@@ -46,29 +52,47 @@ def models(dtype: str) -> Iterator[Pair]:
         text = ndl.Tensor(ids, device=PLACE.needle, requires_grad=False)
         torch_text = torch.from_numpy(ids).to(PLACE.name)
         yield from _training(
+            "models.LanguageModel",
             f"LSTM language model 2 x 256 training step, {words} words, {STEPS} x {TEXTS}",
             dtype,
-            (model, lambda m=model, t=text: m(t)[0], np.roll(ids, -1, 0).ravel()),
-            (twin_model, lambda m=twin_model, t=torch_text: m(t)[0]),
+            (model, _first(model, text), np.roll(ids, -1, 0).ravel()),
+            (twin_model, _first(twin_model, torch_text)),
         )
-    width, length, texts = 256, 64, 16
+
+
+def transformers(dtype: str) -> Iterator[Pair]:
+    """A Transformer of four layers."""
+    place, width, length, texts = _place(dtype), 256, 64, 16
     tokens, torch_tokens = both((length, texts, width), dtype, 3)
     yield from _training(
+        "nn.Transformer",
         f"Transformer 4 x {width} training step, {texts} texts of {length}",
         dtype,
         transformer(width, length, tokens, **place),
         torch_transformer(width, torch_tokens),
         same=False,
     )
+
+
+def perceptron(dtype: str) -> Iterator[Pair]:
+    """An MLP of three layers."""
+    place, batch = _place(dtype), PLACE.batch
+    labels = np.arange(batch) % 10
     wide, torch_wide = both((batch, 784), dtype, 2)
     sizes = (784, 512, 512, 10)
     net, twin = mlp(sizes, **place), torch_mlp(sizes)
     yield from _training(
+        "nn.Linear",
         f"MLP training step, batch {batch}",
         dtype,
         (net, lambda: net(wide), labels),
         (twin, lambda: twin(torch_wide)),
     )
+
+
+def _first(model: Callable[..., Any], *inputs: Any) -> Callable[[], Any]:
+    """A call whose first result counts."""
+    return lambda: model(*inputs)[0]
 
 
 def transformer(width: int, length: int, tokens: ndl.Tensor, **place: Any) -> Any:
@@ -81,7 +105,8 @@ def transformer(width: int, length: int, tokens: ndl.Tensor, **place: Any) -> An
     texts = tokens.shape[1]
 
     def forward() -> ndl.Tensor:
-        return last(net(tokens)[0].reshape((length * texts, width)))
+        scores: ndl.Tensor = last(net(tokens)[0].reshape((length * texts, width)))
+        return scores
 
     return both_parts, forward, np.arange(length * texts) % 10
 
@@ -143,7 +168,8 @@ def torch_dawn() -> torch.nn.Module:
 
     class Residual(torch.nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + super().forward(x)
+            inner: Any = super().forward
+            return x + inner(x)  # type: ignore[no-any-return]
 
     def unit(cin: int, cout: int) -> list[Any]:
         conv = torch.nn.Conv2d(cin, cout, 3, padding=1, bias=False)
@@ -160,6 +186,7 @@ def torch_dawn() -> torch.nn.Module:
 
 
 def _training(
+    op: str,
     name: str,
     dtype: str,
     ours: tuple[ndl.nn.Module, Callable[[], ndl.Tensor], np.ndarray],
@@ -186,14 +213,14 @@ def _training(
         return loss
 
     def twin_step() -> object:
-        loss = torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
+        loss: Any = torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
         other.zero_grad()
         loss.backward()
         other.step()
         return loss
 
     calls: dict[str, Call] = {"": twin_step}
-    yield Pair(name, dtype, step, calls, whole_step=True)
+    yield Pair(op, name, dtype, step, calls, whole_step=True)
     if PLACE.name == "cuda":
         captured: list[Any] = []
 
@@ -205,4 +232,4 @@ def _training(
                 captured.append(graph)
             return captured[0].replay()
 
-        yield Pair(f"{name}, captured, beside torch eager", dtype, replay, calls)
+        yield Pair(op, f"{name}, captured, beside torch eager", dtype, replay, calls)

@@ -1,0 +1,1 @@
+"""Verdicts of earlier runs that still stand: everything they depend on is what it was."""
