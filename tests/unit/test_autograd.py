@@ -171,7 +171,7 @@ def test_difference_is_a_sum_with_the_negative(device: nd.BackendDevice) -> None
 def test_iteration_is_over_the_first_axis(device: nd.BackendDevice) -> None:
     t = tensor([[1.0, 2.0], [3.0, 4.0]], device)
     assert [row.numpy().tolist() for row in t] == [[1.0, 2.0], [3.0, 4.0]]
-    with pytest.raises(TypeError, match=r"\[iter\] a 0-d tensor has no items"):
+    with pytest.raises(TypeError, match=r"\[iter\] a Tensor without axes has no items"):
         list(tensor(1.0, device))
 
 
