@@ -588,3 +588,9 @@ def test_10_000_steps_leak_nothing(device: nd.BackendDevice) -> None:
     for _ in range(steps):
         step()
     assert live() == before
+
+
+def test_the_gradient_of_a_power_of_zero_is_zero_whatever_the_cotangent() -> None:
+    a = ndl.Tensor([1.0, 2.0])
+    (0**a).backward(ndl.Tensor([float("inf"), 1.0]))
+    assert a.grad.numpy().tolist() == [0.0, 0.0]
