@@ -176,6 +176,10 @@ def _negative(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precis
     return -np.exp(domain.spread * rng.standard_normal(shape))
 
 
+def _positive(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
+    return -_negative(rng, domain, shape, of)
+
+
 def _whole(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
     """Whole exponents, and bases below 0 where other regions have them above."""
     if domain.low == 0:
@@ -222,6 +226,7 @@ _REGIONS: dict[str, Draw] = {
     "special": _special,
     "integer": _integer,
     "negative": _negative,
+    "positive": _positive,
     "whole": _whole,
     "edge": _edge,
     "denormal": _denormal,

@@ -352,10 +352,16 @@ class Row:
     # an NDArray operation that writes into its first input: that is its result
     in_place: bool = False
     view: bool = False  # the result may share memory with the inputs
+    # (shapes, **arguments) -> whether that of compact inputs must; None: where it does is left open
+    shares: Callable[..., bool] | None = None
+    # whether an argument may be a list or an array, which its owner may change after the call
+    lends: bool = True
     differentiable: bool = True
     twice: bool = True  # whether its gradient has a gradient
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
+    # regions whose gradients its document decides, beside those that every op's are asked in
+    decided: Sequence[str] = ()
     linear: bool = False
     without_gradient: int = 0  # how many of the last results have none: running statistics
     signed_zero: bool = True  # whether the sign of a zero result is part of the specification

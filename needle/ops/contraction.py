@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from needle.autograd import Tensor
-from needle.ops.broadcast import broadcast_to, check_tensors, reshape, summation
+from needle.ops.broadcast import check_tensors, reshape, summation
 from needle.ops.elementwise import multiply
 from needle.ops.indexing import getitem
 from needle.ops.layout import permute
@@ -26,7 +26,7 @@ def einsum(spec: str, *tensors: Tensor) -> Tensor:
     which broadcast. Without "->" the output has "..." first, then the letters that occur once, in
     alphabetical order.
     Shape: the sizes of a letter agree, or are 1 and broadcast. Where the letters of one operand
-    only move, or a diagonal is taken, the result is a view.
+    only move the result is a view; a diagonal is one where a reshape is.
     Gradient: that of the products it is made of, left to right.
     Raises: ValueError when spec is malformed or does not fit the tensors, TypeError when it is no
     str.
@@ -99,16 +99,12 @@ def _sizes(spec: str, inputs: Sequence[Labels], tensors: Sequence[Tensor]) -> di
 
 
 def _narrow(a: Tensor, labels: Labels, sizes: dict[str, int]) -> tuple[Tensor, Labels]:
-    """a without the axes of size 1 whose name another operand has at full size: nothing broadcasts
-    in a product, so that a gradient is one product too. An axis of a diagonal broadcasts here.
+    """a without the axes of size 1 whose name is longer elsewhere: nothing broadcasts in a product,
+    so that a gradient is one product too. On a diagonal such an axis has the index 0 either way.
     """
-    twice = {name for name in labels if labels.count(name) > 1}
-    kept = [d for d, name in enumerate(labels) if name in twice or a.shape[d] == sizes[name]]
+    kept = [d for d, name in enumerate(labels) if a.shape[d] == sizes[name]]
     names = tuple(labels[d] for d in kept)
-    if len(kept) < a.ndim:
-        a = reshape(a, [a.shape[d] for d in kept])
-    wide = tuple(sizes[name] for name in names)
-    return (a if a.shape == wide else broadcast_to(a, wide)), names
+    return (reshape(a, [a.shape[d] for d in kept]) if len(kept) < a.ndim else a), names
 
 
 def _diagonal(a: Tensor, labels: Labels) -> tuple[Tensor, Labels]:

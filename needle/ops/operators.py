@@ -59,7 +59,7 @@ def _reshape(a: Tensor, *shape: Any) -> Tensor:
 
 def _iter(a: Tensor) -> Iterator[Tensor]:
     if a.ndim == 0:
-        raise TypeError("[iter] a 0-d tensor has no items")
+        raise TypeError("[iter] a Tensor without axes has no items, got shape=()")
     return iter(split(a, 0))  # one node for all items: backward through them is linear
 
 

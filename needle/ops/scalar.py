@@ -130,7 +130,8 @@ class ScalarPower(_ScalarOp):
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         if self.scalar == 0:  # a step at a = 0, flat on both sides
-            return out_grad * 0
+            a: Tensor = node.inputs[0]
+            return Tensor.make_const(zeros(a.shape, dtype=a.dtype, device=a.device))
         slope = math.log(self.scalar) if self.scalar > 0 else math.nan
         return out_grad * mul_scalar(node, slope)
 

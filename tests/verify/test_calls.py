@@ -15,6 +15,7 @@ from verify import checks, registry
 from verify.sampling import problem
 from verify.spec import Case, Row, Status, Verdict
 from verify.targets import devices
+from verify.targets.lending import lent, spoil
 
 Plant = Callable[[str, Callable[..., Any]], None]
 TANH = Case("tanh", "forward", "cpu", "float64", ((9,),))
@@ -231,3 +232,51 @@ def test_the_simulators_order_is_restored() -> None:
         within = _cuda_sim.seed(), _core.get_num_threads()
     assert all(a != b for a, b in zip(before, within, strict=True))
     assert (_cuda_sim.seed(), _core.get_num_threads()) == before
+
+
+# --- arguments that change after the call, views
+
+
+class Reversed(TensorOp):
+    """flip, which keeps its caller's axes."""
+
+    def __init__(self, axes: Any) -> None:
+        self.axes = axes
+
+    def compute(self, a: Any) -> Any:
+        return a.flip(self.axes)
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        return ndl.flip(out_grad, self.axes)
+
+
+def test_an_op_that_keeps_its_callers_list(plant: Plant) -> None:
+    case = Case("flip", "vjp", "cpu", "float64", ((5, 3),), (("axes", (0,)),))
+    assert checks.run_case(case).status is Status.PASS
+    plant("flip", lambda a, axes: Reversed(axes)(a))
+    failed(case, "the same gradient again, on other threads, gave other bits")
+
+
+def test_lists_within_lists_and_arrays_change_too() -> None:
+    held = lent("padding", ((1, 2), (0, 3)))
+    assert held == [[1, 2], [0, 3]]
+    inner = held[0]
+    spoil(held)
+    assert held == inner == []
+    places = np.array([0, 3, 1])
+    own = lent("index", places)
+    spoil(own)
+    assert not np.any(own == places)
+    assert places.tolist() == [0, 3, 1]
+    # numpy reads a list in an index as an array
+    assert lent("index", (1, 2)) == (1, 2)
+    assert lent("axis", 3) == 3
+
+
+def test_a_copy_where_a_view_is_documented(plant: Plant) -> None:
+    case = Case("transpose", "forward", "cpu", "float64", ((5, 3),))
+    assert checks.run_case(case).status is Status.PASS
+    plant("transpose", lambda a: ndl.transpose(a) * 1.0)
+    failed(case, "result 0 is a copy, should be a view of its input")
+    of_sum = Case("einsum", "forward", "cpu", "float64", ((5, 13),), (("spec", "ij->"),))
+    assert checks.run_case(of_sum).status is Status.PASS  # nothing that a view could be of

@@ -62,6 +62,11 @@ def _gelu(t: Any, a: Any, approximate: str = "none") -> Any:
     return _gated(_nearly_normal if approximate == "tanh" else _normal)(t, a)
 
 
+def _clip(t: Any, a: Any, low: Any = None, high: Any = None) -> Any:
+    """NaN passes its cotangent on, which torch drops."""
+    return t.where(t.isnan(a), a, t.clamp(a, low, high))
+
+
 def _bounds(a: Any, low: Any = None, high: Any = None) -> Any:
     """Distances to the bounds that there are."""
     return np.minimum.reduce([np.abs(a - b) for b in (low, high) if b is not None])
@@ -89,6 +94,7 @@ ROWS = (
         UNARY,
         regions=_TAILED,
         kinks=lambda a: np.abs(a),
+        decided=("special",),
     ),
     row(
         "leaky_relu",
@@ -99,14 +105,16 @@ ROWS = (
         ),
         regions=_TAILED,
         kinks=lambda a, slope, said=True: np.abs(a),
+        decided=("special",),
         call=_leaky_relu,
     ),
     row(
         "clip",
-        lambda t, a, low=None, high=None: t.clamp(a, low, high),
+        _clip,
         tuple(sample(*s.shapes, **_BOUNDS[i % len(_BOUNDS)]) for i, s in enumerate(UNARY)),
         regions=_TAILED,
         kinks=_bounds,
+        decided=("special",),
     ),
     row("sigmoid", _sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
     row("softplus", _softplus, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),

@@ -69,7 +69,7 @@ def _assigned(shapes: Sequence[Shape], itemsize: int, index: Any, source: Any = 
     return float(itemsize * (read + np.size(picked)))
 
 
-def _selected(shapes: Sequence[Shape], itemsize: int, mask: Any) -> float:
+def _selected(shapes: Sequence[Shape], itemsize: int, mask: Any, **_: Any) -> float:
     result = math.prod(np.broadcast_shapes(*shapes, mask.shape))
     return float(mask.size + itemsize * (sum(map(math.prod, shapes)) + result))
 
@@ -79,7 +79,7 @@ BYTES: dict[str, Callable[..., float]] = {
     **dict.fromkeys(
         (
             *("reshape", "transpose", "permute", "broadcast_to", "flip", "undilate"),
-            *("squeeze", "unsqueeze", "getitem", "split"),
+            *("squeeze", "unsqueeze", "getitem", "split", "iter", "Windows"),
         ),
         _nothing,
     ),

@@ -79,6 +79,11 @@ def _of_scalar(found: Any, tensors: Any, where: Any, scalar: float) -> Any:
     return found(scalar)(*tensors)
 
 
+def _power_of_scalar(t: Any, a: Any, scalar: float) -> Any:
+    """0 ** a is a step, flat beside it: torch's gradient is that of 0 ** a log(0)."""
+    return t.full_like(a, scalar) ** a if scalar else t.full_like(a, 0.0) ** a.detach() + a * 0.0
+
+
 ROWS = (
     row(
         "add",
@@ -107,8 +112,8 @@ ROWS = (
     ),
     row(
         "ScalarPower",
-        lambda t, a, scalar: t.full_like(a, scalar) ** a,
-        scalars(2.0, 0.5, 1.5, 1.0),
+        _power_of_scalar,
+        (*scalars(2.0, 0.5, 1.5, 1.0), sample((9,), region="positive", scalar=0.0)),
         regions=("tiny", "huge", "integer"),
         domains=(_EXPONENT,),
         call=_of_scalar,
@@ -155,6 +160,7 @@ ROWS = (
         BINARY,
         regions=(*REGIONS, "ties"),
         kinks=lambda a, b: np.abs(a - b),
+        decided=("special",),
         signed_zero=False,  # of +0 and -0 either is a largest
     ),
     row(
@@ -163,6 +169,7 @@ ROWS = (
         BINARY,
         regions=(*REGIONS, "ties"),
         kinks=lambda a, b: np.abs(a - b),
+        decided=("special",),
         signed_zero=False,
     ),
     _comparison("equal", lambda a, b: a == b),

@@ -79,7 +79,7 @@ def _extremes(other: str) -> tuple[Identity, ...]:
     )
 
 
-MULTILINEAR = frozenset(("multiply", "matmul", "einsum", "conv"))
+MULTILINEAR = frozenset(("multiply", "matmul", "einsum", "conv", "ConvInputGrad", "ConvWeightGrad"))
 
 IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "add": _same("(a + b) - b = a", lambda f, o, a, b: (o.add(f(a, b), o.negate(b)), a.numpy())),
@@ -248,7 +248,7 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "gather": _numpy(lambda x, index, axis: np.take_along_axis(x, index, axis)),
     "take": _numpy(lambda x, indices, axis: np.take(x, indices, axis)),
     "scatter_add": _numpy(equations.scattered),
-    "where": _numpy(lambda a, b, mask: np.where(mask, a, b)),
+    "where": _numpy(lambda a, *b, mask, numbers=(): np.where(mask, a, *b, *numbers)),
     "one_hot": _numpy(lambda x, n: np.eye(n)[x.astype(int)]),
     "stack": _same(
         "split(stack(...)) = ...",
@@ -258,6 +258,7 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "split": _same(
         "stack(split(x)) = x", lambda f, o, x, axis: (o.stack(f(x, axis=axis), axis), x)
     ),
+    "iter": _same("stack(*x) = x", lambda f, o, x: (o.stack(f(x), 0), x)),
     "nn.Flatten": _same("reshaped back", lambda f, o, x: (o.reshape(f(x), x.shape), x)),
     "nn.Identity": _same("its negative + x = 0", lambda f, o, x: (o.add(f(x), x), np.zeros(()))),
     "nn.Dropout": _near(

@@ -113,7 +113,9 @@ ROWS = (
     ),
     _row(
         "where",
-        lambda t, a, b, mask: t.where(t.from_numpy(mask), a, b),
+        lambda t, a, b=None, *, mask, numbers=(): t.where(
+            t.from_numpy(mask), a, t.full_like(a, numbers[0]) if b is None else b
+        ),
         sample((), (), mask=()),
         sample((7,), (7,), mask=(7,)),
         sample((5, 13), (5, 13), mask=(5, 13)),
@@ -122,10 +124,11 @@ ROWS = (
         sample((13,), (5, 13), mask=(5, 1)),
         sample((3,), (3,), mask=(4, 2, 3)),
         sample((0, 3), (1, 3), mask=(3,)),
+        sample((3, 4), mask=(3, 4), numbers=(0.75,)),
         sample((65,), (65,), mask=()),
         sample((300, 250), (300, 250), mask=(300, 250)),
-        arguments=lambda arguments: {"mask": _mask(arguments["mask"])},
-        call=lambda op, tensors, where, mask: op(mask, *tensors),
+        arguments=lambda arguments: arguments | {"mask": _mask(arguments["mask"])},
+        call=lambda op, tensors, where, mask, numbers=(): op(mask, *tensors, *numbers),
     ),
     _row(
         "one_hot",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from verify.registry.layout import always
 from verify.registry.planning import MANY, sample
+from verify.sampling import OF_TENSORS
 from verify.spec import Row
 
 _REGIONS = ("special", "zeros", "denormal", "integer")
 
 
-def _listed(op: Any, tensors: Any, where: Any, **arguments: Any) -> Any:
-    """The op takes its inputs as one list."""
-    return op(tensors, **arguments)
+def _listed(op: Any, tensors: Any, where: Any, instead: Any = None, **arguments: Any) -> Any:
+    """The op takes its inputs as one list; instead: what is none."""
+    return op(tensors if instead is None else instead, **arguments)
 
 
 ROWS = (
@@ -71,5 +73,23 @@ ROWS = (
         regions=_REGIONS,
         linear=True,
         view=True,
+        shares=always,
+    ),
+    Row(
+        name="iter",
+        family="joining",
+        reference=lambda t, a: t.unbind(a, 0),
+        samples=(
+            sample((1,)),
+            sample((7,)),
+            sample((5, 13)),
+            sample((2, 3, 4)),
+            sample((3, 0)),
+        ),
+        mixtures=OF_TENSORS,  # an array has a loop of its own
+        regions=_REGIONS,
+        linear=True,
+        view=True,
+        shares=always,
     ),
 )

@@ -18,6 +18,22 @@ def _matmul(t: Any, a: Any, b: Any) -> Any:
     return y.squeeze(-1) if right else y
 
 
+def _einsum(t: Any, *tensors: Any, spec: str) -> Any:
+    """torch broadcasts what stands for a letter, but not on a diagonal."""
+    parts = spec.split("->")[0].split(",")
+    return t.einsum(spec, *(_broadcast(x, part) for x, part in zip(tensors, parts, strict=True)))
+
+
+def _broadcast(x: Any, letters: str) -> Any:
+    """Axes of size 1 as long as the others of their letter."""
+    if len(letters) != x.dim() or len(set(letters)) == x.dim():
+        return x
+    sizes: dict[str, int] = {}
+    for name, n in zip(letters, x.shape, strict=True):
+        sizes[name] = max(n, sizes.get(name, n))
+    return x.expand([sizes[name] for name in letters])
+
+
 def _flops(shapes: tuple[Shape, ...], **_: Any) -> float:
     a, b = shapes
     columns = b[-1] if len(b) > 1 else 1
@@ -65,17 +81,23 @@ ROWS = (
     Row(
         name="einsum",
         family="matmul",
-        reference=lambda t, *tensors, spec: t.einsum(spec, *tensors),
+        reference=_einsum,
         call=lambda op, tensors, where, spec: op(spec, *tensors),
         view=True,
+        # letters that only move, and the diagonal of a compact matrix
+        shares=lambda shapes, spec: spec in ("ij->ji", "ii->i"),
         samples=(
             sample((3, 5), (5, 2), spec="ij,jk->ik"),
             sample((31, 65), (65, 33), spec="ij,jk"),
             sample((5, 13), spec="ij->ji"),
             sample((5, 13), spec="ij->"),
             sample((7, 7), spec="ii"),
+            sample((7, 7), spec="ii->i"),
             sample((2, 7, 3, 7), spec="aibi->ab"),
             sample((4, 4, 4), spec="iii->i"),
+            # an axis of size 1 broadcasts on a diagonal too
+            sample((1, 5), spec="ii->i"),
+            sample((3, 1, 1), (5,), spec="jii,i->ij"),
             sample((7,), (7,), spec="i,i->i"),
             sample((5,), (13,), spec="i,j"),
             sample((2, 3, 4), (2, 4, 5), spec="bij,bjk->bik"),

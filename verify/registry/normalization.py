@@ -13,16 +13,27 @@ from verify.registry.reduction import reduced_axes
 from verify.spec import Domain, Row, Shape
 
 
-def _standardize(t: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+def _centred(t: Any, x: Any, axes: Any, eps: float) -> tuple[Any, Any]:
+    """x less its mean, and (variance + eps)^(-1/2)."""
     over = reduced_axes(axes, x.dim())
     n = math.prod(x.shape[d] for d in over) or 1
     centred = x - x.sum(over, keepdim=True) / n
     variance = (centred * centred).sum(over, keepdim=True) / n
-    return centred * (variance + eps) ** -0.5
+    return centred, (variance + eps) ** -0.5
+
+
+def standardized(t: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    centred, inverse = _centred(t, x, axes, eps)
+    return centred * inverse
+
+
+def inverse_deviation(t: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    """Of the standard deviation; axes kept with size 1."""
+    return _centred(t, x, axes, eps)[1]
 
 
 def _layer_norm(t: Any, x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
-    return _standardize(t, x, -1, eps) * weight + bias
+    return standardized(t, x, -1, eps) * weight + bias
 
 
 def _batch_norm(
@@ -41,12 +52,12 @@ def _batch_norm(
     weight, bias = weight.reshape(shape), bias.reshape(shape)
     if training:
         others = tuple(d for d in range(x.dim()) if d != axis % x.dim())
-        return _standardize(t, x, others, eps) * weight + bias
+        return standardized(t, x, others, eps) * weight + bias
     scale = (variance.reshape(shape) + eps) ** -0.5 * weight
     return (x - mean.reshape(shape)) * scale + bias
 
 
-def _reach(x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+def reach(x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
     """sqrt(variance + eps): no kinks, but steps longer than this do not see how the root turns."""
     return np.sqrt(np.var(x, axis=axes) + eps) if x.size else np.zeros(0)
 
@@ -54,7 +65,7 @@ def _reach(x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
 def _batch_reach(x: Any, *others: Any, axis: int = 1, eps: float = 1e-5, **_: Any) -> Any:
     if len(others) > 2:  # the variance is an input, and the root's argument
         return others[3] + eps
-    return _reach(x, tuple(d for d in range(x.ndim) if d != axis % x.ndim), eps)
+    return reach(x, tuple(d for d in range(x.ndim) if d != axis % x.ndim), eps)
 
 
 def _elements(shapes: tuple[Shape, ...], **_: Any) -> float:
@@ -67,11 +78,38 @@ _WIDE = Domain(huge=lambda largest: largest**0.2)
 _SCALE = replace(_WIDE, special=False)
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal", "shifted")
 
+
+def _running(
+    t: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    momentum: float | None = None,
+    axis: int = 1,
+) -> Any:
+    """Both moved towards those of the batch, the variance biased.
+
+    Unless told by a tenth, which no format has: as a quotient it is charged for that.
+    """
+    ones = t.ones_like(mean)
+    share = ones / 10.0 if momentum is None else ones * momentum
+    others = tuple(d for d in range(x.dim()) if d != axis % x.dim())
+    n = math.prod(x.shape[d] for d in others)
+    of_x = x.sum(others, keepdim=True) / n
+    spread = ((x - of_x) ** 2).sum(others) / n
+    return tuple(
+        old * (1.0 - share) + found.reshape(-1) * share
+        for old, found in ((mean, of_x), (variance, spread))
+    )
+
+
 ROWS = (
     Row(
         name="standardize",
         family="normalization",
-        reference=_standardize,
+        reference=standardized,
         samples=(
             sample((7,)),
             sample((65,), eps=0.5),
@@ -86,7 +124,7 @@ ROWS = (
             sample((2, 257)),
         ),
         regions=_REGIONS,
-        kinks=_reach,
+        kinks=reach,
         domains=(_WIDE,),
         signed_zero=False,
         flops=_elements,
@@ -107,7 +145,7 @@ ROWS = (
             sample(MANY, (257,), (257,)),
         ),
         regions=_REGIONS,
-        kinks=lambda x, weight, bias, eps=1e-5: _reach(x, -1, eps),
+        kinks=lambda x, weight, bias, eps=1e-5: reach(x, -1, eps),
         domains=(_WIDE, _SCALE, _WIDE),
         signed_zero=False,
         flops=_elements,
@@ -137,6 +175,30 @@ ROWS = (
             _WIDE,
             Domain(low=0, huge=lambda largest: largest**0.2, special=False),
         ),
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="running_statistics",
+        family="normalization",
+        reference=_running,
+        samples=(
+            sample((5, 3), (3,), (3,), (3,), (3,)),
+            sample((1, 3), (3,), (3,), (3,), (3,), momentum=0.5),
+            sample((2, 3, 4, 5), (3,), (3,), (3,), (3,), momentum=1.0),
+            sample((2, 4, 5, 3), (3,), (3,), (3,), (3,), axis=-1, momentum=0.0),
+            sample((33, 17), (17,), (17,), (17,), (17,)),
+        ),
+        regions=("tiny", "huge", "zeros", "integer", "ties", "shifted"),
+        domains=(
+            _WIDE,
+            _SCALE,
+            _WIDE,
+            _WIDE,
+            Domain(low=0, huge=lambda largest: largest**0.2, special=False),
+        ),
+        differentiable=False,
+        mixtures=("devices", "arrays"),  # statistics keep a dtype of their own
         signed_zero=False,
         flops=_elements,
     ),

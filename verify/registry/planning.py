@@ -18,7 +18,8 @@ from verify.registry.properties import PROPERTIES, Choice
 from verify.sampling import data_folder, first_alike, size
 from verify.spec import COMPUTED, DTYPES, Case, Refusal, Row, Sample, Shape
 
-# Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula.
+# Regions whose gradients are specified: elsewhere (infinities, NaN) they depend on the formula,
+# unless a row says that its op's do not.
 _VJP_REGIONS = ("tiny", "huge", "ties", "zeros", "integer", "denormal", "whole")
 # Regions where finite differences apply, only at kinks: everything else is a matter of scale.
 _FD_KINK_REGIONS = ("ties", "zeros")
@@ -154,7 +155,7 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
             yield largest, "compact", largest.region
         samples = small
     if judge == "second":  # where the first gradient jumps there is none
-        samples = [s for s in samples if s.region in ("interior", "negative", "mnist")]
+        samples = [s for s in samples if s.region in ("interior", "negative", "positive", "mnist")]
     for s in samples:
         yield s, "compact", s.region
     # a start of its own for every row, so that rows with the same samples meet different pairs
@@ -249,7 +250,7 @@ def _regions(row: Row, judge: str) -> list[str]:
     if judge == "forward":
         return list(row.regions)
     if judge == "vjp":
-        return [r for r in row.regions if r in _VJP_REGIONS]
+        return [r for r in row.regions if r in _VJP_REGIONS or r in row.decided]
     if judge == "fd" and row.kinks:
         return [r for r in row.regions if r in _FD_KINK_REGIONS]
     return []

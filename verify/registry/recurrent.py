@@ -18,8 +18,8 @@ from verify.spec import Domain, Row, Sample, Shape
 
 _CELL = ("W_ih", "W_hh", "bias_ih", "bias_hh")
 # Sums of products of three inputs stay in range, and gates away from where they are flat.
-_MILD = Domain(spread=0.5, huge=lambda largest: largest**0.2, special=False)
-_REGIONS = ("tiny", "huge", "zeros", "integer")
+MILD = Domain(spread=0.5, huge=lambda largest: largest**0.2, special=False)
+REGIONS = ("tiny", "huge", "zeros", "integer")
 
 
 # --- references
@@ -176,8 +176,8 @@ ROWS = (
             _cell(0, 2, 3, 1),
             _cell(5, 33, 17, 1),
         ),
-        regions=_REGIONS,
-        domains=(_MILD,),
+        regions=REGIONS,
+        domains=(MILD,),
         call=_cell_call(1),
         signed_zero=False,
     ),
@@ -192,8 +192,8 @@ ROWS = (
             sample((2, 64), (2, 16)),
             sample((4, 132), (4, 33)),
         ),
-        regions=_REGIONS,
-        domains=(_MILD,),
+        regions=REGIONS,
+        domains=(MILD,),
         signed_zero=False,
         flops=lambda shapes, **_: 9.0 * math.prod(shapes[1]),
     ),
@@ -208,8 +208,8 @@ ROWS = (
             _cell(0, 2, 3, 2),
             _cell(4, 13, 9, 2),
         ),
-        regions=_REGIONS,
-        domains=(_MILD,),
+        regions=REGIONS,
+        domains=(MILD,),
         call=_cell_call(2),
         signed_zero=False,
     ),
@@ -225,8 +225,8 @@ ROWS = (
             _layers(2, 1, 5, 3, 3, 1),
             _layers(12, 3, 2, 3, 1, 1),
         ),
-        regions=_REGIONS,
-        domains=(_MILD,),
+        regions=REGIONS,
+        domains=(MILD,),
         call=_layers_call(1, "rnn_cells"),
         signed_zero=False,
     ),
@@ -241,8 +241,8 @@ ROWS = (
             _layers(2, 2, 3, 4, 2, 2, bias=False),
             _layers(9, 3, 2, 3, 1, 2),
         ),
-        regions=_REGIONS,
-        domains=(_MILD,),
+        regions=REGIONS,
+        domains=(MILD,),
         call=_layers_call(2, "lstm_cells"),
         signed_zero=False,
     ),

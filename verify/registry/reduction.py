@@ -25,14 +25,27 @@ def _sum(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     return a.sum(over, keepdim=keepdims) if over else a.clone()
 
 
+def extreme(
+    t: Any, a: Any, over: tuple[int, ...], keepdims: bool = False, smallest: bool = False
+) -> Any:
+    """torch's amax or amin, whose gradient is 0 / 0 where NaN wins: NaNs share it, as ties do."""
+    found, last = (t.amin, math.inf) if smallest else (t.amax, -math.inf)
+    odd = t.isnan(a)
+    if not odd.any():
+        return found(a, over, keepdim=keepdims)
+    count = odd.sum(over, keepdim=keepdims)
+    shared = t.where(odd, a, 0.0).sum(over, keepdim=keepdims) / count.clamp(min=1)
+    return t.where(count > 0, shared, found(t.where(odd, last, a), over, keepdim=keepdims))
+
+
 def _max(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     over = reduced_axes(axes, a.dim())
-    return t.amax(a, over, keepdim=keepdims) if over else a.clone()
+    return extreme(t, a, over, keepdims) if over else a.clone()
 
 
 def _min(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
     over = reduced_axes(axes, a.dim())
-    return t.amin(a, over, keepdim=keepdims) if over else a.clone()
+    return extreme(t, a, over, keepdims, smallest=True) if over else a.clone()
 
 
 def _prod(t: Any, a: Any, axes: Any = None, keepdims: bool = False) -> Any:
@@ -145,6 +158,7 @@ ROWS = (
         samples=(*_SAMPLES, *_MANY),
         regions=_REGIONS,
         kinks=_gap,
+        decided=("special",),
         signed_zero=False,
         flops=_elements,
     ),
@@ -155,6 +169,7 @@ ROWS = (
         samples=_SAMPLES,
         regions=_REGIONS,
         kinks=_gap_below,
+        decided=("special",),
         signed_zero=False,
         flops=_elements,
     ),
@@ -202,6 +217,8 @@ ROWS = (
             sample((2, 3, 4), axes=(-1, 0), correction=2),
             sample((3, 1, 17, 2), axes=(1, 2)),
             sample((4, 9, 8), axes=-2),
+            sample((1,)),
+            sample((5, 1), axes=1, correction=0.5),
         ),
         regions=(*_REGIONS, "shifted"),
         signed_zero=False,

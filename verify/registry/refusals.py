@@ -72,7 +72,11 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(
         ("max", "min"), (*_axes("axes"), refuses((0, 4), axes=0, says="at least one element"))
     ),
-    **dict.fromkeys(("prod", "mean", "var"), _axes("axes")),
+    **dict.fromkeys(("prod", "mean"), _axes("axes")),
+    "var": (
+        *_axes("axes"),
+        refuses((3, 4), correction="a", raises="TypeError", says="correction is a number"),
+    ),
     "cumsum": _axis("axis"),
     **dict.fromkeys(
         ("argmax", "argmin"),
@@ -82,7 +86,10 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
             refuses((0, 4), axis=0, says="at least one element"),
         ),
     ),
-    "logsumexp": _axes("axes"),
+    "logsumexp": (
+        *_axes("axes"),
+        refuses((3, 4), axes="a", raises="TypeError", says="axes are ints, got axes='a'"),
+    ),
     "softmax": _axis("axis"),
     "logsoftmax": _axis("axis"),
     "standardize": (
@@ -215,10 +222,15 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
             refuses((3,), scalar=None, raises="TypeError", says="type=NoneType"),
         ),
     ),
-    "where": (refuses((3,), (4,), mask=(1,), says="broadcast"),),
+    "where": (
+        refuses((3,), (4,), mask=(1,), says="broadcast"),
+        refuses(mask=(3,), numbers=(1.0, 2.0), raises="TypeError", says="a or b is a Tensor"),
+        refuses((3,), mask=(3,), numbers=("a",), raises="TypeError", says="Tensors or numbers"),
+    ),
     "concatenate": (
         refuses((3, 4), (3, 5), axis=0, says="shapes agree but for the axis"),
         refuses((3, 4), (3, 4), axis=2, raises="IndexError", says="axis=2, ndim=2"),
+        refuses(axis=0, instead=5, raises="TypeError", says="args are Tensors, got type=int"),
     ),
     "clip": (
         refuses((3,), low=2.0, high=1.0, says="low=2.0, high=1.0"),
@@ -231,13 +243,23 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses(axis=0, says="at least one Tensor"),
         refuses((3,), (4,), axis=0, says="shapes must be equal"),
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
+        refuses(axis=0, instead=5, raises="TypeError", says="args are Tensors, got type=int"),
     ),
     "split": _axis("axis"),
     "cross_entropy": (
         refuses((3, 4), labels=(0, 1), says="a label for each row"),
+        refuses((3, 0), labels=(0, 0, 0), says="logits have elements"),
+        refuses((0, 4), labels=(), says="logits have elements"),
+        refuses((), labels=(), says="logits have elements"),
         refuses((3, 4), labels=(0, 1, 4), raises="IndexError", says="label=4, classes=4"),
         refuses((3, 4), labels=(0, -1, 2), raises="IndexError", says="label=-1, classes=4"),
         refuses((3, 4), labels=(0, 1, 0.5), says="whole numbers, got label=0.5"),
+    ),
+    "captured_cross_entropy": (refuses((3, 4), labels=(0, 1), says="a label for each row"),),
+    "iter": (refuses((), raises="TypeError", says="without axes"),),
+    "running_statistics": (
+        refuses((3, 4), (4,), (4,), (3,), (4,), says=r"running_mean.shape=\(3,\), channels=4"),
+        refuses((3, 4), *((4,),) * 4, momentum=1.5, says="momentum=1.5"),
     ),
     "attention_weights": (refuses((4, 3), (4, 2), says=r"q.shape=\(4, 3\), k.shape=\(4, 2\)"),),
     "scaled_dot_product_attention": (
@@ -249,10 +271,15 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((2, 8), (3, 2), says="gates are"),
         refuses((8,), (2,), says="gates are"),
     ),
-    "layer_norm": (refuses((3, 4), (3,), (4,), says=r"weight.shape=\(3,\), channels=4"),),
+    "layer_norm": (
+        refuses((3, 4), (3,), (4,), says=r"weight.shape=\(3,\), channels=4"),
+        refuses((), (1,), (1,), says="at least one axis"),
+    ),
     "batch_norm": (
         refuses((3, 4), (3,), (3,), says=r"weight.shape=\(3,\), channels=4"),
         refuses((0, 3), (3,), (3,), says="training needs elements"),
+        refuses((5, 3), (3,), (3,), training=False, says="given together, and outside training"),
+        refuses((5, 3), (3,), (3,), (3,), says="given together"),
     ),
     **dict.fromkeys(
         ("max_pool", "avg_pool"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from verify.registry.planning import MANY, sample
 from verify.registry.reduction import reduced_axes
+from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Shape
 
 
@@ -165,6 +166,22 @@ ROWS = (
             sample((40, 10), labels=tuple(7 * i % 10 for i in range(40))),
         ),
         regions=_REGIONS,
+        signed_zero=False,
+        flops=_elements,
+    ),
+    Row(
+        name="captured_cross_entropy",
+        family="softmax",
+        reference=_cross_entropy,
+        samples=(
+            sample((1, 1), labels=(0,)),
+            sample((5, 4), labels=(0, 3, 1, 1, 2)),
+            sample((9,), labels=8),
+            sample((2, 3, 4), labels=((0, 1, 3), (2, 2, 0))),
+            sample((3, 129), labels=(128, 0, 64)),
+        ),
+        mixtures=OF_TENSORS,  # what puts the labels on its device asks for it
+        regions=("tiny", "huge", "zeros", "integer"),
         signed_zero=False,
         flops=_elements,
     ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from verify.same import SHARES, require_same
 from verify.sampling import Array, Laid, Problem, gaps
 from verify.spec import Broken, Row
 from verify.targets.devices import alive, checked_device, face, other_circumstances, resolve
+from verify.targets.lending import lent, spoil
 
 
 class Call:
@@ -33,6 +35,7 @@ class Call:
     ) -> None:
         self.row, self.problem, self.dtype = row, problem, dtype
         self.device = checked_device(device)
+        self._named = function
         self.function = _function(row, problem, self.device, dtype, function)
 
     def forward(self) -> list[Array]:
@@ -46,16 +49,16 @@ class Call:
         """The cotangents of all results pulled back to every input.
 
         The same bits again under other circumstances, and for input `alone` where no other
-        requires a gradient.
+        requires a gradient. The second time arguments are lists and arrays of a caller who changes
+        them before backward.
         """
         grads = self._clean(lambda: self._vjp(cotangents))
         with other_circumstances(self.device):
             if len(self._distinct(self.problem.inputs)) == 1:
-                require_same(
-                    grads, self._vjp(cotangents), "the same gradient again, on other threads,"
-                )
+                all_again = self._vjp(cotangents, lent=True)
+                require_same(grads, all_again, "the same gradient again, on other threads,")
             else:
-                (again,) = self._vjp(cotangents, alone)
+                (again,) = self._vjp(cotangents, alone, lent=True)
                 require_same(
                     [grads[alone]],
                     [again],
@@ -111,17 +114,23 @@ class Call:
         outputs = listed(self.function(tensors))
         if not (self.row.view or self.row.in_place):
             self._check_fresh(outputs, arrays)
+        self._check_shared(outputs, arrays)
         dtype = self.row.result_dtype or self.dtype
         results = [self._result(y, f"result {i}", dtype) for i, y in enumerate(outputs)]
         self._check_inputs(arrays)
         return results
 
-    def _vjp(self, cotangents: Sequence[Laid], alone: int | None = None) -> list[Array]:
-        """The gradients of all inputs, or only that of one, where no other requires one."""
+    def _vjp(
+        self, cotangents: Sequence[Laid], alone: int | None = None, lent: bool = False
+    ) -> list[Array]:
+        """The gradients of all inputs, or only that of one, where no other requires one.
+
+        lent: of a call whose arguments change once it has returned.
+        """
         arrays, tensors = self._place(self.problem.inputs, grad=alone is None)
         if alone is not None:
             tensors[alone].requires_grad = True
-        outputs = listed(self.function(tensors))
+        outputs = listed(self._lent(tensors) if lent else self.function(tensors))
         seed_arrays, seeds = self._place(cotangents, grad=False)
         _backward(outputs, seeds)
         wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
@@ -134,6 +143,17 @@ class Call:
             if base.numpy().tobytes() != np.ascontiguousarray(laid.base).tobytes():
                 raise Broken("the cotangent was changed by backward")
         return grads if alone is None else grads[:1]
+
+    def _lent(self, tensors: list[Any]) -> Any:
+        """The results of a call whose arguments change as soon as it has returned."""
+        if not self.row.lends or self.row.target is not None:
+            return self.function(tensors)
+        arguments = {name: lent(name, v) for name, v in self.problem.arguments.items()}
+        problem = replace(self.problem, arguments=arguments)
+        outputs = _function(self.row, problem, self.device, self.dtype, self._named)(tensors)
+        for value in arguments.values():
+            spoil(value)
+        return outputs
 
     def _second(
         self, tensors: list[Any], seeds: list[Any], directions: Sequence[Array]
@@ -210,6 +230,19 @@ class Call:
             data = y.realize_cached_data()
             if data.size and data._handle.ptr() in taken:
                 raise Broken(f"result {i} {SHARES}")
+
+    def _check_shared(self, outputs: Sequence[Any], bases: Sequence[Any]) -> None:
+        """Where the op is documented as a view of its input."""
+        shares, inputs = self.row.shares, self.problem.inputs
+        if shares is None or any(laid.views for laid in inputs):
+            return
+        if not shares(tuple(laid.value.shape for laid in inputs), **self.problem.arguments):
+            return
+        held = {base._handle.ptr() for base in bases}
+        for i, y in enumerate(outputs):
+            data = y.realize_cached_data()
+            if data.size and data._handle.ptr() not in held:
+                raise Broken(f"result {i} is a copy, should be a view of its input")
 
     def _check_inputs(self, bases: Sequence[Any]) -> None:
         for i, (base, laid) in enumerate(zip(bases, self.problem.inputs, strict=True)):

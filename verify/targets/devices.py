@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,8 @@ def resolve(name: str) -> Callable[..., Any]:
     """What a public name stands for; raises Missing."""
     import needle
 
-    if name in _OF_ARRAYS:
-        return _OF_ARRAYS[name]
+    if name in UNNAMED:
+        return UNNAMED[name]
     found: Any = needle if "." in name else needle.ops
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -163,10 +164,39 @@ def _member(*inputs: Any, call: str, dtype: str = "", **arguments: Any) -> Any:
     return type(first)(getattr(held[0], call)(*held[1:], **arguments), device=first.device)
 
 
-# rows of what is NDArray's, no op of needle
-_OF_ARRAYS: dict[str, Callable[..., Any]] = {
+def _iterated(a: Any) -> Any:
+    """What a loop over a Tensor gives."""
+    return tuple(a)
+
+
+def _running_statistics(
+    x: Any, weight: Any, bias: Any, mean: Any, variance: Any, **arguments: Any
+) -> Any:
+    """What batch_norm in training leaves in its running mean and variance."""
+    resolve("batch_norm")(x, weight, bias, mean, variance, **arguments)
+    return mean, variance
+
+
+def _captured_cross_entropy(logits: Any, labels: Any) -> Any:
+    """cross_entropy as a captured step computes it, of labels on the device; on any device."""
+    from needle.backend_ndarray import graph
+
+    held = logits.realize_cached_data()
+    places = type(held)(np.asarray(labels), device=held.device, dtype="int64")
+    graph._local.graph = SimpleNamespace(device=held.device)
+    try:
+        return resolve("cross_entropy")(logits, places)
+    finally:
+        graph._local.graph = None
+
+
+# rows of what is NDArray's, and of what functions do where their own rows do not get
+UNNAMED: dict[str, Callable[..., Any]] = {
     "setitem": _setitem,
     "cast": _cast,
+    "iter": _iterated,
+    "running_statistics": _running_statistics,
+    "captured_cross_entropy": _captured_cross_entropy,
     "fill": _fill,
     "to": _to,
     "from_dlpack": _from_dlpack,

@@ -42,7 +42,7 @@ class Named:
             self.row, Problem((), arguments), self.ops._device, self.dtype, None
         )
         found = call.listed(function(list(tensors)))
-        return found[0] if len(found) == 1 and self.row.name != "split" else found
+        return found[0] if len(found) == 1 and self.row.name not in ("split", "iter") else found
 
     def pretending(self, fake: Callable[[Array, Array], Any]) -> Callable[..., Any]:
         """The row's op with other values in its results: fake(right values, first input)."""

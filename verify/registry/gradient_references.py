@@ -1,0 +1,227 @@
+"""What the rows of gradients rest on: references in torch, how their classes are made, identities
+with the ops that they are gradients of.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from verify.registry.layout import select
+from verify.registry.normalization import inverse_deviation, standardized
+from verify.registry.pooling import pair, windows
+from verify.registry.reduction import reduced_axes
+from verify.spec import Shape
+
+# --- softmax
+
+
+def softmax_grad(t: Any, y: Any, g: Any, axes: Any = -1) -> Any:
+    over = reduced_axes(axes, y.dim())
+    return y * (g - (g * y).sum(over, keepdim=True))
+
+
+def logsoftmax_grad(t: Any, y: Any, g: Any, axis: int = -1) -> Any:
+    return g - t.exp(y) * g.sum((axis,), keepdim=True)
+
+
+# --- normalisation: `lanes` stand beside the classes, and find what an op has not found before
+
+
+def of_lanes(found: Any, tensors: Any, where: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    lanes = sys.modules[found.__module__].Lanes("standardize", axes, eps)
+    return found(lanes)(*tensors)
+
+
+def standardize_grad(t: Any, h: Any, x: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    over = reduced_axes(axes, x.dim())
+    n = math.prod(x.shape[d] for d in over) or 1
+    y = standardized(t, x, axes, eps)
+    along, mean = ((p * h).sum(over, keepdim=True) / n for p in (y, t.ones_like(y)))
+    return inverse_deviation(t, x, axes, eps) * (h - mean - y * along)
+
+
+def normalize_grad(t: Any, g: Any, x: Any, weight: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    return standardize_grad(t, g * weight, x, axes, eps)
+
+
+# --- places and windows
+
+
+def put(t: Any, a: Any, index: Any, shape: Shape) -> Any:
+    """Every element of the result is one of a's or, from behind them, a zero."""
+    n = a.numel()
+    places = select(t, t.arange(math.prod(shape)).reshape(shape), index).reshape(-1)
+    chosen = t.full((math.prod(shape),), n)
+    chosen[places] = t.arange(n)
+    return t.gather(t.cat([a.reshape(-1), t.zeros(1, dtype=a.dtype)]), 0, chosen).reshape(shape)
+
+
+def of_geometry(
+    found: Any,
+    tensors: Any,
+    where: Any,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    shape: Shape | None = None,
+) -> Any:
+    geometry = sys.modules[found.__module__].Geometry.checked("windows", kernel, stride, padding)
+    return found(geometry, *(() if shape is None else (shape,)))(*tensors)
+
+
+def windows_of(t: Any, x: Any, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
+    found, sides = windows(t, x, kernel, stride, padding, 0.0)
+    n, c = found.shape[:2]
+    return found.reshape(n, c, *pair(kernel), *sides).permute(0, 4, 5, 2, 3, 1)
+
+
+def fold(
+    t: Any, parts: Any, kernel: Any, shape: Shape, stride: Any = None, padding: Any = 0
+) -> Any:
+    n, h, w, c = shape
+    columns = parts.permute(0, 5, 3, 4, 1, 2).reshape(
+        n, c * math.prod(pair(kernel)), math.prod(parts.shape[1:3])
+    )
+    how = {"stride": kernel if stride is None else stride, "padding": padding}
+    return t.nn.functional.fold(columns, (h, w), kernel, **how).permute(0, 2, 3, 1)
+
+
+# --- convolution, as products of windows
+
+
+def _columns(w: Any, groups: int) -> Any:
+    """Kernels as (groups, elements of a window, outputs of a group)."""
+    *sides, inside, out = w.shape
+    split = w.reshape(*sides, inside, groups, out // groups).permute(3, 2, 0, 1, 4)
+    return split.reshape(groups, inside * math.prod(sides), out // groups)
+
+
+def conv_input_grad(
+    t: Any,
+    dy: Any,
+    w: Any,
+    x_shape: Shape,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    n, oh, ow, out = dy.shape
+    of_groups = dy.reshape(n, oh * ow, groups, out // groups).permute(0, 2, 3, 1)
+    parts = t.matmul(_columns(w, groups), of_groups).reshape(n, -1, oh * ow)
+    images = t.nn.functional.fold(
+        parts, x_shape[1:3], tuple(w.shape[:2]), dilation, padding, stride
+    )
+    return images.permute(0, 2, 3, 1)
+
+
+def conv_weight_grad(
+    t: Any,
+    x: Any,
+    dy: Any,
+    w_shape: Shape,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    kh, kw, inside, out = w_shape
+    n, oh, ow, _ = dy.shape
+    parts = t.nn.functional.unfold(x.permute(0, 3, 1, 2), (kh, kw), dilation, padding, stride)
+    parts = parts.reshape(n, groups, inside * kh * kw, oh * ow).permute(1, 2, 0, 3)
+    of_groups = dy.reshape(n, oh * ow, groups, out // groups).permute(2, 0, 1, 3)
+    dw = t.matmul(
+        parts.reshape(groups, inside * kh * kw, n * oh * ow),
+        of_groups.reshape(groups, n * oh * ow, out // groups),
+    )
+    return dw.reshape(groups, inside, kh, kw, out // groups).permute(2, 3, 1, 0, 4).reshape(w_shape)
+
+
+_GEOMETRY = ("stride", "padding", "dilation", "groups")
+_ONCE = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+
+
+def of_conv(found: Any, tensors: Any, where: Any, **given: Any) -> Any:
+    (shape,) = (given[name] for name in ("x_shape", "w_shape") if name in given)
+    return found(shape, *(given.get(name, _ONCE[name]) for name in _GEOMETRY))(*tensors)
+
+
+def input_flops(shapes: tuple[Shape, ...], **_: Any) -> float:
+    dy, w = shapes
+    return 2.0 * math.prod(dy[:3]) * math.prod(w)
+
+
+def weight_flops(shapes: tuple[Shape, ...], w_shape: Shape, **_: Any) -> float:
+    return 2.0 * math.prod(shapes[1][:3]) * math.prod(w_shape)
+
+
+# --- recurrent
+
+
+def lstm_grad(t: Any, gates: Any, c: Any, dh: Any, dc: Any) -> Any:
+    i, f, g, o = gates.chunk(4, 1)
+    si, sf, so, fresh = t.sigmoid(i), t.sigmoid(f), t.sigmoid(o), t.tanh(g)
+    seen = t.tanh(sf * c + si * fresh)
+    of_c = dc + dh * so * (1 - seen * seen)
+    parts = (
+        of_c * fresh * si * t.sigmoid(-i),
+        of_c * c * sf * t.sigmoid(-f),
+        of_c * si * (1 - fresh * fresh),
+        dh * seen * so * t.sigmoid(-o),
+    )
+    return t.cat(parts, 1), of_c * sf
+
+
+# --- identities, of integers: both sides are exact
+
+
+def _some(o: Any, shape: Shape) -> Any:
+    """A Tensor of small integers that no axis repeats."""
+    return o.tensor((np.arange(math.prod(shape)) * 5 % 7 - 2.0).reshape(shape))
+
+
+def _dot(o: Any, a: Any, b: Any) -> Any:
+    return o.summation(o.multiply(a, b))
+
+
+def put_back(f: Any, o: Any, a: Any, index: Any, shape: Shape) -> Any:
+    """What stands at the index, and the sum of all."""
+    y = f(a, index=index, shape=shape)
+    return [o.getitem(y, index), o.summation(y)], [a, o.summation(a)]
+
+
+def largest_of_windows(f: Any, o: Any, x: Any, kernel: Any, stride: Any = None, **how: Any) -> Any:
+    """As max_pool has it; padding is another one there."""
+    if how.get("padding"):
+        return None
+    windows_of_x = f(x, kernel=kernel, stride=stride, **how)
+    return o.max(windows_of_x, (3, 4)), o.max_pool(x, kernel, stride)
+
+
+def folded(f: Any, o: Any, parts: Any, kernel: Any, shape: Shape, **how: Any) -> Any:
+    """<fold(parts), x> = <parts, windows of x>: a convolution with a 1 for each tap."""
+    x, (kh, kw) = _some(o, shape), pair(kernel)
+    taps = np.zeros((kh, kw, shape[3], kh * kw * shape[3]))
+    for k in range(taps.shape[3]):
+        taps[np.unravel_index(k, (kh, kw, shape[3]))][k] = 1.0
+    stride, padding = how.get("stride") or kernel, how.get("padding", 0)
+    of_x = o.reshape(o.conv(x, o.tensor(taps), stride, padding), parts.shape)
+    return _dot(o, f(parts, kernel=kernel, shape=shape, **how), x), _dot(o, parts, of_x)
+
+
+def input_adjoint(f: Any, o: Any, dy: Any, w: Any, x_shape: Shape, **how: Any) -> Any:
+    """<f(dy, w), x> = <dy, conv(x, w)>."""
+    x = _some(o, x_shape)
+    given = _ONCE | how
+    return _dot(o, f(dy, w, x_shape=x_shape, **how), x), _dot(o, dy, o.conv(x, w, **given))
+
+
+def weight_adjoint(f: Any, o: Any, x: Any, dy: Any, w_shape: Shape, **how: Any) -> Any:
+    """<f(x, dy), w> = <dy, conv(x, w)>."""
+    w = _some(o, w_shape)
+    given = _ONCE | how
+    return _dot(o, f(x, dy, w_shape=w_shape, **how), w), _dot(o, dy, o.conv(x, w, **given))
