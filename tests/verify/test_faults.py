@@ -107,6 +107,9 @@ def test_rows_are_asked_nearest_first() -> None:
     ]
     assert reaching("cos", rows_) == ("cos", "sum_of_cos", "nn.Cos", "sin", "tan")
     assert reaching("log", rows_) == ()
+    node = "needle/autograd/__init__.py:Value.is_leaf"
+    rows_ = [row("exp", forward=node), row("autograd.Tensor", forward=f"{node} a b")]
+    assert reaching(node, rows_) == ("autograd.Tensor", "exp")
 
 
 def test_of_many_rows_near_ones_and_some_of_all_others_are_asked() -> None:

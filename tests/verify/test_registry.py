@@ -30,8 +30,6 @@ HOME = Path(ndl.__file__).parents[1]
 # Rows that refuse nothing, and why.
 ACCEPTS_EVERYTHING = {
     "nn.Identity": "it gives back what it gets",
-    "nn.Sequential": "its functions refuse; what cannot be called: tests/unit/test_nn_errors.py",
-    "nn.Residual": "as nn.Sequential",
 }
 
 

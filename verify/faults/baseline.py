@@ -83,10 +83,20 @@ class Baseline:
         return {i: seen.message for i, seen in self.cases.items() if seen.wrong}
 
 
-def cases_of(row: str, device: str, budget: str) -> tuple[Case, ...]:
-    """A row's plan, both dtypes, judge by judge."""
-    planned = make_plan(Selection((row,), (device,), budget=budget), registry).cases
-    cases = (case for case in planned if case.op == row)  # matmul is the name of a family, too
+def cases_of(row: str, device: str, budget: str, captures: str = "") -> tuple[Case, ...]:
+    """A row's plan, both dtypes, judge by judge.
+
+    captures: a device that is asked only what is captured there.
+    """
+    captured = {(s.shapes, s.kwargs) for s in registry.rows()[row].captured if captures}
+    devices = (device, captures) if captured else (device,)
+    planned = make_plan(Selection((row,), devices, budget=budget), registry).cases
+    cases = (
+        case
+        for case in planned
+        if case.op == row  # matmul is the name of a family, too
+        and (case.device == device or (case.shapes, case.kwargs) in captured)
+    )
     return tuple(sorted(cases, key=lambda case: JUDGES.index(case.judge)))
 
 
@@ -150,10 +160,19 @@ def _read(data: Mapping[str, Any]) -> Baseline:
 def reaching(place: str, baselines: Iterable[Baseline]) -> tuple[str, ...]:
     """The rows that execute a place, the nearest first.
 
-    By distance; ops before what is built of them, small ones before large ones.
+    By distance; ops before what is built of them, small ones before large ones. Everything executes
+    autograd: its places are asked of its own rows first.
     """
+    own = place.startswith("needle/autograd/")
     found = [b for b in baselines if place in b.places]
-    found.sort(key=lambda b: (b.distance(place), "." in b.row, len(b.places)))
+    found.sort(
+        key=lambda b: (
+            b.distance(place),
+            not (own and b.row.startswith("autograd.")),
+            "." in b.row,
+            len(b.places),
+        )
+    )
     return tuple(b.row for b in found)
 
 

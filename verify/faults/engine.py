@@ -102,7 +102,7 @@ class Engine:
         """The cases of a row that execute the fault's function, and are right without it."""
         seen, place = self._baseline(spoken, row).cases, spoken.place(fault)
         found = []
-        for case in cases_of(row, spoken.device, self.setup.budget):
+        for case in cases_of(row, spoken.device, self.setup.budget, spoken.captures):
             group = case.judge if each else ""
             known = seen.get(case.id)
             if known is None:
@@ -149,7 +149,8 @@ class Engine:
 
 def measure(spoken: Language, row: str, budget: str) -> Baseline:
     """Every case of a row without a fault."""
-    asked = [Asked(case.id, limit=60.0) for case in cases_of(row, spoken.device, budget)]
+    cases = cases_of(row, spoken.device, budget, spoken.captures)
+    asked = [Asked(case.id, limit=60.0) for case in cases]
     return Baseline.of(row, ask(spoken, None, asked, watch=True))
 
 

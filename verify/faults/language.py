@@ -16,6 +16,7 @@ class Language(Protocol):
 
     name: str  # as fault.language says it
     device: str  # that its faults are judged on
+    captures: str  # another one, for what the first cannot capture; may be empty
     root: Path  # the folder with needle/
 
     @property

@@ -38,7 +38,8 @@ def _wanted(question: Question) -> Refusal:
     case = question.case
     if case.region in MIXTURES:
         raises = "ValueError" if case.region == "devices" else "TypeError"
-        return Refusal(case.shapes, case.kwargs, raises)
+        of_arrays = case.region == "arrays" and question.row.target is None
+        return Refusal(case.shapes, case.kwargs, raises, "Tensor" if of_arrays else "")
     for refusal in question.row.errors:
         if (refusal.shapes, refusal.kwargs) == (case.shapes, case.kwargs):
             return refusal

@@ -14,6 +14,7 @@ from pathlib import Path
 from verify.registry import (
     activation,
     arrays,
+    autograd,
     conv,
     data,
     elementwise,
@@ -28,6 +29,7 @@ from verify.registry import (
     layout,
     matmul,
     models,
+    modules,
     normalization,
     optimizers,
     plugins,
@@ -37,6 +39,7 @@ from verify.registry import (
     schedules,
     softmax,
     transformer,
+    tuples,
 )
 from verify.registry.activation import WHOLE
 from verify.registry.batches import batch_of
@@ -67,6 +70,9 @@ FAMILIES = (
     arrays,
     indexing,
     joining,
+    autograd,
+    tuples,
+    modules,
     layers,
     layers_of_ops,
     recurrent,
@@ -82,11 +88,10 @@ FAMILIES = (
 
 # Public functions, layers, optimizers and models without a row, and why.
 NOT_JUDGED = {
-    "make_tuple": "builds a TensorTuple; stack and split are judged",
-    "tuple_get_item": "takes a TensorTuple; split's results go through it",
+    **dict.fromkeys(("make_tuple", "tuple_get_item"), "autograd.TensorTuple is asked for both"),
     "fused_add_scalars": "gives a TensorTuple for graph rewrites; add_scalar is judged",
     **dict.fromkeys(
-        ("nn.Module", "optim.Optimizer", "optim.Schedule", "data.Dataset"),
+        ("optim.Optimizer", "optim.Schedule", "data.Dataset"),
         "a base class: what derives from it is judged",
     ),
     **dict.fromkeys(

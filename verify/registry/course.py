@@ -253,6 +253,7 @@ def _course_row(row: Row) -> Row:
         samples=tuple(s for s in (*row.samples, *_MORE.get(row.name, ())) if _asked(row, s)),
         errors=tuple(e for e in row.errors if _asked(row, Sample(e.shapes, e.kwargs))),
         regions=tuple(r for r in row.regions if r not in exact),
+        captured=(),
         mixtures=(),
         layouts=tuple(name for name in row.layouts if name != "reversed"),
         call=_CALLS.get(row.name, row.call),

@@ -13,6 +13,7 @@ import numpy as np
 
 from verify.laws import Bernoulli, Exactly, Law, Normal, Uniform
 from verify.registry.planning import sample
+from verify.registry.promises import elsewhere, kept, package
 from verify.spec import Draws, Row, Sample, Shape
 
 _MANY: Shape = (201, 307)
@@ -24,12 +25,31 @@ def _none(*_: Any, **__: Any) -> tuple[Any, ...]:
     return ()
 
 
-def _shaped(found: Any, where: dict[str, Any], shape: Shape, **arguments: Any) -> Any:
-    return found(*shape, **arguments, **where)
+def _shaped(
+    found: Any, where: dict[str, Any], shape: Shape, placed: bool = True, **arguments: Any
+) -> Any:
+    if placed:
+        return found(*shape, **arguments, **where)
+    made = found(*shape, **arguments, dtype=where["dtype"])
+    needle = package(found)
+    kept(made.device == needle.default_device(), "without a device it is on the default one")
+    return type(made)(made, device=where["device"])
 
 
 def _plain(found: Any, where: dict[str, Any], **arguments: Any) -> Any:
     return found(**arguments, **where)
+
+
+def _one_hot_call(
+    found: Any, where: dict[str, Any], n: int, i: Any, tensor: str = "", **arguments: Any
+) -> Any:
+    """tensor: i is a Tensor of this dtype, on another device."""
+    if not tensor:
+        return found(n, i, **arguments, **where)
+    labels = package(found).Tensor(i, device=elsewhere(found, where), dtype=tensor)
+    made = found(n, labels, dtype=where["dtype"], **arguments)
+    kept(made.device == labels.device, "rows are where their labels are")
+    return type(made)(made, device=where["device"])
 
 
 def _row(
@@ -47,8 +67,13 @@ def _row(
         regions=(),
         layouts=("compact",),
         differentiable=False,
-        draws=Draws(samples, lambda **arguments: {"x": law(**arguments)}, call, constant),
+        draws=Draws(samples, lambda **arguments: {"x": _law(law, **arguments)}, call, constant),
     )
+
+
+def _law(law: Callable[..., Law], placed: bool = True, tensor: str = "", **arguments: Any) -> Law:
+    """Where the numbers are, and what names them, changes none."""
+    return law(**arguments)
 
 
 def _shapes(**arguments: Any) -> tuple[Sample, ...]:
@@ -96,6 +121,8 @@ def _xavier_uniform(fan_in: int, fan_out: int, gain: float = 1.0) -> Law:
 
 
 def _xavier_normal(fan_in: int, fan_out: int, gain: float = 1.0) -> Law:
+    if gain == 0:
+        return _full((fan_in, fan_out), 0.0)
     return Normal((fan_in, fan_out), 0.0, gain * math.sqrt(2 / (fan_in + fan_out)))
 
 
@@ -123,6 +150,8 @@ def _rand(shape: Shape, low: float = 0.0, high: float = 1.0) -> Law:
 
 
 def _randn(shape: Shape, mean: float = 0.0, std: float = 1.0) -> Law:
+    if std == 0:
+        return _full(shape, mean)
     return Normal(shape, mean, std)
 
 
@@ -135,8 +164,22 @@ _KERNEL: Shape = (5, 5, 35, 69)
 _CONSTANT = "every element is the same number: that is what it is for"
 
 ROWS = (
-    _row("rand", _rand, sample(shape=_MANY), sample(shape=_MANY, low=-2.0, high=3.0), *_shapes()),
-    _row("randn", _randn, sample(shape=_MANY), sample(shape=_MANY, mean=0.75, std=3.0), *_shapes()),
+    _row(
+        "rand",
+        _rand,
+        sample(shape=_MANY),
+        sample(shape=_MANY, low=-2.0, high=3.0),
+        *_shapes(),
+        sample(shape=(7,), placed=False),
+    ),
+    _row(
+        "randn",
+        _randn,
+        sample(shape=_MANY),
+        sample(shape=_MANY, mean=0.75, std=3.0),
+        *_shapes(),
+        sample(shape=(7,), mean=0.75, std=0.0),
+    ),
     _row(
         "randb",
         _randb,
@@ -154,7 +197,14 @@ ROWS = (
         sample(shape=(7,), c=-3),
         constant=_CONSTANT,
     ),
-    _row("ones", ones, sample(shape=(5, 13)), *_shapes(), constant=_CONSTANT),
+    _row(
+        "ones",
+        ones,
+        sample(shape=(5, 13)),
+        *_shapes(),
+        sample(shape=(7,), placed=False),
+        constant=_CONSTANT,
+    ),
     _row("zeros", zeros, sample(shape=(5, 13)), *_shapes(), constant=_CONSTANT),
     _like("ones_like", lambda t: t.ones_like),
     _like("zeros_like", lambda t: t.zeros_like),
@@ -165,7 +215,9 @@ ROWS = (
         sample(n=3, i=1),
         sample(n=4, i=((0, 3), (2, 1))),
         sample(n=4, i=()),
-        call=_plain,
+        sample(n=5, i=(4, 0, 2, 2), tensor="float32"),
+        sample(n=3, i=((0, 2), (1, 1)), tensor="int64"),
+        call=_one_hot_call,
     ),
     *(
         _row(
@@ -174,6 +226,7 @@ ROWS = (
             sample(fan_in=_ROWS, fan_out=_COLUMNS),
             sample(fan_in=30, fan_out=2000, gain=3.0),
             sample(fan_in=1, fan_out=1),
+            sample(fan_in=3, fan_out=2, gain=0.0),
             call=_plain,
         )
         for name, law in (("xavier_uniform", _xavier_uniform), ("xavier_normal", _xavier_normal))

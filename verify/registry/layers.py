@@ -186,7 +186,9 @@ ROWS = (
         reference=lambda t, x: (x + x) * (x + x),
         samples=(sample(()), sample((7,)), sample((2, 3, 4)), sample((0, 3))),
         regions=("special", "integer"),
-        call=lambda found, tensors, where: found(lambda v: v + v, lambda v: v * v)(tensors[0]),
+        call=lambda found, tensors, where, **odd: found(
+            lambda v: v + v, lambda v: v * v, *odd.values()
+        )(tensors[0]),
     ),
     Row(
         name="nn.Residual",
@@ -195,7 +197,7 @@ ROWS = (
         reference=lambda t, x: x * x + x,
         samples=(sample(()), sample((7,)), sample((2, 3, 4)), sample((0, 3))),
         regions=("special", "integer"),
-        call=lambda found, tensors, where: found(lambda v: v * v)(tensors[0]),
+        call=lambda found, tensors, where, fn=None: found(fn or (lambda v: v * v))(tensors[0]),
         signed_zero=False,
     ),
     Row(

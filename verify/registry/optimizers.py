@@ -11,18 +11,49 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from verify.registry.planning import sample
+from verify.registry.promises import captures, kept, replayed, take
 from verify.spec import LAYOUTS, Domain, Row, Sample, Shape
 
 
-def _call(found: Any, tensors: Sequence[Any], where: Any, count: int = 1, **arguments: Any) -> Any:
-    """The first `count` inputs are parameters; the others, as many at a time, their gradients."""
+def _call(
+    found: Any,
+    tensors: Sequence[Any],
+    where: Any,
+    count: int = 1,
+    given: str = "",
+    captured: bool = False,
+    **arguments: Any,
+) -> Any:
+    """The first `count` inputs are parameters; the others, as many at a time, their gradients.
+
+    given: what the optimizer gets instead of a list of the parameters. captured: all steps after
+    the first are replays of one, where the device has graphs.
+    """
     parameters = list(tensors[:count])
-    optimizer = found(parameters, **arguments)
-    for at in range(count, len(tensors), count):
-        for p, g in zip(parameters, tensors[at : at + count], strict=True):
-            p.grad = g
+    rounds = [tensors[at : at + count] for at in range(count, len(tensors), count)]
+    optimizer = found(_GIVEN[given](parameters), **arguments)
+    if captured and captures(where):
+        plain = found.__name__ == "SGD" and "momentum" not in arguments
+        replayed(optimizer, parameters, rounds, where["device"], plain)
+        return parameters
+    for gradients in rounds:
+        take(parameters, gradients)
         optimizer.step()
+    if given == "twice":
+        optimizer.reset_grad()
+        kept(all(p.grad is None for p in parameters), "reset_grad drops the gradients")
+        optimizer.step()  # without gradients it is none
     return parameters
+
+
+_GIVEN: dict[str, Callable[[list[Any]], Any]] = {
+    "": lambda parameters: parameters,
+    "twice": lambda parameters: iter([*parameters, *parameters]),  # each is held once
+    "bare": lambda parameters: parameters[0],
+    "number": lambda parameters: 3,
+    "numbers": lambda parameters: [*parameters, 3.0],
+    "none": lambda parameters: [],
+}
 
 
 # An update: (parameter, gradient, what is remembered of the parameter by name, number of this step
@@ -39,7 +70,14 @@ def _each(update: Any) -> Any:
             p, memory = update(p, g, memory, step, **arguments)
         return p
 
-    def reference(t: Any, *tensors: Any, count: int = 1, **arguments: Any) -> Any:
+    def reference(
+        t: Any,
+        *tensors: Any,
+        count: int = 1,
+        given: str = "",
+        captured: bool = False,
+        **arguments: Any,
+    ) -> Any:
         return tuple(
             stepped(tensors[i], tensors[count + i :: count], arguments) for i in range(count)
         )
@@ -140,7 +178,13 @@ def _samples(*settings: dict[str, Any]) -> tuple[Sample, ...]:
         *(_steps(shape, **settings[0]) for shape in shapes),
         *(_steps((5, 13), 4, **setting) for setting in settings),
         sample(*shapes_two, count=count, **settings[-1]),
+        sample(*shapes_two, count=count, given="twice", **settings[-1]),
+        _steps((9,)),  # every hyper-parameter as it is unless given
     )
+
+
+def _captured(*settings: dict[str, Any]) -> tuple[Sample, ...]:
+    return tuple(_steps((5, 3), 4, captured=True, **setting) for setting in settings)
 
 
 _REGIONS = ("tiny", "huge", "zeros", "integer", "ties")
@@ -165,6 +209,12 @@ ROWS = (
             {"lr": 0.1875, "momentum": 0.875, "dampening": 0.375},
             {"lr": 0.1875, "momentum": 0.875, "dampening": 0.0, "nesterov": True},
         ),
+        captured=_captured(
+            {"lr": 0.1875},
+            {"lr": 0.1875, "momentum": 0.875, "weight_decay": 0.375},
+            {"lr": 0.1875, "momentum": 0.875, "dampening": 1.0},
+            {"lr": 0.1875, "momentum": 0.875, "dampening": 0.375, "nesterov": True},
+        ),
         regions=(*_REGIONS, "special"),
         call=_call,
         layouts=_LAYOUTS,
@@ -181,6 +231,7 @@ ROWS = (
             {"beta1": 0.0, "beta2": 0.5, "eps": 0.5},
             {**_MOMENTS, "weight_decay": 0.375},
         ),
+        captured=_captured(_MOMENTS, {**_MOMENTS, "weight_decay": 0.375}),
         regions=_REGIONS,
         domains=(_SQUARED,),
         call=_call,
@@ -193,6 +244,7 @@ ROWS = (
         family="optimizer",
         reference=_each(UPDATES["optim.AdamW"]),
         samples=_samples(_MOMENTS, {**_MOMENTS, "weight_decay": 0.375}),
+        captured=_captured({**_MOMENTS, "weight_decay": 0.375}),
         regions=_REGIONS,
         domains=(_SQUARED,),
         call=_call,
@@ -207,6 +259,10 @@ ROWS = (
         samples=_samples(
             {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10},
             {"lr": 0.1875, "alpha": 0.9375},
+            {"lr": 0.1875, "alpha": 0.75, "eps": 0.5, "weight_decay": 0.375},
+            {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10, "momentum": 0.875},
+        ),
+        captured=_captured(
             {"lr": 0.1875, "alpha": 0.75, "eps": 0.5, "weight_decay": 0.375},
             {"lr": 0.1875, "alpha": 0.9375, "eps": 2.0**-10, "momentum": 0.875},
         ),

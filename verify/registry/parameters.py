@@ -79,7 +79,7 @@ def _embedding(num_embeddings: int, embedding_dim: int) -> Laws:
     return {"weight": Normal((num_embeddings, embedding_dim))}
 
 
-def _affine(dim: int, groups: int = 1) -> Laws:
+def _affine(dim: int, groups: int = 1, eps: float = 1e-5) -> Laws:
     return {"weight": ones((dim,)), "bias": zeros((dim,))}
 
 
@@ -204,7 +204,7 @@ DRAWS = {
         name: _draws(_batch_norm, sample(dim=7), constant=_NORM)
         for name in ("nn.BatchNorm1d", "nn.BatchNorm2d")
     },
-    "nn.LayerNorm1d": _draws(_affine, sample(dim=7), constant=_NORM),
+    "nn.LayerNorm1d": _draws(_affine, sample(dim=7), sample(dim=7, eps=0.0), constant=_NORM),
     "nn.GroupNorm": _draws(_affine, sample(groups=2, dim=6), constant=_NORM),
     "nn.AttentionLayer": _draws(
         _attention,

@@ -26,6 +26,7 @@ _FD_KINK_REGIONS = ("ties", "zeros")
 # Elements of all inputs together; beyond, only budget deep asks, one sample.
 FD_LARGEST = {"fd": 6000, "second": 600}
 _LARGE = 20000  # elements beyond which a sample is there for its size, in one layout
+GRAPHS = ("cuda", "cuda_sim")  # devices whose work can be captured, to be replayed
 # More elements than a cpu kernel gives to one thread, no multiple of a vector: 263 x 257 = 67,591.
 MANY = (263, 257)
 _SPREAD = 3  # samples per layout
@@ -74,6 +75,11 @@ def plan_cases(
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
         for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
     ]
+    if judge == "forward" and device in GRAPHS:
+        cases += [
+            Case(row.name, judge, device, dtype, s.shapes, s.kwargs, "compact", s.region, seed)
+            for s in row.captured
+        ]
     # a sample with a region of its own may be asked for what another one is, too
     return list({case.id: case for case in cases}.values())
 

@@ -123,10 +123,14 @@ def _layers_call(states: int, cells: str) -> Callable[..., Any]:
     return call
 
 
-def _embedding_call(found: Any, tensors: Sequence[Any], where: Any, indices: Any) -> Any:
+def _embedding_call(
+    found: Any, tensors: Sequence[Any], where: Any, indices: Any, bare: bool = False
+) -> Any:
     (weight,) = tensors
     made = found(*weight.shape, **where)
     made.weight = weight
+    if bare:
+        return made(indices)  # which it refuses
     return made(type(weight)(indices, device=where["device"], requires_grad=False))
 
 

@@ -28,9 +28,9 @@ def _sizes(*names: str, **others: Any) -> tuple[Refusal, ...]:
     )
 
 
-def _pool(**geometry: Any) -> tuple[Refusal, ...]:
+def _pool(name: str) -> tuple[Refusal, ...]:
     return (
-        refuses(_IMAGE, kernel=0, says="kernel=0"),
+        refuses(_IMAGE, kernel=0, says=rf"\[{name}\] .*kernel=0"),
         refuses(_IMAGE, kernel="a", **_TYPE, says="kernel is an int, got type=str"),
         refuses(_IMAGE, kernel=2, stride=0, says="stride=0"),
         refuses(_IMAGE, kernel=2, padding=2, says="at most half the kernel"),
@@ -41,6 +41,8 @@ def _pool(**geometry: Any) -> tuple[Refusal, ...]:
 
 _AFFINE = ((3,), (3,))
 _CELL = ("input_size", "hidden_size")
+# a Transformer of 257 parameters over vectors of 5
+_SMALL: dict[str, Any] = dict(hidden_size=7, num_layers=1, num_head=2, dim_head=3, sequence_len=3)
 
 LAYERS: dict[str, tuple[Refusal, ...]] = {
     "nn.Linear": (
@@ -64,12 +66,16 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
         refuses((3,), p=-0.5, says=r"p=-0\.5"),
         refuses((3,), p="half", **_TYPE, says="p is a number"),
     ),
-    "nn.LeakyReLU": (refuses((3,), slope="x", **_TYPE, says="type=str"),),
-    "nn.GELU": (refuses((3,), approximate="x", says="approximate='x'"),),
+    "nn.Sequential": (
+        refuses((3,), module=3, **_TYPE, says=r"modules\[2\] is a Module .*type=int"),
+    ),
+    "nn.Residual": (refuses((3,), fn=3, **_TYPE, says="fn is a Module .*type=int"),),
+    "nn.LeakyReLU": (refuses((3,), slope="x", **_TYPE, says=r"\[nn.LeakyReLU\] .*type=str"),),
+    "nn.GELU": (refuses((3,), approximate="x", says=r"\[nn.GELU\] .*approximate='x'"),),
     "nn.Softmax": _ALONG,
     "nn.LogSoftmax": _ALONG,
-    "nn.MaxPool": _pool(),
-    "nn.AvgPool": _pool(),
+    "nn.MaxPool": _pool("nn.MaxPool"),
+    "nn.AvgPool": _pool("nn.AvgPool"),
     "nn.MSELoss": (
         refuses((3,), (3, 1), says=r"x.shape=\(3,\), y.shape=\(3, 1\)"),
         refuses((0,), (0,), says="and elements"),
@@ -88,8 +94,12 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
             refuses((2, 4, *rest[1:]), (3,), (3,), says="channels=4"),
             refuses((0, *rest), (3,), (3,), says="training needs elements"),
             refuses((2, 3, 4, 5, 6), (3,), (3,), says="axes"),
+            refuses(other, (3,), (3,), says=rf"\[{name}\] x has .*axes, got x.shape=\(2, 3, "),
         )
-        for name, rest in (("nn.BatchNorm1d", (3,)), ("nn.BatchNorm2d", (3, 4, 5)))
+        for name, rest, other in (
+            ("nn.BatchNorm1d", (3,), (2, 3, 4, 5)),
+            ("nn.BatchNorm2d", (3, 4, 5), (2, 3, 4)),
+        )
     },
     "nn.LayerNorm1d": (
         *_sizes("dim"),
@@ -108,6 +118,7 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
         refuses((7, 3), indices=(0, 7), raises="IndexError", says="x=7"),
         refuses((7, 3), indices=(0, -1), raises="IndexError", says="x=-1"),
         refuses((7, 3), indices=(0, 0.5), says="whole numbers"),
+        refuses((7, 3), indices=(0, 1), bare=True, **_TYPE, says="x is a Tensor, got x=tuple"),
     ),
     "nn.RNNCell": (
         *_sizes(*_CELL),
@@ -137,11 +148,23 @@ LAYERS: dict[str, tuple[Refusal, ...]] = {
         refuses((2, 3), (2, 3), (2, 3), says=r"q.shape=\(2, 3\)"),
         refuses(*[(1, 1, 2, 3)] * 3, dropout=2.0, says=r"p=2\.0"),
     ),
-    "nn.AttentionLayer": _sizes("q_features", "num_head", "dim_head"),
+    "nn.AttentionLayer": (
+        *_sizes("q_features", "num_head", "dim_head"),
+        refuses(
+            (2, 3, 5, 1), (150,), num_head=2, dim_head=3, says=r"q has shape \(batch, length, 5\)"
+        ),
+    ),
     "nn.TransformerLayer": _sizes("q_features", "num_head", "dim_head", "hidden_size"),
     "nn.Transformer": (
         *_sizes("embedding_size", "hidden_size", "num_layers", "num_head", "dim_head"),
         refuses(embedding_size=3, hidden_size=3, num_layers=1, sequence_len=0, says="=0"),
+        *(
+            refuses(x, (257,), **_SMALL, says=says)
+            for x, says in (
+                ((3, 2, 5, 1), r"x has shape \(L, batch, 5\), got x.shape=\(3, 2, 5, 1\)"),
+                ((4, 2, 5), "at most 3 places, got L=4"),
+            )
+        ),
     ),
     "models.LanguageModel": (
         *_sizes("embedding_size", "output_size", "hidden_size", "num_layers"),

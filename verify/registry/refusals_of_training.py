@@ -51,11 +51,16 @@ def _of_shape(name: str) -> tuple[Refusal, ...]:
 
 _INIT = {
     "rand": (*_shaped("rand"), refuses(shape=(3,), low="a", **_TYPE, says="low is a number")),
-    "randn": (*_shaped("randn"), refuses(shape=(3,), std=-1.0, says=r"std=-1\.0")),
+    "randn": (
+        *_shaped("randn"),
+        refuses(shape=(3,), std=-1.0, says=r"std=-1\.0"),
+        refuses(shape=(3,), mean="a", **_TYPE, says="mean is a number"),
+    ),
     "randb": (
         *_shaped("randb"),
         refuses(shape=(3,), p=1.5, says=r"p=1\.5"),
         refuses(shape=(3,), p=-0.5, says=r"p=-0\.5"),
+        refuses(shape=(3,), p="a", **_TYPE, says="p is a number"),
     ),
     "constant": (*_shaped("constant"), refuses(shape=(3,), c="a", **_TYPE, says="c is a number")),
     "ones": _shaped("ones"),
@@ -79,6 +84,11 @@ _INIT = {
 # --- optimizers and schedules
 
 _STEP: tuple[Shape, ...] = ((3,), (3,))
+_NO_PARAMETERS = (
+    ("bare", "an iterable of Tensors, got type=Tensor"),
+    ("number", "an iterable of Tensors, got type=int"),
+    ("numbers", r"params\[1\]=float"),
+)
 
 
 def _optimizer(below: Sequence[str], within: Sequence[str] = ()) -> tuple[Refusal, ...]:
@@ -90,6 +100,8 @@ def _optimizer(below: Sequence[str], within: Sequence[str] = ()) -> tuple[Refusa
         refuses((3,), (4,), says=r"grad.shape=\(4,\)"),
         refuses((3,), (1,), says=r"grad.shape=\(1,\)"),
         refuses((3,), (2, 3), says=r"grad.shape=\(2, 3\)"),
+        *(refuses(*_STEP, given=given, **_TYPE, says=says) for given, says in _NO_PARAMETERS),
+        refuses(*_STEP, given="none", says="at least one parameter"),
     )
 
 
@@ -97,6 +109,7 @@ def _count(name: str, **others: Any) -> tuple[Refusal, ...]:
     return (
         Refusal(((4,),), ((name, 0), *others.items()), "ValueError", f"{name}=0"),
         Refusal(((4,),), ((name, 1.5), *others.items()), "TypeError", f"{name} is an int"),
+        Refusal(((4,),), ((name, 1), ("of", "tensor")), "TypeError", "an Optimizer, got type=Tens"),
     )
 
 

@@ -8,20 +8,32 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from verify.registry.planning import sample
+from verify.registry.promises import captures, refused_while_captured
 from verify.spec import Domain, Row, Sample
 
 _RATE = 0.1875
 
 
-def _call(found: Any, tensors: Sequence[Any], where: dict[str, Any], **arguments: Any) -> Any:
+def _call(
+    found: Any,
+    tensors: Sequence[Any],
+    where: dict[str, Any],
+    of: str = "optimizer",
+    captured: bool = False,
+    **arguments: Any,
+) -> Any:
     """An element of the input for every step, times the optimizer's rate at that step."""
     (x,) = tensors
     optim = importlib.import_module(found.__module__.rpartition(".")[0])
     optimizer = optim.SGD([x], lr=_RATE)
-    schedule = found(optimizer, **arguments)
+    schedule = found(optimizer if of == "optimizer" else x, **arguments)
+    if captured and captures(where):
+        why = "a schedule steps beside the replays"
+        refused_while_captured(where["device"], schedule.step, why)
     rates = []
     for _ in range(x.shape[0]):
         rates.append(optimizer.lr)
@@ -34,7 +46,7 @@ def _rates(x: Any) -> Any:
     return x.new_full(x.shape, _RATE)
 
 
-def _step(t: Any, x: Any, step_size: int, gamma: float) -> Any:
+def _step(t: Any, x: Any, step_size: int, gamma: float = 0.1) -> Any:
     """torch's: each step_size-th step multiplies the rate that was."""
     parts = [*_rates(x).split(step_size)]
     for i in range(1, len(parts)):
@@ -59,11 +71,17 @@ def _warmup(t: Any, x: Any, warmup: int, total: int | None = None) -> Any:
 
 
 def _schedule(name: str, reference: Any, *samples: Sample) -> Row:
+    shown = samples[0]
+
+    def beside(t: Any, x: Any, captured: bool = False, **arguments: Any) -> Any:
+        return reference(t, x, **arguments)
+
     return Row(
         name=f"optim.{name}",
         family="schedule",
-        reference=reference,
+        reference=beside,
         samples=samples,
+        captured=(replace(shown, kwargs=(*shown.kwargs, ("captured", True))),),
         regions=("tiny", "huge", "zeros", "integer"),
         layouts=("compact",),
         call=_call,
@@ -75,18 +93,35 @@ def _schedule(name: str, reference: Any, *samples: Sample) -> Row:
 # --- clipping
 
 
-def _clip_call(found: Any, tensors: Sequence[Any], where: dict[str, Any], max_norm: float) -> Any:
-    """The inputs are the gradients of parameters; results: these after the call, and the norm."""
+def _clip_call(
+    found: Any,
+    tensors: Sequence[Any],
+    where: dict[str, Any],
+    max_norm: float | None = None,
+    zero: bool = False,
+) -> Any:
+    """The inputs are the gradients of parameters; results: these after the call, and the norm.
+
+    Without max_norm an optimizer is told to do it, with its own. zero: the last gradient is.
+    """
+    if zero:
+        tensors = [*tensors[:-1], tensors[-1] * 0.0]
     parameters = [type(g)(g.numpy() * 0, **where) for g in tensors]
     for p, g in zip(parameters, tensors, strict=True):
         p.grad = g
-    norm = found([*parameters, type(tensors[0])(1.0, **where)], max_norm)  # one without a gradient
+    if max_norm is None:
+        optim = importlib.import_module(found.__module__.rpartition(".")[0])
+        norm = optim.SGD(parameters).clip_grad_norm()
+    else:  # one without a gradient
+        norm = found([*parameters, type(tensors[0])(1.0, **where)], max_norm)
     return [*(p.grad for p in parameters), type(tensors[0])(norm, **where)]
 
 
-def _clip(t: Any, *gradients: Any, max_norm: float) -> Any:
+def _clip(t: Any, *gradients: Any, max_norm: float = 0.25, zero: bool = False) -> Any:
     """torch's clip_grad_norm_. Squares of what was divided by its largest do not overflow."""
     squares = 0.0
+    if zero:
+        gradients = (*gradients[:-1], gradients[-1] * 0.0)
     largest = t.cat([g.reshape(-1) for g in gradients]).abs().amax()
     largest = t.where(largest == 0, 1.0, largest)
     for g in gradients:
@@ -106,6 +141,7 @@ ROWS = (
         sample((5,), step_size=9, gamma=0.5),
         sample((5,), step_size=2, gamma=0.0),
         sample((5,), step_size=2, gamma=1.5),
+        sample((5,), step_size=2),
     ),
     _schedule(
         "CosineLR",
@@ -134,6 +170,8 @@ ROWS = (
             sample((5, 13), (3,), (), max_norm=2.0),
             sample((5, 13), (3,), (2, 0), max_norm=64.0),
             sample((33, 17), (9,), max_norm=0.0),
+            sample((7,)),
+            sample((5,), (3,), max_norm=0.5, zero=True),
         ),
         regions=("tiny", "huge", "zeros", "integer", "ties"),
         # the norm of gradients whose squares leave the range

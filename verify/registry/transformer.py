@@ -290,8 +290,8 @@ ROWS = (
         reference=_transformer,
         layouts=LAYOUTS_OF_WEIGHTS,
         samples=(
-            _transformed((3, 2, 5), 2, 3, 7, 1, 3),
             _transformed((3, 2, 5), 2, 2, 4, 2, 6),
+            _transformed((3, 2, 5), 2, 3, 7, 1, 3),
             _transformed((2, 4, 6), 2, 3, 4, 2, 4, causal=False, batch_first=True),
             _transformed((3, 2, 4), 1, 3, 5, 1, 3, dropout=0.25),
         ),

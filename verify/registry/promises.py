@@ -1,0 +1,101 @@
+"""Promises that no number shows: a call that finds one broken says which.
+
+Of autograd, of Modules, of work that is captured to be replayed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from verify.registry.planning import GRAPHS, sample
+from verify.spec import Broken, Sample
+
+Where = dict[str, Any]
+
+
+def kept(holds: bool, promise: str) -> None:
+    """Raises: Broken unless it holds."""
+    if not holds:
+        raise Broken(f"it should be that {promise}")
+
+
+def package(found: Any) -> Any:
+    """The library that one of its functions or classes is from."""
+    return importlib.import_module(found.__module__.partition(".")[0])
+
+
+def elsewhere(found: Any, where: Where) -> Any:
+    """Another device that arrays can be made on."""
+    devices = package(found).all_devices()
+    return next(d for d in devices if d.enabled() and d != where["device"])
+
+
+# --- autograd
+
+_SHAPES = ((3, 5), (2, 3, 4))
+
+
+def asked(*names: str, region: str = "interior") -> tuple[Sample, ...]:
+    """A sample for each; sums of region "integer" are exact in any order."""
+    return tuple(sample(_SHAPES[i % 2], region=region, ask=name) for i, name in enumerate(names))
+
+
+def leaf(x: Any) -> Any:
+    """A leaf that requires grad, over the same memory."""
+    return type(x).make_const(x, requires_grad=True)
+
+
+def weights(x: Any, where: Where) -> Any:
+    """A cotangent for x: 1, 2, 3, 1, ..."""
+    numbers = [i % 3 + 1.0 for i in range(math.prod(x.shape))]
+    return type(x)(numbers, **where, requires_grad=False).reshape(x.shape)
+
+
+# --- graphs of a device
+
+
+def captures(where: Where) -> bool:
+    """Whether the device's work can be captured."""
+    return where["device"].name in GRAPHS
+
+
+def refused_while_captured(device: Any, step: Callable[[], None], why: str) -> None:
+    """Raises: Broken unless a step is an error while a graph is captured."""
+    try:
+        with device.graph():
+            step()
+    except RuntimeError:
+        return
+    raise Broken(f"{why}, and it was captured")
+
+
+def replayed(
+    optimizer: Any, parameters: Sequence[Any], rounds: Sequence[Any], device: Any, plain: bool
+) -> None:
+    """A first step, and one that is captured and replayed with the gradients of each later round.
+
+    plain: it remembers nothing of a parameter, so that any of its steps may be captured.
+    """
+    first, *later = rounds
+    take(parameters, first)
+    if not plain:
+        why = "replays of a first step would be first steps"
+        refused_while_captured(device, optimizer.step, why)
+    optimizer.step()
+    memory = [g * 1.0 for g in first]
+    take(parameters, memory)
+    with device.graph() as graph:
+        optimizer.step()
+    for gradients in later:
+        for held, g in zip(memory, gradients, strict=True):
+            held.realize_cached_data()[...] = g.realize_cached_data()
+        graph.replay()
+
+
+def take(parameters: Sequence[Any], gradients: Sequence[Any]) -> None:
+    """Gives parameters their gradients."""
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = g
