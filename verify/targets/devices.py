@@ -134,18 +134,18 @@ def _fill(
     return a
 
 
-def _to(a: Any) -> Any:
-    """To another device, negated there, and back."""
+def _to(a: Any, *, device: Any = None) -> Any:
+    """To another device, negated there, and back; device: something that is none."""
     held = a.realize_cached_data()
-    other = face("numpy") if a.device != face("numpy") else face("cpu")
+    other = device or face("numpy") if a.device != face("numpy") else face("cpu")
     return type(a)(held.to(other).negate().to(held.device), device=a.device)
 
 
-def _from_dlpack(a: Any) -> Any:
-    """Handed over and taken back without a copy, negated."""
+def _from_dlpack(a: Any, *, producer: Any = None) -> Any:
+    """Handed over and taken back without a copy, negated; producer: something that is none."""
     from needle.backend_ndarray import from_dlpack
 
-    return type(a)(from_dlpack(a.realize_cached_data()).negate(), device=a.device)
+    return type(a)(from_dlpack(producer or a.realize_cached_data()).negate(), device=a.device)
 
 
 def _take_along_axis(a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
