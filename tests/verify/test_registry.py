@@ -208,14 +208,18 @@ MOVES_ONLY = {
     **dict.fromkeys(
         (
             *("reshape", "transpose", "permute", "broadcast_to", "flip", "undilate", "squeeze"),
-            *("unsqueeze", "getitem", "split", "iter", "Windows"),
+            *("unsqueeze", "getitem", "split", "iter", "Windows", "member"),
         ),
         "a view",
     ),
     **dict.fromkeys(
-        ("dilate", "pad", "stack", "concatenate", "setitem", "cast", "PutItem"), "copies elements"
+        (
+            *("dilate", "pad", "stack", "concatenate", "setitem", "cast", "PutItem"),
+            *("fill", "to", "from_dlpack"),
+        ),
+        "copies elements",
     ),
-    **dict.fromkeys(("gather", "take", "where"), "chooses elements"),
+    **dict.fromkeys(("gather", "take", "take_along_axis", "where"), "chooses elements"),
     "one_hot": "writes zeros and ones",
 }
 

@@ -123,6 +123,8 @@ ROWS = (
             sample((7,), places=(6, 0, -1, -7, 3), axis=0),
             sample((5, 13), places=((2,), (-5,)), axis=0),
             sample((3, 4), places=((3, -1), (0, -4), (1, 1)), axis=-1),
+            sample((2, 3, 1), places=(((-1,), (0,), (2,), (1,)),), axis=1),
+            sample((1, 3, 2), places=(((-3, 2),),), axis=-2),
         ),
         **OF_ARRAYS,
     ),
@@ -132,6 +134,7 @@ ROWS = (
         (
             sample((5, 1, 13), call="squeeze", axes=(1,)),
             sample((1, 7, 1), call="squeeze", axes=(0, -1)),
+            sample((3, 1, 5), call="squeeze", axes=(-2,)),
             sample((1, 1), call="squeeze", axes=()),
         ),
         view=True,

@@ -134,10 +134,10 @@ def _fill(
     return a
 
 
-def _to(a: Any, *, device: Any = None) -> Any:
-    """To another device, negated there, and back; device: something that is none."""
+def _to(a: Any, *, onto: Any = None) -> Any:
+    """To another device, negated there, and back; onto: something that is none."""
     held = a.realize_cached_data()
-    other = device or face("numpy") if a.device != face("numpy") else face("cpu")
+    other = onto or face("numpy") if a.device != face("numpy") else face("cpu")
     return type(a)(held.to(other).negate().to(held.device), device=a.device)
 
 
