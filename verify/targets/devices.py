@@ -135,17 +135,21 @@ def _fill(
 
 
 def _to(a: Any, *, onto: Any = None) -> Any:
-    """To another device, negated there, and back; onto: something that is none."""
+    """To another device and back, negated; onto: something that is none."""
     held = a.realize_cached_data()
     other = onto or face("numpy") if a.device != face("numpy") else face("cpu")
-    return type(a)(held.to(other).negate().to(held.device), device=a.device)
+    return type(a)(held.to(other).to(held.device).negate(), device=a.device)
 
 
 def _from_dlpack(a: Any, *, producer: Any = None) -> Any:
     """Handed over and taken back without a copy, negated; producer: something that is none."""
     from needle.backend_ndarray import from_dlpack
 
-    return type(a)(from_dlpack(producer or a.realize_cached_data()).negate(), device=a.device)
+    held = a.realize_cached_data()
+    if a.device == face("cuda_sim"):  # whose memory no other library knows
+        held = held.to(face("cpu"))
+    taken = from_dlpack(producer or held)
+    return type(a)(taken.to(a.device).negate(), device=a.device)
 
 
 def _take_along_axis(a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
