@@ -93,13 +93,6 @@ bool NDArray::is_compact() const {
   return needle::is_compact(ndim(), shape_.begin(), strides_.begin());
 }
 
-bool NDArray::is_broadcast() const {
-  for (int i = 0; i < ndim(); ++i) {
-    if (shape_[i] > 1 && strides_[i] == 0) return true;
-  }
-  return false;
-}
-
 bool NDArray::overlaps_itself() const {
   // Elements lie apart when, by rising stride, each stride is longer than everything that the
   // shorter ones span. True of every view of a compact array; as_strided can make others, and a few

@@ -90,7 +90,6 @@ class NDArray {
   Device& device() const { return *storage_->device; }
   const StorageRef& storage() const { return storage_; }
   bool is_compact() const;    // row-major without gaps (any offset)
-  bool is_broadcast() const;  // some axis of size > 1 has stride 0
   bool overlaps_itself()
       const;  // two indices may share an element: broadcast, or windows made by as_strided
   // ValueError unless the array may be written: memory that is not read-only, every element at a

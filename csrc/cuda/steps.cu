@@ -129,7 +129,7 @@ struct LstmBack {
 };
 
 template <class Step>
-__global__ void __launch_bounds__(kStepThreads)
+__global__ void __launch_bounds__(kStepThreads, 1)
     step_elements(std::int64_t n, int each, const __grid_constant__ Step step) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * kStepThreads + threadIdx.x) * each;
   if (i < n) step(i);
