@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE / "site"))
 project = "needle"
 author = "the authors of needle"
 copyright = "the authors of needle, Apache-2.0"
-extensions = ["sphinx.ext.autodoc", "myst_parser", "docstrings", "notebook"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "docstrings", "mathml", "notebook"]
 exclude_patterns = ["site", "examples", "images"]
 
 myst_enable_extensions = ["dollarmath"]
@@ -23,11 +23,12 @@ suppress_warnings = ["misc.highlighting_failure"]  # equations and "..." inside 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # compute and gradient of every op
 python_use_unqualified_type_names = True
 python_display_short_literal_types = True
 add_module_names = False
-nitpicky = False  # docstrings are plain text, and types of numpy have no pages here
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "needle"
 html_static_path: list[str] = []

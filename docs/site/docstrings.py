@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-WORDS = "Shape|Shapes|Dtype|Domain|Gradient|Draws|Raises|Source"
+WORDS = "Shape|Shapes|dtype|Domain|Gradient|Draws|Raises|Source"
 _START = re.compile(rf"(?:^|(?<=[.;]) )({WORDS}): ")
 
 
@@ -61,7 +61,13 @@ def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     lines[:] = [re.sub(r"\bSee ([A-Z]\w+)\.", link, line) for line in fields(lines)]
 
 
+def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Kernels that an op class names as an attribute are no part of its interface."""
+    return True if type(obj).__name__ in ("instancemethod", "builtin_function_or_method") else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True}

@@ -220,11 +220,11 @@ def tensor() -> None:
 
 def flow() -> None:
     """A call, its gradient, and a run of verify."""
-    picture = Picture(760, 420, "How data flows through needle and needle-verify")
+    picture = Picture(760, 390, "How data flows through needle and needle-verify")
     rows = (
-        (60, "A call", ("Op.compute", "csrc/bind", "csrc/core", "Backend"), ""),
-        (170, "Backward", ("loss.backward", "reverse.py", "Op.gradient", "leaf.grad"), ""),
-        (300, "A run", ("plan", "worker", "judges", "results"), ""),
+        (24, "A call", ("Op.compute", "csrc/bind", "csrc/core", "Backend"), ""),
+        (140, "Backward", ("loss.backward", "reverse.py", "Op.gradient", "leaf.grad"), ""),
+        (256, "A run", ("plan", "worker", "judges", "results"), ""),
     )
     says = {
         "Op.compute": "needle/ops",
@@ -247,12 +247,13 @@ def flow() -> None:
             picture.box(x, y, 130, 54, box, says[box])
             if i:
                 picture.arrow(x - 30, y + 27, x, y + 27)
-    picture.arrow(505, 170, 505, 114, stroke_dasharray="4 3")
-    picture.text(515, 148, "each gradient is made of calls", "start", font_size=12, fill=FAINT)
-    picture.box(310, 380, 110, 30, "target", fill="#dbe7fb")
-    picture.box(490, 380, 110, 30, "reference", fill="#dbe7fb")
-    picture.arrow(380, 380, 480, 354)
-    picture.arrow(540, 380, 520, 354)
+    picture.path([(505.0, 140.0), (505.0, 110.0), (185.0, 110.0)], stroke=INK, stroke_width=1)
+    picture.arrow(185, 110, 185, 78)
+    picture.text(345, 104, "gradients are made of calls", font_size=12)
+    picture.box(330, 342, 110, 32, "target", fill="#dbe7fb")
+    picture.box(570, 342, 110, 32, "reference", fill="#dbe7fb")
+    picture.arrow(400, 342, 480, 310)
+    picture.arrow(610, 342, 530, 310)
     picture.save("flow")
 
 

@@ -45,7 +45,7 @@ def accuracy(folder: Path = REPORTS) -> str:
             ("file", "machine", "float32 patterns", "commit", "measured"),
             [
                 (
-                    f"[{name}](accuracy-{name}.md)",
+                    f"`accuracy-{name}.md`",
                     f"{data['machine']['cpu']}, {data['machine']['cores']} cores",
                     f"{max(r['count'] for r in data['rows']):,}",
                     data["commit"][:12],
