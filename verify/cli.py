@@ -71,9 +71,11 @@ files:
   what --json writes is what --resume, --replay, compare and gate read
 
 environment:
-  NEEDLE_DATA        as --data               NEEDLE_ISA        v2, v3, v4: kernels of the cpu device
-  NEEDLE_SIM_SEED    order of the simulator's threads   NEEDLE_SIM_RACES=1   it checks every access
-  NO_COLOR           no colours
+  NEEDLE_DATA          a folder, as --data
+  NEEDLE_ISA           v2, v3, v4: the kernels of the cpu device (the best)
+  NEEDLE_SIM_SEED      a number: the order in which the simulator runs threads
+  NEEDLE_SIM_RACES=1   the simulator checks every access of a kernel
+  NO_COLOR             no colours
 
 exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
