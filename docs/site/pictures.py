@@ -257,6 +257,11 @@ def flow() -> None:
     picture.save("flow")
 
 
+def draw() -> None:
+    """All of them."""
+    for picture in (ulp, sums, condition, rho, differences, impostors, tensor, flow):
+        picture()
+
+
 if __name__ == "__main__":
-    for draw in (ulp, sums, condition, rho, differences, impostors, tensor, flow):
-        draw()
+    draw()

@@ -112,6 +112,17 @@ def test_docs_tour_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.Monk
         assert now == then, "run python docs/site/tour.py --write"
 
 
+def test_docs_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By docs/site/pictures.py; those with measured dots may differ by machine, two cannot."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    monkeypatch.setattr(importlib.import_module("svg"), "IMAGES", tmp_path)
+    importlib.import_module("pictures").draw()
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "images").glob("*.svg")}
+    drawn = {path.name: path.read_text() for path in tmp_path.glob("*.svg")}
+    assert drawn.keys() == kept.keys()
+    assert [name for name in ("flow.svg", "tensor.svg") if drawn[name] != kept[name]] == []
+
+
 def test_docs_name_every_page() -> None:
     """A page that no table of contents names is not found."""
     index = (ROOT / "docs" / "index.md").read_text()
