@@ -58,6 +58,26 @@ what is judged:
   16 bits: computed in float32, rounded once; differences and trajectories need float64
   rho is measured error / bound: up to 1 is right. Exact ops have none.
 
+statuses:
+  PASS, FAIL   right, wrong   CRASH, TIMEOUT   the process died, or took too long
+  SKIP         wrong, and known: named in the file of --skips
+  WEAK         right, but zeros, a constant, stale memory, a copy or NaN would have passed as well
+  MISSING      nothing there to judge (UNIMPLEMENTED in files)
+
+a case id says all that a case is, and --replay takes it:
+  op/judge/device/dtype/shapes/arguments/layout/region/seed; - stands for no arguments
+
+files:
+  FILE.failures/     inputs of failures, beside the FILE of --json; .needle-verify/ without it
+  what --json writes is what --resume, --replay, compare and gate read
+
+environment:
+  NEEDLE_DATA          a folder, as --data
+  NEEDLE_ISA           v2, v3, v4: the kernels of the cpu device (the best)
+  NEEDLE_SIM_SEED      a number: the order in which the simulator runs threads
+  NEEDLE_SIM_RACES=1   the simulator checks every access of a kernel
+  NO_COLOR             no colours
+
 exit codes:
   0 all good   1 something is wrong (FAIL, CRASH, TIMEOUT)   2 usage or set-up
   3 the evidence is too weak (WEAK groups, MISSING ops, nothing selected, not all run,

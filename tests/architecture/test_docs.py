@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import shlex
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from verify import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(ROOT.glob("docs/*.md"))  # whose code is that of files in docs/examples
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
+PAGES = sorted(ROOT.glob("docs/*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted(ROOT.glob("docs/api/*.md"))]
+EXAMPLES = [p.read_text() for p in sorted((ROOT / "docs" / "examples").glob("*.*"))]
 PATHS = re.compile(r"`((?:needle|verify|csrc|tests|reports)/[\w./]+)`")
 
 
@@ -41,22 +48,89 @@ def test_docs_name_files_that_exist() -> None:
     assert not missing
 
 
+def test_docs_hold_no_block_that_nothing_checks() -> None:
+    """By language; a schematic has none. `console` runs in tests/verify/test_pages.py."""
+    checked = {"", "python", "cpp", "console", "sh", "toml", "yaml", "text"}
+    built = re.compile(r"\{(toctree|include|literalinclude|eval-rst)\}")  # by Sphinx
+    unchecked = [
+        f"{path.name}: {language}"
+        for path in DOCUMENTS
+        for language in re.findall(r"^```(.*)$", path.read_text(), re.M)[::2]
+        if language.split(" ")[0] not in checked and not built.match(language)
+    ]
+    assert unchecked == []
+
+
 @pytest.mark.parametrize(
     "code",
-    [b for path in DOCUMENTS if path not in PAGES for b in blocks(path, "python")],
-    ids=lambda code: code[:30],
+    [
+        pytest.param(block, id=f"{path.stem}-{i}")
+        for path in DOCUMENTS
+        for i, block in enumerate(blocks(path, "python"))
+        if not any(block in text for text in EXAMPLES)  # these run with their files
+    ],
 )
-def test_docs_python_blocks_run(code: str) -> None:
-    exec(compile(code, "document", "exec"), {})
+def test_docs_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "document", "exec"), {"__name__": "document"})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_docs_pages_show_what_their_examples_say(page: Path) -> None:
+def test_docs_pages_show_what_their_examples_say() -> None:
     """The files run in tests/verify/test_pages.py, with the commands of the pages."""
-    examples = [path.read_text() for path in (ROOT / "docs" / "examples").glob("*.*")]
-    shown = [code for language in ("python", "cpp") for code in blocks(page, language)]
+    shown = [code for page in PAGES for code in blocks(page, "cpp")]
     assert shown
-    assert [code for code in shown if not any(code in text for text in examples)] == []
+    assert [code for code in shown if not any(code in text for text in EXAMPLES)] == []
+
+
+def test_docs_data_blocks_can_be_read() -> None:
+    for path in DOCUMENTS:
+        for block in blocks(path, "toml"):
+            tomllib.loads(block)
+        for block in blocks(path, "yaml"):
+            yaml.safe_load(block)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_docs_shell_blocks_are_shell() -> None:
+    for path in DOCUMENTS:
+        for block in blocks(path, "sh"):
+            found = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+            assert found.returncode == 0, f"{path.name}: {found.stderr}"
+
+
+def test_docs_tour_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/site/tour.py runs its cells; numbers may differ from machine to machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    tour = importlib.import_module("tour")
+    notebook = json.loads(tour.TOUR.read_text())
+    assert notebook["nbformat"] == 4
+    cells = list(tour.printed(notebook))
+    assert len(cells) > 5
+    for cell, text in cells:
+        now, then = (list(map(tour.plain, t.splitlines())) for t in (text, tour.shown(cell)))
+        assert now == then, "run python docs/site/tour.py --write"
+
+
+def test_docs_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By docs/site/pictures.py; those with measured dots may differ by machine, two cannot."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    monkeypatch.setattr(importlib.import_module("svg"), "IMAGES", tmp_path)
+    importlib.import_module("pictures").draw()
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "images").glob("*.svg")}
+    drawn = {path.name: path.read_text() for path in tmp_path.glob("*.svg")}
+    assert drawn.keys() == kept.keys()
+    assert [name for name in ("flow.svg", "tensor.svg") if drawn[name] != kept[name]] == []
+
+
+def test_docs_name_every_page() -> None:
+    """A page that no table of contents names is not found."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert [p.stem for p in PAGES if f"\n{p.stem}\n" not in index and p.stem != "index"] == []
+    of_api = (ROOT / "docs" / "api" / "index.md").read_text()
+    assert [p.stem for p in ROOT.glob("docs/api/*.md") if f"\n{p.stem}\n" not in of_api] == [
+        "index"
+    ]
 
 
 def test_docs_command_lines_parse() -> None:

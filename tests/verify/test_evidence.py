@@ -27,6 +27,13 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("seeds")
 
 
+def test_the_pages_of_reports_are_what_they_are_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    pages = importlib.import_module("pages")
+    monkeypatch.delenv("NEEDLE_DATA", raising=False)
+    assert pages.main(["--check"]) == 0, "run python tests/evidence/pages.py"
+
+
 def test_both_judges_find_every_planted_fault(size: ModuleType, tmp_path: Path) -> None:
     path, text = tmp_path / "size.json", tmp_path / "size.md"
     arguments = ["--quick", "--slow-up-to", "16", "--json", str(path), "--markdown", str(text)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,24 @@ pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = [
     pytest.param(block, id=f"{page.stem}-{i}")
-    for page in sorted((ROOT / "docs").glob("*.md"))
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     for i, block in enumerate(re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S))
 ]
+PROMPT = "$ needle-verify "
 
 
-def plain(text: str) -> str:
-    """Without what differs from machine to machine: numbers and widths."""
-    return re.sub(r"[-+]?\d[\d,.]*(e[-+]?\d+)?|\binf\b", "N", re.sub(r"\s+", " ", text)).strip()
+def commands(block: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The words of every command of a block, and the lines shown below it."""
+    assert block.startswith(PROMPT)
+    for part in re.split(r"^\$ needle-verify ", block, flags=re.M)[1:]:
+        command, *shown = part.splitlines()
+        yield shlex.split(command), shown
+
+
+def exit_code(shown: list[str]) -> int:
+    """What the page says, as "(exit 1)"; a page that shows a FAIL alone means 1, else 0."""
+    said = [int(code) for line in shown for code in re.findall(r"\(exit (\d)\)$", line)]
+    return said[-1] if said else int(any(line.startswith("FAIL") for line in shown))
 
 
 @pytest.mark.slow
@@ -33,19 +45,20 @@ def test_pages_show_what_the_commands_print(
 ) -> None:
     if "cuda_kernel" in block and shutil.which("g++") is None:
         pytest.skip("needs g++")
-    command, _, output = block.partition("\n")
-    words = shlex.split(command.removeprefix("$ needle-verify "))
-    assert command.startswith("$ needle-verify ")
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "tests" / "targets", tmp_path / "tests" / "targets")
     (tmp_path / "csrc").symlink_to(ROOT / "csrc")
-    found = subprocess.run(
-        [sys.executable, "-m", "verify", *words],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-    )
-    assert found.returncode == 1, found.stdout + found.stderr
-    printed = iter(map(plain, found.stdout.splitlines()))
-    for line in filter(None, map(plain, output.splitlines())):
-        assert line == "..." or line in printed, f"{line!r} is not in\n{found.stdout}"
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    plain = importlib.import_module("tour").plain
+    for words, shown in commands(block):
+        found = subprocess.run(
+            [sys.executable, "-m", "verify", *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+        )
+        assert found.returncode == exit_code(shown), found.stdout + found.stderr
+        printed = iter(map(plain, found.stdout.splitlines()))
+        for line in filter(None, map(plain, shown)):
+            assert line == "..." or line in printed, f"{line!r} is not in\n{found.stdout}"

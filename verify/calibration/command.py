@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Measures the error of every unary op in ULP of the result: float32 over all 2^32 bit patterns,
 against float64; float64 over 20,000 arguments, some of them around the worst of the others, against
-50 digits. The constants of
-verify/accuracy.py, from which bounds follow, rest on its tables."""
+50 digits. The constants of verify/accuracy.py, from which bounds follow, rest on its tables."""
 EPILOG = """\
 examples:
   needle-verify calibrate                                all of it on the cpu device: an hour
   needle-verify calibrate --op exp --patterns 4194304    every 1025th pattern: seconds
   needle-verify calibrate --device torch --dtype float64      the oracle itself
   needle-verify calibrate --json r.json --resume         go on after an interrupt
+  needle-verify --html r.html --accuracy r.json          the table in the page of a run
 
 exit codes: 0 every error is within its constant and its bound, every special value is right
   1 something is not   2 usage or set-up   3 not all was measured
@@ -58,10 +58,14 @@ def options(p: argparse.ArgumentParser) -> None:
         help="about so many float32 patterns, evenly spread (all)",
     )
     p.add_argument(
-        "--samples", type=int, default=Extent.samples, metavar="N", help="float64 arguments"
+        "--samples",
+        type=int,
+        default=Extent.samples,
+        metavar="N",
+        help=f"float64 arguments ({Extent.samples})",
     )
     p.add_argument("--jobs", type=int, metavar="N", help="workers per device (2)")
-    p.add_argument("--json", metavar="FILE", help="keep the table")
+    p.add_argument("--json", metavar="FILE", help="keep the table as JSON")
     p.add_argument("--markdown", metavar="FILE", help="the same to read")
     p.add_argument(
         "--resume", action="store_true", help="go on with what an interrupt left beside --json"

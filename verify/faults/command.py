@@ -67,7 +67,7 @@ def options(p: argparse.ArgumentParser) -> None:
         "--budget",
         default="default",
         metavar="B",
-        help=f"{', '.join(BUDGETS)}",
+        help=f"{', '.join(BUDGETS)} (default)",
     )
     p.add_argument(
         "--first",

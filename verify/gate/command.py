@@ -48,7 +48,7 @@ _FILES = ("baseline", "markdown", "junit")
 def options(p: argparse.ArgumentParser) -> None:
     """Adds the options."""
     p.add_argument("results", metavar="RESULTS", help="a file that needle-verify --json wrote")
-    p.add_argument("--baseline", metavar="FILE", required=True, help="what is on record")
+    p.add_argument("--baseline", metavar="FILE", required=True, help="the recorded run")
     p.add_argument("--update", action="store_true", help="record this run, and say what it accepts")
     p.add_argument("--skips", metavar="FILE", help="known failures (default: those of the run)")
     p.add_argument(
