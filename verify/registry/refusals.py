@@ -169,7 +169,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         ),
         refuses((3, 4), value=1, locked=True, says="read-only"),
     ),
-    "to": (refuses((3,), onto="cpu", raises="TypeError", says="device"),),
+    "to": (refuses((3,), onto=3, raises="TypeError", says="device"),),
     "from_dlpack": (refuses((3,), producer="none", raises="TypeError", says="__dlpack__"),),
     "take_along_axis": (
         refuses((5,), places=(5,), axis=0, raises="IndexError", says="index=5, n=5"),
