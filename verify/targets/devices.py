@@ -137,8 +137,8 @@ def _fill(
 def _to(a: Any, *, onto: Any = None) -> Any:
     """To another device and back, negated; onto: something that is none."""
     held = a.realize_cached_data()
-    other = onto or face("numpy") if a.device != face("numpy") else face("cpu")
-    return type(a)(held.to(other).to(held.device).negate(), device=a.device)
+    other = face("cpu" if a.device == face("numpy") else "numpy")
+    return type(a)(held.to(onto or other).to(held.device).negate(), device=a.device)
 
 
 def _from_dlpack(a: Any, *, producer: Any = None) -> Any:
