@@ -89,7 +89,7 @@ class NDArray {
   DType dtype() const { return dtype_; }
   Device& device() const { return *storage_->device; }
   const StorageRef& storage() const { return storage_; }
-  bool is_compact() const;    // row-major without gaps (any offset)
+  bool is_compact() const;  // row-major without gaps (any offset)
   bool overlaps_itself()
       const;  // two indices may share an element: broadcast, or windows made by as_strided
   // ValueError unless the array may be written: memory that is not read-only, every element at a
