@@ -11,6 +11,7 @@ import pytest
 
 import needle as ndl
 from verify import checks, registry
+from verify.judges.question import both
 from verify.spec import Case, Status, UsageError, Verdict
 
 EXP = Case("exp", "forward", "numpy", "float32", ((5, 13),))
@@ -410,3 +411,10 @@ def test_an_impostor_that_a_judge_lets_through_is_an_impostor_that_passes(plant:
     names = run(case).impostors
     plant("relu", Wrong(lambda a: a.relu(), lambda g, node: g * 0.0))
     assert (run(case).status is Status.PASS) == ("zeros" in names)
+
+
+def test_an_equation_has_the_digits_that_tell_its_sides_apart() -> None:
+    assert both(1.25, 1.5) == ("1.25", "1.5")
+    assert both(float("nan"), 2.0) == ("nan", "2")
+    given, wanted = both(20.8737522001, 20.8737522002)
+    assert (float(given), float(wanted)) == (20.8737522001, 20.8737522002)

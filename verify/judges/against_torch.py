@@ -10,7 +10,7 @@ from typing import Any
 from verify import budget, sampling
 from verify.budget import Comparison
 from verify.judges.impostors import passing_impostors
-from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.judges.question import Finding, Question, both, call, times, wrong
 from verify.reference import Expected
 from verify.spec import Status
 
@@ -82,10 +82,10 @@ def digest(arrays: Sequence[Any]) -> str:
 def equation(name: str, c: Comparison, got: Any) -> str:
     """`dx[0,7,7,2] = 1.3120, should be 1.3447; error 5,100 x budget`."""
     index = f"[{','.join(map(str, c.index))}]" if c.index else ""
-    given = number(c.got)
+    given, wanted = both(c.got, c.want)
     if math.isnan(c.got) and got[c.index].tobytes() == b"\xff" * got.itemsize:
         given = "nan (memory that was never written)"
-    text = f"{name}{index} = {given}, should be {number(c.want)}"
+    text = f"{name}{index} = {given}, should be {wanted}"
     if c.rho is None:
         return text
     if math.isinf(c.rho):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from verify import budget, reference, sampling
 from verify.budget import Array
 from verify.judges.impostors import passing_impostors
-from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.judges.question import Finding, Question, both, call, number, times, wrong
 from verify.reference import Expected
 from verify.spec import IMPOSTORS, Batch, Status
 
@@ -111,5 +111,6 @@ def _differing(a: Array, b: Array) -> Rows:
 
 def _equation(i: int, c: budget.Comparison) -> str:
     index = f"[{','.join(map(str, c.index))}]" if c.index else ""
-    text = f"y{i}{index} = {number(c.got)}, should be {number(c.want)}"
+    given, wanted = both(c.got, c.want)
+    text = f"y{i}{index} = {given}, should be {wanted}"
     return text + (f"; error {times(c.rho)} x budget" if c.rho and np.isfinite(c.rho) else "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from verify import sampling
 from verify.judges.impostors import passing_impostors
-from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.judges.question import Finding, Question, both, call, times, wrong
 from verify.laws import Evidence, Law
 from verify.sampling import Array
 from verify.spec import Status, UsageError
@@ -89,7 +89,8 @@ def _numbers(
         ratio = np.where(np.isnan(ratio), math.inf, ratio)
         index = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         place = f"[{','.join(map(str, index))}]" if index else ""
-        text = f"{name}{place} = {number(a[index])}, should be {number(value[index])}"
+        given, wanted = both(float(a[index]), float(value[index]))
+        text = f"{name}{place} = {given}, should be {wanted}"
         worst = float(ratio[index])
         beside = f"; error {times(worst)} x budget" if math.isfinite(worst) else ""
         found.append(Evidence(worst, text + beside))

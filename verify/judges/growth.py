@@ -20,7 +20,7 @@ import numpy as np
 from verify import budget, reference
 from verify.budget import Array
 from verify.judges.impostors import passing_impostors
-from verify.judges.question import Finding, Question, call, number, times, wrong
+from verify.judges.question import Finding, Question, both, call, number, times, wrong
 from verify.reference import Expected
 from verify.spec import IMPOSTORS, Growth, Sample, Status
 
@@ -59,9 +59,10 @@ def _sums(question: Question, growth: Growth) -> Finding:
             found = budget.compare(asked.fmt, got, want.value, want.error, False)
             checked += found.checked
             if not found.ok:
+                given, wanted = both(found.got, found.want)
                 return wrong(
-                    f"{k} {kind} terms: y{list(found.index) or ''} = {number(found.got)}, should "
-                    f"be {number(found.want)}; error {times(found.rho or 0.0)} x budget"
+                    f"{k} {kind} terms: y{list(found.index) or ''} = {given}, should be {wanted}; "
+                    f"error {times(found.rho or 0.0)} x budget"
                 )
             worst = max(worst, (found.rho or 0.0, abs(found.got - found.want), found.bound))
             size = float(np.max(np.abs(want.value)))
@@ -138,7 +139,8 @@ def _many(question: Question) -> Finding:
     signed_zero = question.row.signed_zero
     found = budget.compare(question.fmt, few, want.value, want.error, signed_zero)
     if not found.ok:
-        return wrong(f"y{list(found.index)} = {number(found.got)}, should be {number(found.want)}")
+        given, wanted = both(found.got, found.want)
+        return wrong(f"y{list(found.index)} = {given}, should be {wanted}")
     times_ = 1 + _MANY_BYTES // few.nbytes
     (many,) = call(
         target.evaluate, [np.tile(v, (times_, *(1 for _ in v.shape[1:]))) for v in values]

@@ -123,6 +123,13 @@ def number(x: float) -> str:
     return f"{x:.9g}"
 
 
+def both(got: float, want: float) -> tuple[str, str]:
+    """What was given and what it should be: all digits where nine do not tell them apart."""
+    if number(got) != number(want) or got == want:
+        return number(got), number(want)
+    return f"{got:.17g}", f"{want:.17g}"
+
+
 def times(rho: float) -> str:
     """5,100 or 1.28."""
     return f"{rho:,.0f}" if rho >= 100 else f"{rho:.3g}"
