@@ -6,6 +6,8 @@ these.
 
 from __future__ import annotations
 
+from typing import Any
+
 from verify.registry.planning import refuses
 from verify.spec import Refusal
 
@@ -29,11 +31,11 @@ def _axes(name: str) -> tuple[Refusal, ...]:
     return (*_axis(name), twice)
 
 
-_SGD = {
+_SGD: dict[str, Any] = {
     **{"lr": 0.1, "momentum": 0.9, "undamped": 1.0, "weight_decay": 0.0},
     **{"nesterov": False, "first": False, "first_undamped": True},
 }
-_ADAM = {
+_ADAM: dict[str, Any] = {
     **{"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0},
     **{"corrections": (1.0, 1.0), "decoupled": False, "is_first": False},
 }
