@@ -34,7 +34,7 @@ SIDES = (
 )  # fmt: skip
 REGIONS = (  # an example shrinks to the first
     "interior", "integer", "ties", "zeros", "negative", "tiny", "huge", "edge", "denormal",
-    "special", "shifted", "whole",
+    "special", "shifted", "whole", "positive",
 )  # fmt: skip
 _SEEDS = 1 << 16
 

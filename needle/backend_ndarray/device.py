@@ -17,7 +17,7 @@ import numpy as np
 
 from needle import _core
 from needle.backend_ndarray import cuda_libraries, numpy_backend
-from needle.backend_ndarray.checks import sizes
+from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.flat import FlatKernels
 from needle.backend_ndarray.graph import Graph
 from needle.backend_ndarray.whole_numbers import one_hot
@@ -246,16 +246,27 @@ def cpu_numpy() -> BackendDevice:
 
 
 def cuda(index: int = 0) -> BackendDevice:
-    """A CUDA GPU; exists without one too, with enabled() False and the reason in .reason."""
-    return device("cuda", index)
+    """A CUDA GPU; exists without one too, with enabled() False and the reason in .reason.
+
+    Raises: TypeError unless index is an int, ValueError where it is negative.
+    """
+    return device("cuda", _position("cuda", index))
 
 
 def cuda_sim(index: int = 0) -> BackendDevice:
     """The CUDA kernels, run by a simulator on the host.
 
     NEEDLE_SIM_RACES=1 in the environment: by the one that checks each access of theirs.
+    Raises: as cuda.
     """
-    return device("cuda_sim", index)
+    return device("cuda_sim", _position("cuda_sim", index))
+
+
+def _position(op: str, index: int) -> int:
+    (found,) = integers(op, index=index)
+    if found < 0:
+        raise ValueError(f"[{op}] index is not negative, got index={index}")
+    return found
 
 
 def default_device() -> BackendDevice:

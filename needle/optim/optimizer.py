@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -164,11 +165,12 @@ class Optimizer:
                         f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
                     )
                 value = p.realize_cached_data()
-                captured = current_graph(value.device) is not None
-                if captured:
+                graph = current_graph(value.device)
+                if graph is not None:
                     self._require_memory(i)
+                    graph.before_replay(partial(self._require_same, i, self._arrays(i)))
                 yield i, p, value, p.grad.realize_cached_data()
-                if captured and p.cached_data is not value:
+                if graph is not None and p.cached_data is not value:
                     raise RuntimeError(
                         f"[{type(self).__name__}] a captured step writes parameters in place "
                         f"(needle.backend_ndarray.graph.stored), got a new array for params[{i}]"
@@ -182,6 +184,23 @@ class Optimizer:
                 f"[{type(self).__name__}] a step is taken before one is captured, "
                 f"got params[{i}] without {missing}"
             )
+
+    def _arrays(self, i: int) -> dict[str, NDArray]:
+        """What a step writes for params[i]."""
+        held = {kind: of[i] for kind, of in self._memory().items() if i in of}
+        return {"params": self.params[i].cached_data} | {
+            kind: array for kind, array in held.items() if isinstance(array, NDArray)
+        }
+
+    def _require_same(self, i: int, captured: Mapping[str, NDArray]) -> None:
+        """RuntimeError where a replay would step other arrays than those in use."""
+        for kind, array in self._arrays(i).items():
+            if array is not captured.get(kind):
+                raise RuntimeError(
+                    f"[{type(self).__name__}] a graph goes on with the arrays of its capture: "
+                    "capture again after load_state_dict, .data = or a step outside of the graph, "
+                    f"got a new array for {kind}[{i}]"
+                )
 
 
 def clip_grad_norm(params: Iterable[Any], max_norm: float) -> float:

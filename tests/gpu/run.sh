@@ -96,7 +96,9 @@ if wanted verify; then
   rm -f "$reports/verify.jsonl"
   step verify 590 "$python" -m verify --device cuda --jobs "${JOBS:-1}" --budget "${BUDGET:-default}" \
     --json "$reports/verify.jsonl" --markdown "$reports/verify.md" --quiet
-  gzip --force "$reports/verify.jsonl"
+  if [ -e "$reports/verify.jsonl" ]; then  # a run that could not start leaves none
+    gzip --force "$reports/verify.jsonl"
+  fi
   if [ -n "${CUDA_MPS_PIPE_DIRECTORY:-}" ]; then
     echo quit | nvidia-cuda-mps-control
     unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY

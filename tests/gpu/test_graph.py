@@ -196,6 +196,37 @@ def test_cuda_graph_refuses_a_step_that_would_repeat_itself(device: BackendDevic
 
 
 @on_each
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_cuda_graph_refuses_to_step_arrays_that_are_no_longer_in_use(
+    device: BackendDevice, name: str
+) -> None:
+    run = Training(device, OPTIMIZERS[name])
+    run.load(0)
+    run.step()
+    with device.graph() as graph:
+        run.step()
+    graph.replay()
+    before = run.state()
+    parameter = run.model.parameters()[0]
+    kept = parameter.cached_data
+    parameter.data = parameter.detach() * 2
+    with pytest.raises(RuntimeError, match=r"capture again .* got a new array for params\[0\]"):
+        graph.replay()
+    parameter.cached_data = kept
+    assert run.state() == before, "a refused replay changes nothing"
+    graph.replay()
+    run.step()  # eager
+    with pytest.raises(RuntimeError, match="capture again"):
+        graph.replay()
+    with device.graph() as graph:
+        run.step()
+    run.optimizer.load_state_dict(run.optimizer.state_dict())
+    if name != "SGD":  # which remembers nothing
+        with pytest.raises(RuntimeError, match="capture again"):
+            graph.replay()
+
+
+@on_each
 def test_cuda_graph_in_checked_mode(device: BackendDevice) -> None:
     device.check_guards()
     device.set_checked(True)

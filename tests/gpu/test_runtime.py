@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +201,13 @@ def test_cuda_in_a_forked_process_is_an_error(name: str, before: str, status: in
     program = FORK.format(name=name, before=before)
     result = subprocess.run([sys.executable, "-c", program], timeout=120)
     assert result.returncode == status
+
+
+@pytest.mark.parametrize("make", [nd.cuda, nd.cuda_sim])
+def test_cuda_a_device_has_a_number(make: Any) -> None:
+    for index in ("a", 0.0, None):
+        with pytest.raises(TypeError, match="index is an int"):
+            make(index)
+    with pytest.raises(ValueError, match="index=-1"):
+        make(-1)
+    assert make() is make(0) is make(np.int64(0))

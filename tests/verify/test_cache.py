@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_what_changes_nothing_changes_nothing(tree: Path) -> None:
     keep(tree, verdict())
     edit(tree / "needle/ops/elementwise.py", "class Exp(", "# a comment\n\n\nclass Exp(")
     edit(tree / "needle/ops/convolution.py", "def conv(", "def conv(  # spaces\n    ")
-    edit(tree / "verify/registry/pooling.py", '"""', '"""Another family. ')
+    edit(tree / "verify/registry/joining.py", '"""', '"""Another family. ')
     (tree / "needle/_cuda_sim.x.so").write_bytes(b"kernels of another device")
     assert stands(tree)
 
@@ -183,7 +184,7 @@ def test_versions_the_processor_and_threads(tree: Path, monkeypatch: pytest.Monk
         with monkeypatch.context() as patch:
             patch.setattr(surroundings, name, lambda *_: "another")
             assert not stands(tree), name
-    for name, value in (("version", "3.99"), ("flags", "(-O)")):
+    for name, value in (("version", "3.99"), ("flags", SimpleNamespace(optimize=1))):
         with monkeypatch.context() as patch:
             patch.setattr(sys, name, value)
             assert not stands(tree), name

@@ -119,7 +119,8 @@ def test_faults_are_many_and_of_every_native_kind(every: tuple[Fault, ...]) -> N
     assert {fault.kind for fault in every} <= KINDS.keys()
     native_kinds = (
         "off-by-one tail stride barrier precision unwritten stale rare race denormal damage "
-        "outside leak comparison sign constant dropped swapped transposed axis"
+        "outside leak comparison sign constant dropped swapped transposed axis eps variance "
+        "correction"
     )
     assert {fault.kind for fault in every} == set(native_kinds.split())
 

@@ -125,7 +125,8 @@ def test_what_a_line_needs(schema: dict[str, Any], lines: list[dict[str, Any]], 
 def test_the_schema_names_what_the_code_names(schema: dict[str, Any]) -> None:
     kinds = schema["$defs"]
     fields = kinds["verdict"]["properties"]
-    assert set(fields) == {f.name for f in dataclasses.fields(Verdict)}
+    held = {f.name for f in dataclasses.fields(Verdict)}
+    assert set(fields) == held - {"reached"}  # between a worker and the cache, in no file
     assert set(fields["status"]["enum"]) == {str(s) for s in Status} - {"WEAK"}  # per group only
     assert tuple(fields["impostors"]["items"]["enum"]) == IMPOSTORS
     assert set(kinds["selection"]["properties"]) == {f.name for f in dataclasses.fields(Selection)}
