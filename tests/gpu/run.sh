@@ -23,6 +23,14 @@ reports=${1:-reports/$(tr ' ' '-' <<<"${gpu,,}")}
 mkdir -p "$reports"
 
 failed=()
+environment=
+cleanup() {
+  if [ -n "${CUDA_MPS_PIPE_DIRECTORY:-}" ]; then
+    echo quit | nvidia-cuda-mps-control || true
+  fi
+  rm -rf "$environment"
+}
+trap cleanup EXIT
 
 wanted() { [[ $steps == *" $1 "* ]]; }
 
@@ -41,7 +49,6 @@ step() {
 
 if [ -n "${WHEELS:-}" ]; then
   environment=$(mktemp -d)
-  trap 'rm -rf "$environment"' EXIT
   "$python" -m venv "$environment"
   python=$environment/bin/python
   "$python" -m pip install --quiet --no-index --find-links "$WHEELS" \
@@ -94,7 +101,7 @@ if wanted verify; then
     fi
   fi
   rm -f "$reports/verify.jsonl"
-  step verify 590 "$python" -m verify --device cuda --jobs "${JOBS:-1}" --budget "${BUDGET:-default}" \
+  step verify 590 "$python" -m verify --device cuda,cpu --jobs "${JOBS:-1}" --budget "${BUDGET:-default}" \
     --json "$reports/verify.jsonl" --markdown "$reports/verify.md" --quiet
   if [ -e "$reports/verify.jsonl" ]; then  # a run that could not start leaves none
     gzip --force "$reports/verify.jsonl"
