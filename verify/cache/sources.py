@@ -54,12 +54,11 @@ def package(name: str) -> list[Path]:
 
 @functools.cache
 def of_rows() -> dict[str, str]:
-    """Of every row: its family's file, the files that all families share, what both import."""
+    """Of every row: its family's file, the package's own, what both import."""
     families = {module.__name__.rpartition(".")[2]: module for module in registry.FAMILIES}
-    shared = {f.stem for f in package("registry")} - families.keys()
     found: dict[str, str] = {}
     for name, module in families.items():
-        files = sorted(_closure({name, *shared}, skip=frozenset(families)))
+        files = sorted(_closure({name, "__init__"}, skip=frozenset(families)))
         value = of_files(VERIFY / "registry" / f"{file}.py" for file in files)
         found |= {row.name: value for row in module.ROWS}
     return found
