@@ -308,7 +308,7 @@ def test_a_hundred_thousand_verdicts_stay_a_small_page() -> None:
     ]
     assert len(verdicts) >= 100_000
     text = html.report(*results(*verdicts, devices=devices))
-    assert len(text.encode()) < 6_000_000
+    assert len(text.encode()) < 5_000_000
     found = Page(text)
     assert len(groups(found)) == len(names), "every group has its cell"
     assert found.data["wrong"] == math.ceil(len(names) / 3)

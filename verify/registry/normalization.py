@@ -105,6 +105,15 @@ def _running(
     )
 
 
+# of x, weight, bias, running mean and running variance
+_OF_BATCHES = (
+    _WIDE,
+    _SCALE,
+    _WIDE,
+    _WIDE,
+    Domain(low=0, huge=lambda largest: largest**0.2, special=False),
+)
+
 ROWS = (
     Row(
         name="standardize",
@@ -168,13 +177,7 @@ ROWS = (
         ),
         regions=_REGIONS,
         kinks=_batch_reach,
-        domains=(
-            _WIDE,
-            _SCALE,
-            _WIDE,
-            _WIDE,
-            Domain(low=0, huge=lambda largest: largest**0.2, special=False),
-        ),
+        domains=_OF_BATCHES,
         signed_zero=False,
         flops=_elements,
     ),
@@ -190,13 +193,7 @@ ROWS = (
             sample((33, 17), (17,), (17,), (17,), (17,)),
         ),
         regions=("tiny", "huge", "zeros", "integer", "ties", "shifted"),
-        domains=(
-            _WIDE,
-            _SCALE,
-            _WIDE,
-            _WIDE,
-            Domain(low=0, huge=lambda largest: largest**0.2, special=False),
-        ),
+        domains=_OF_BATCHES,
         differentiable=False,
         mixtures=("devices", "arrays"),  # statistics keep a dtype of their own
         signed_zero=False,
