@@ -21,7 +21,10 @@ Machine machine;
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-constexpr std::size_t kApart = 256;  // between blocks: who leaves one does not reach the next
+
+// Bytes left free behind a block: an access that leaves its block by less than the block's own size
+// finds no other one.
+std::size_t apart(std::size_t bytes) { return std::clamp<std::size_t>(bytes, 4096, 1 << 20); }
 
 std::mutex blocks_mutex;
 struct Block {
@@ -162,7 +165,7 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   if (bytes > free_bytes) return record(cudaErrorMemoryAllocation);
-  if (posix_memalign(&memory, kAlignment, bytes + kApart) != 0)
+  if (posix_memalign(&memory, kAlignment, bytes + apart(bytes)) != 0)
     return record(cudaErrorMemoryAllocation);
   if (!needle_sim::note_allocated(memory, bytes)) {
     std::free(memory);

@@ -1,5 +1,6 @@
 // Accesses outside of arrays, misaligned ones, freed and foreign memory, launches that cannot be.
 #include <cstdint>
+#include <deque>
 
 #include "planted.cuh"
 
@@ -78,6 +79,20 @@ PLANTED(pitch_too_wide) {
   const Array<float> x(ones(kThreads * columns)), y(kThreads);
   launch(row_sums, 1, kThreads, 0, x.data(), y.data(), columns, fixed ? columns : 8);
   return y.host() == values(kThreads, [](int) { return columns; });
+}
+
+// One thread, so that neither a race nor an unwritten byte can be told first.
+__global__ void copy_from(const float* x, float* y, int first) {
+  y[0] = x[first];  // BUG far_past_the_end: out of bounds
+}
+
+PLANTED(far_past_the_end) {
+  constexpr int count = 64;  // neighbours to reach
+  std::deque<Array<float>> blocks;
+  for (int i = 0; i < count; ++i) blocks.emplace_back(ones(kThreads));
+  const Array<float> y(1);
+  launch(copy_from, 1, 1, 0, blocks[count / 2].data(), y.data(), fixed ? 0 : 15 * kThreads);
+  return y.host() == std::vector<float>{1};
 }
 
 // The wanted index fits into 32 bits, the product on the way to it does not.
