@@ -1,5 +1,6 @@
 // needle._core: the NDArray type, devices, and the numpy and cpu backends.
 #include "bind/casters.h"
+#include "bind/counted.h"
 #include "bind/devices.h"
 #include "bind/handle.h"
 #include "bind/interchange.h"
@@ -55,6 +56,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("NDArray") = py::handle(reinterpret_cast<PyObject*>(type));
   define_methods(reinterpret_cast<PyObject*>(type));
   define_handle(module);
+  define_counted(module);
   define_devices(module);
   define_streams(module);
   module.def("op_names", op_names);

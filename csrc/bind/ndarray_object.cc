@@ -160,7 +160,19 @@ PyObject* binary_method(PyObject* self, PyObject* other) {
   });
 }
 
+// A cheap question: asked for every cotangent.
+PyObject* is_like(PyObject* self, PyObject* other) {
+  if (!is_ndarray(other)) Py_RETURN_FALSE;
+  const NDArray &a = unwrap(self), &b = unwrap(other);
+  if (a.shape() == b.shape() && a.dtype() == b.dtype() && &a.device() == &b.device()) {
+    Py_RETURN_TRUE;
+  }
+  Py_RETURN_FALSE;
+}
+
 PyMethodDef op_methods[] = {
+    {"is_like", is_like, METH_O,
+     "is_like(other)\n\nWhether other is an NDArray of this shape, dtype and device."},
 #define NEEDLE_UNARY(op, formula) \
   {#op, unary_method<UnaryOp::op>, METH_NOARGS, #op "()\n\nElementwise " #op "."},
 #define NEEDLE_BINARY(op, formula)           \

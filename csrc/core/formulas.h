@@ -1,12 +1,16 @@
 // The longer formulas of the op table, written once for scalars and vectors V as those of ops.def
-// are. The including file has defined, in the same namespace, for every V: constant, single, fma,
-// abs, exp, log1p, two_sum and two_product (a rounded sum or product, and its rounding error).
+// are. The including file has defined, in the same namespace or around it, for every V: constant,
+// single, fma, abs, exp, log1p, at_most and at_least (a bound for all but NaN), two_sum and
+// two_product (a rounded sum or product, and its rounding error).
 //
 //   - scaled_erfc: e^(t^2) erfc(t) for t >= 0, as P((t - c) / (t + c)) / (1 + 2 t); P is a minimax
 //     polynomial (Remez exchange in 70 digits) with a relative error below 2^-28 for float and
 //     2^-58 for double as far as e^(-t^2) is not 0; inner_erf: x + x P(x^2), alike
 //   - silu, gelu: x F(x) with F(-x) = 1 - F(x) is max(x, 0) - |x| F(-|x|), where nothing cancels
 //     and F(-|x|) has no argument that overflows
+//   - slopes s of sigmoid, silu and gelu, with e = e^-|x|: s(x) is 1 - s(-x) but for sigmoid's, so
+//   that
+//     only the tail is computed, where nothing cancels and what is infinite is bounded
 //   - exponents larger than 1 are computed with their rounding errors, which exp would magnify
 #pragma once
 
@@ -70,13 +74,10 @@ NEEDLE_FORMULA V decay(V high, V low) {
 }
 
 // |x|, at most 1000: every F(-|x|) below is 0 before.
-NEEDLE_FORMULA V bounded_size(V x) {
-  const V size = abs(x), most = constant<V>(1000);
-  return size > most ? most : size;
-}
+NEEDLE_FORMULA V bounded_size(V x) { return at_most(abs(x), constant<V>(1000)); }
 
 // x where it is positive, a zero of its sign elsewhere; NaN stays.
-NEEDLE_FORMULA V positive_part(V x) { return x < constant<V>(0) ? constant<V>(-0.0) : x; }
+NEEDLE_FORMULA V positive_part(V x) { return at_least(x, constant<V>(-0.0)); }
 
 NEEDLE_FORMULA V sigmoid(V x) {
   const V one = constant<V>(1), e = exp(-abs(x));
@@ -101,6 +102,39 @@ NEEDLE_FORMULA V gelu(V x) {
   const V inner = half * (constant<V>(1) - inner_erf(t));
   const V outer = half * scaled_erfc(t) * decay(exponent, low);
   return positive_part(x) - (t < constant<V>(0.5) ? inner : outer);
+}
+
+// Of tanh, from its result.
+NEEDLE_FORMULA V tanh_slope(V y) { return fma(-y, y, constant<V>(1)); }
+
+// sigmoid(x) sigmoid(-x)
+NEEDLE_FORMULA V sigmoid_slope(V x) {
+  const V e = exp(-abs(x)), share = constant<V>(1) / (constant<V>(1) + e);
+  return e * share * share;
+}
+
+// s(-w) (1 - w slope s(w)) for the sigmoid s, root = e^(-w / 2) and `rise` = w times the slope of
+// w.
+NEEDLE_FORMULA V gated_tail(V root, V rise) {
+  const V share = constant<V>(1) / fma(root, root, constant<V>(1));
+  return (root * share) * (root * (constant<V>(1) - rise * share));
+}
+
+NEEDLE_FORMULA V silu_slope(V x) {
+  const V size = bounded_size(x);
+  const V tail = gated_tail(exp(size * constant<V>(-0.5)), size);
+  return x < constant<V>(0) ? tail : constant<V>(1) - tail;
+}
+
+// Phi(x) + x phi(x), phi the density: with t = |x|, e^(-t^2 / 2) is a factor of both.
+NEEDLE_FORMULA V gelu_slope(V x) {
+  const V size = bounded_size(x), half = constant<V>(0.5);
+  V low;
+  const V exponent = two_product(size, size * half, low);
+  const V ratio = half * scaled_erfc(size * constant<V>(0x1.6a09e667f3bcdp-1));
+  const V density = size * constant<V>(0x1.9884533d43651p-2);  // 1 / sqrt(2 pi)
+  const V tail = decay(exponent, low) * (ratio - density);
+  return x < constant<V>(0) ? tail : constant<V>(1) - tail;
 }
 
 // x (1 + tanh(w / 2)) / 2 = x sigmoid(w) with w = 2 sqrt(2 / pi) (x + 0.044715 x^3).

@@ -52,13 +52,23 @@ class Cascade {
     close(1);
   }
 
-  // What push and finish make of one row.
-  static void fold_row(const T* p, std::int64_t columns, V (&result)[N]) {
-    for (int k = 0; k < N; ++k) {
-      const std::int64_t left = columns - k * lanes<T>;
-      const V row = left >= lanes<T> ? load(p + k * lanes<T>) : first_of(p + k * lanes<T>, left);
-      result[k] = F::combine(identity(), row);
+  // What push, push_short and finish make of n rows and of `rest` elements behind them, while these
+  // are fewer than a block; the sums stay in registers.
+  static bool short_enough(std::int64_t n) { return n < kBlockRows - 1; }
+  static void fold_short(const T* p, std::int64_t n, std::int64_t stride, std::int64_t columns,
+                         std::int64_t rest, V (&result)[N]) {
+    const std::int64_t last = columns - (N - 1) * lanes<T>;
+    V sum[N];
+    reset(sum);
+    for (std::int64_t r = 0; r < n; ++r, p += stride) {
+      for (int k = 0; k < N - 1; ++k) sum[k] = F::combine(sum[k], load(p + k * lanes<T>));
+      const T* end = p + (N - 1) * lanes<T>;
+      sum[N - 1] = F::combine(sum[N - 1], last == lanes<T> ? load(end) : first_of(end, last));
     }
+    for (int k = 0; k < N && rest > 0; ++k, p += lanes<T>, rest -= lanes<T>) {
+      sum[k] = F::combine(sum[k], rest < lanes<T> ? first_of(p, rest) : load(p));
+    }
+    for (int k = 0; k < N; ++k) result[k] = sum[k];
   }
 
   void finish(V (&result)[N]) const {

@@ -190,7 +190,36 @@ void binary(needle::BinaryOp op, View dst, View a, View b) {
   }
 }
 
+// Powers by whole numbers, no less exact than m::pow; what the products of a cube lost is added.
+struct square {
+  template <class V>
+  static V apply(V x) {
+    return x * x;
+  }
+};
+struct cube {
+  template <class V>
+  static V apply(V x) {
+    V lost, lost_of_square;
+    const V squared = m::two_product(x, x, lost_of_square);
+    const V y = m::two_product(squared, x, lost);
+    const V better = y + fma(lost_of_square, x, lost);
+    return better - better == V{} ? better : y;  // an infinite y has lost nothing
+  }
+};
+struct inverse {
+  template <class V>
+  static V apply(V x) {
+    return m::constant<V>(1) / x;
+  }
+};
+
 void binary_scalar(needle::BinaryOp op, View dst, View a, double s, bool reversed) {
+  if (op == needle::BinaryOp::power && !reversed) {
+    if (s == 2) return map_unary<square>(dst, a);
+    if (s == 3) return map_unary<cube>(dst, a);
+    if (s == -1) return map_unary<inverse>(dst, a);
+  }
   float single = static_cast<float>(s);
   View scalar = dst;  // s at every index
   scalar.data = dst.dtype == needle::DType::float64 ? static_cast<void*>(&s) : &single;

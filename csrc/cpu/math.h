@@ -86,27 +86,36 @@ NEEDLE_INLINE V power_of_two(int_of<V> k) {
   return from_bits<V>((k + F::kBias) << F::kMantissa);
 }
 
-// x = k ln2 + r; returns e^r - 1.
+// x = k ln2 + r; returns e^r - 1. `shifted` is k + kRound.
 template <class V>
-NEEDLE_INLINE V expm1_reduced(V x, int_of<V>& k) {
+NEEDLE_INLINE V expm1_reduced(V x, V& shifted) {
   using T = scalar_of<V>;
   using F = format<T>;
-  const V shifted = fma(x, constant<V>(1 / static_cast<double>(kLn2)), broadcast<V>(F::kRound));
+  shifted = fma(x, constant<V>(1 / static_cast<double>(kLn2)), broadcast<V>(F::kRound));
   const V n = shifted - broadcast<V>(F::kRound);
-  k = bits(shifted) - bits(F::kRound);
   const V r = fma(n, broadcast<V>(-ln2_low<T>), fma(n, broadcast<V>(-F::kLn2High), x));
   return fma(r * r, polynomial(r, F::kExp), r);
+}
+
+// The k of above.
+template <class V>
+NEEDLE_INLINE int_of<V> exponent_of(V shifted) {
+  return bits(shifted) - bits(format<scalar_of<V>>::kRound);
+}
+
+// x with most at most and least at least; NaN stays.
+template <class V>
+NEEDLE_INLINE V within(V x, double least, double most) {
+  return at_least(at_most(x, constant<V>(most)), constant<V>(least));
 }
 
 template <class V>
 NEEDLE_INLINE V exp(V x) {
   using F = format<scalar_of<V>>;
-  const V high = broadcast<V>(F::kExpHigh), low = broadcast<V>(F::kExpLow);
-  x = x > high ? high : x;
-  x = x < low ? low : x;
-  int_of<V> k;
-  const V e = expm1_reduced(x, k) + constant<V>(1);
-  const int_of<V> half = k >> 1;
+  V shifted;
+  const V e = expm1_reduced(within(x, F::kExpLow, F::kExpHigh), shifted) + constant<V>(1);
+  if constexpr (has_scale<V>) return scale(e, shifted - broadcast<V>(F::kRound));
+  const int_of<V> k = exponent_of(shifted), half = k >> 1;
   return e * power_of_two<V>(half) * power_of_two<V>(k - half);
 }
 
@@ -152,11 +161,10 @@ NEEDLE_INLINE V tanh(V x) {
   using T = scalar_of<V>;
   const int_of<V> sign = bits(x) & bits(T(-0.0));
   const V one = broadcast<V>(format<T>::kTanhOne);  // from here on the result rounds to 1
-  V twice = from_bits<V>(bits(x) ^ sign) * constant<V>(2);
-  twice = twice > one ? one : twice;
-  int_of<V> k;
-  const V p = expm1_reduced(twice, k);
-  const V scale = power_of_two<V>(k);
+  const V twice = at_most(from_bits<V>(bits(x) ^ sign) * constant<V>(2), one);
+  V shifted;
+  const V p = expm1_reduced(twice, shifted);
+  const V scale = power_of_two<V>(exponent_of(shifted));
   const V e = fma(scale, p, scale - constant<V>(1));
   return from_bits<V>(bits(e / (e + constant<V>(2))) | sign);
 }

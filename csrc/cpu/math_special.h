@@ -53,11 +53,9 @@ template <class V>
 NEEDLE_INLINE V expm1(V x) {
   using F = format<scalar_of<V>>;
   const int_of<V> sign = bits(x) & bits(scalar_of<V>(-0.0));
-  const V high = broadcast<V>(F::kExpHigh), low = broadcast<V>(-F::kTanhOne);
-  x = x > high ? high : x;
-  x = x < low ? low : x;  // -1 from here on
-  int_of<V> k;
-  const V p = expm1_reduced(x, k);
+  V shifted;
+  const V p = expm1_reduced(within(x, -F::kTanhOne, F::kExpHigh), shifted);  // -1 below
+  const int_of<V> k = exponent_of(shifted);
   const int_of<V> last = k > 1 ? (k & 0) + 1 : k & 0;  // k reaches an exponent that has no number
   const V scale = power_of_two<V>(k - last), undo = power_of_two<V>(last);
   const V y = fma(scale, p, scale - constant<V>(1) / undo) * undo;

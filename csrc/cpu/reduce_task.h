@@ -91,7 +91,9 @@ template <class F, class T, int N>
 static void reduce_group(const Plan& plan, const Tile& tile, int64_t first, const T* a, T* dst) {
   constexpr int n = lanes<T>;
   const int64_t left = plan.outputs - first;
-  const bool single = plan.n_reduced == 1 && plan.reduced[0].size == tile.fold;  // one row each
+  const Axis& run = plan.reduced[0];
+  const int64_t rows = run.size / tile.fold, rest = run.size % tile.fold;
+  const bool is_short = plan.n_reduced == 1 && Cascade<F, T, N>::short_enough(rows);
   vec<T> sums[n];
   T* to[n];
   for (int r = 0; r < n; ++r) {
@@ -101,8 +103,8 @@ static void reduce_group(const Plan& plan, const Tile& tile, int64_t first, cons
     to[r] = dst;
     locate(plan, plan.n_kept, first + r, from, to[r]);
     vec<T> result[N];
-    if (single) {
-      Cascade<F, T, N>::fold_row(from, tile.fold, result);
+    if (is_short) {
+      Cascade<F, T, N>::fold_short(from, rows, run.a * tile.fold, tile.fold, rest, result);
     } else {
       Cascade<F, T, N> sum;
       push_all(plan, tile, from, sum);

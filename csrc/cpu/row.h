@@ -126,7 +126,7 @@ class Row {
 
  private:
   static constexpr int kWidth = Along ? 4 : N;  // vectors that are folded side by side
-  static constexpr int64_t kBuffer = 32 * kWidth * lanes<T>;
+  static constexpr int64_t kBuffer = 32 * kWidth * lanes<T>, kShort = 31 * kWidth * lanes<T>;
 
   const needle::RowLayout::Axis& run() const { return rows_.reduced[rows_.n_reduced - 1]; }
   int64_t first_of(int64_t part) const { return run().size * part / parts_; }
@@ -174,6 +174,11 @@ class Row {
   template <class F, class Of, class... In>
   void fold_part(V (&result)[N], int64_t begin, int64_t end, T* keep, const Of& of,
                  const In*... in) const {
+    if constexpr (Along) {
+      if (rows_.n_reduced == 1 && end - begin < kShort) {
+        return fold_short<F>(result, begin, end - begin, keep, of, in...);
+      }
+    }
     Cascade<F, T, kWidth> sum;
     if constexpr (std::is_same_v<Of, Itself>) {
       stretches(begin, end, end - begin,
@@ -195,6 +200,27 @@ class Row {
     } else {
       sum.finish(result);
     }
+  }
+
+  // A stretch along memory that fills no block of a cascade.
+  template <class F, class Of, class... In>
+  void fold_short(V (&result)[N], int64_t begin, int64_t n, T* keep, const Of& of,
+                  const In*... in) const {
+    constexpr int64_t columns = kWidth * lanes<T>;
+    const int64_t from = at_ + begin;
+    V sums[kWidth];
+    const auto fold_all = [&](const T* p) {
+      Cascade<F, T, kWidth>::fold_short(p, n / columns, columns, columns, n % columns, sums);
+    };
+    if constexpr (std::is_same_v<Of, Itself>) {
+      (fold_all(in + from), ...);
+    } else {
+      alignas(kVectorBytes) T buffer[kBuffer];
+      T* to = keep == nullptr ? buffer : keep + from;
+      map_stretch(to, columns, n, of, (in + from)...);
+      fold_all(to);
+    }
+    result[0] = fold_vectors<F>(sums);
   }
 
   template <class Sum>

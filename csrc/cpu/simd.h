@@ -128,6 +128,23 @@ NEEDLE_INLINE double fma(double a, double b, double c);
 NEEDLE_INLINE f32v sqrt(f32v a);
 NEEDLE_INLINE f64v sqrt(f64v a);
 
+// The smaller or larger of x and a bound; NaN stays. Not by a template for the vectors of AVX-512,
+// whose comparisons go through masks.
+template <class V>
+NEEDLE_INLINE V at_most(V x, V most) {
+  return x > most ? most : x;
+}
+template <class V>
+NEEDLE_INLINE V at_least(V x, V least) {
+  return x < least ? least : x;
+}
+
+// Whether scale(x, n), x 2^n rounded once for a whole n, is an instruction.
+template <class V>
+inline constexpr bool has_scale = false;
+template <class V>
+NEEDLE_INLINE V scale(V x, V n);
+
 // Whether a lane of a comparison's result holds.
 NEEDLE_INLINE bool any(i64v mask);
 

@@ -32,6 +32,16 @@ NEEDLE_INLINE bool any(i64v mask) {
   const auto v = reinterpret_cast<__m512i>(mask);
   return _mm512_test_epi64_mask(v, v) != 0;
 }
+NEEDLE_INLINE f32v at_most(f32v x, f32v most) { return _mm512_maskz_min_ps(0xffff, most, x); }
+NEEDLE_INLINE f64v at_most(f64v x, f64v most) { return _mm512_maskz_min_pd(0xff, most, x); }
+NEEDLE_INLINE f32v at_least(f32v x, f32v least) { return _mm512_maskz_max_ps(0xffff, least, x); }
+NEEDLE_INLINE f64v at_least(f64v x, f64v least) { return _mm512_maskz_max_pd(0xff, least, x); }
+NEEDLE_INLINE f32v scale(f32v x, f32v n) { return _mm512_maskz_scalef_ps(0xffff, x, n); }
+NEEDLE_INLINE f64v scale(f64v x, f64v n) { return _mm512_maskz_scalef_pd(0xff, x, n); }
+template <>
+inline constexpr bool has_scale<f32v> = true;
+template <>
+inline constexpr bool has_scale<f64v> = true;
 
 #elif defined(__AVX2__) && defined(__FMA__)
 

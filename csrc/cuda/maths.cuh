@@ -50,6 +50,16 @@ static inline NEEDLE_HD V fused(V a, V b, V c) {
 #endif
 }
 
+// The smaller or larger of x and a bound; NaN stays.
+template <class V>
+static inline NEEDLE_HD V at_most(V x, V most) {
+  return x > most ? most : x;
+}
+template <class V>
+static inline NEEDLE_HD V at_least(V x, V least) {
+  return x < least ? least : x;
+}
+
 // a + b rounded, and what the rounding lost.
 template <class V>
 static inline NEEDLE_HD V two_sum(V a, V b, V& low) {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from needle._core import Counted, counted
 from needle.autograd.grad_mode import grad_mode, is_grad_enabled, no_grad
 from needle.backend_ndarray import BackendDevice, NDArray, full
 from needle.backend_selection import BACKEND, default_device
@@ -41,7 +42,15 @@ __all__ = [
 Number: TypeAlias = int | float | np.floating[Any] | np.integer[Any] | np.bool
 
 LAZY_MODE = False  # True: a value is computed when it is first looked at
-TENSOR_COUNTER = 0  # values alive now
+if TYPE_CHECKING:
+    TENSOR_COUNTER: int  # values alive now
+
+
+def __getattr__(name: str) -> int:
+    if name == "TENSOR_COUNTER":
+        return counted()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # --- ops
 
@@ -98,7 +107,7 @@ class TensorTupleOp(Op):
 # --- values
 
 
-class Value:
+class Value(Counted):
     """A node of the graph: what an op made of its inputs, or a leaf (op is None).
 
     Values are compared and hashed by identity.
@@ -113,18 +122,11 @@ class Value:
     grad: Tensor | None  # set by backward on leaves that require grad
 
     def _set(self, op: Op | None, inputs: tuple[Any, ...], data: Any, requires_grad: bool) -> None:
-        global TENSOR_COUNTER
         self.grad = None
-        TENSOR_COUNTER += 1
         self.op = op
         self.inputs = inputs
         self.cached_data = data
         self.requires_grad = requires_grad
-
-    def __del__(self) -> None:
-        global TENSOR_COUNTER
-        if hasattr(self, "grad"):  # otherwise it was never made, nor counted
-            TENSOR_COUNTER -= 1
 
     @classmethod
     def make_const(cls, data: Any, *, requires_grad: bool = False) -> Self:
@@ -138,7 +140,6 @@ class Value:
     @classmethod
     def make_from_op(cls, op: Op, inputs: Sequence[Any]) -> Self:
         """The value of op on inputs; a leaf where nothing is to be differentiated."""
-        global TENSOR_COUNTER
         # Two inputs and one are spelled out: a loop would double the cost of a small op.
         data = None
         try:
@@ -167,7 +168,6 @@ class Value:
             raise
         self = cls.__new__(cls)
         self.grad = None
-        TENSOR_COUNTER += 1
         self.cached_data = data
         self.requires_grad = wanted and grad_mode.enabled and op.differentiable
         if self.requires_grad or data is None:

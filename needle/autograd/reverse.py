@@ -66,13 +66,7 @@ def run_backward(output: Value, out_grad: Value) -> None:
                 continue
             held = cotangents.get(x)
             try:
-                given, expected = contribution.cached_data, x.cached_data
-                # Identity of names and devices is quickly seen; _add_unusual looks closer.
-                plain = (
-                    given.shape == expected.shape
-                    and given.dtype is expected.dtype
-                    and given.device is expected.device
-                )
+                plain = contribution.cached_data.is_like(x.cached_data)
             except AttributeError:  # a TensorTuple, a lazy value, or a gradient that is no Tensor
                 plain = False
             if not plain:

@@ -31,6 +31,15 @@ def in_double(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return rounded
 
 
+def times(slope: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
+    """(g, x) to g slope(x), computed in float64, rounded to the dtype of g."""
+
+    def product(g: Any, x: Any) -> Array:
+        return np.asarray(np.float64(g) * slope(np.asarray(x, np.float64)), np.asarray(g).dtype)
+
+    return product
+
+
 def _sum(a: Any, b: Any) -> Exact:
     total = a + b
     part = total - a
@@ -105,6 +114,35 @@ def gelu_tanh(x: Array) -> Array:
     slope, slope_low = _sum(_LINEAR[0], cubic)
     w, low = _times((size, 0.0), (slope, slope_low + (cubic_low + _LINEAR[1])))
     return _above(x, _sigmoid_tail(size, w, low))
+
+
+def _either(x: Array, tail: Array) -> Array:
+    """tail, a slope at -|x|, or for positive x what it lacks to 1."""
+    return np.asarray(np.where(x < 0, tail, 1 - tail))
+
+
+def sigmoid_slope(x: Array) -> Array:
+    """sigmoid(x) sigmoid(-x)."""
+    e = np.exp(-np.abs(x))
+    return np.asarray(e / (1 + e) / (1 + e))
+
+
+def silu_slope(x: Array) -> Array:
+    """sigmoid(x) (1 + x sigmoid(-x)); the root of e^-|x| does not underflow."""
+    size = _size(x)
+    root = np.exp(-size / 2)
+    share = 1 / (1 + root * root)
+    return _either(x, (root * share) * (root * (1 - size * share)))
+
+
+def gelu_slope(x: Array) -> Array:
+    """Phi(x) + x phi(x) with the distribution function and density of the standard normal."""
+    size = _size(x)
+    t, low = _times((size, 0.0), _SQRT_HALF)
+    upper = erfc(t) - low * (2 / math.sqrt(math.pi)) * np.exp(-t * t)
+    square, lost = _product(size, size / 2)
+    density = np.exp(-square) * (1 - lost) / math.sqrt(2 * math.pi)
+    return _either(x, upper / 2 - size * density)
 
 
 erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -57,6 +57,14 @@ class _Cell(Module):
         """The state after one step; its first part is the output."""
         raise NotImplementedError(f"[{_label(self)}] step is not defined")
 
+    def run(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        """The outputs of a step for each item of projected, and the last state."""
+        outputs = []
+        for part in ops.split(projected, 0):
+            state = self.step(part, state)
+            outputs.append(state[0])
+        return ops.stack(outputs, 0), state
+
     def _start(self, x: Tensor, given: Tensor | State | None) -> State:
         """The state before the first step: the one given, or zeros."""
         _require_tensor(_label(self), x)
@@ -133,6 +141,10 @@ class LSTMCell(_Cell):
         h, c = state
         return ops.lstm_step(projected + h @ self.W_hh, c).tuple()
 
+    def run(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs, *state = ops.lstm_sequence(projected, self.W_hh, *state)
+        return outputs, tuple(state)
+
     def forward(self, X: Tensor, h: State | None = None) -> State:
         state = self._start(X, h)
         return self.step(self.project(X), state)
@@ -157,12 +169,8 @@ class _Recurrent(Module):
         of_layers = zip(*(ops.split(s, 0) for s in starts), strict=True)
         ends = []
         for cell, state in zip(cells, of_layers, strict=True):
-            outputs = []
-            for projected in ops.split(cell.project(X), 0):
-                state = cell.step(projected, state)
-                outputs.append(state[0])
-            X = ops.stack(outputs, 0)
-            ends.append(state)
+            X, end = cell.run(cell.project(X), state)
+            ends.append(end)
         return X, tuple(ops.stack(parts, 0) for parts in zip(*ends, strict=True))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from needle.autograd import Number, Tensor, TensorOp
+from needle.autograd import Number, Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite
 from needle.ops.elementwise import add, exp, multiply, negate
@@ -14,6 +15,7 @@ from needle.ops.scalar import add_scalar, mul_scalar
 
 __all__ = [
     "GELU",
+    "ActivationGrad",
     "Clip",
     "GELUTanh",
     "LeakyReLU",
@@ -59,15 +61,11 @@ class LeakyReLU(TensorOp):
         self.slope = slope
 
     def compute(self, a: NDArray) -> NDArray:
-        return a * self._weight(a)
+        return a.leaky_relu(self.slope)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        weight = self._weight(node.inputs[0].realize_cached_data())
+        weight = node.inputs[0].realize_cached_data().leaky_slope(self.slope)
         return multiply(out_grad, Tensor.make_const(weight))
-
-    def _weight(self, a: NDArray) -> NDArray:
-        positive = a.greater(0)
-        return positive + (1 - positive) * self.slope
 
 
 class Clip(TensorOp):
@@ -104,8 +102,7 @@ class Sigmoid(TensorOp):
         return a.sigmoid()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        # 1 - node cancels where it is small
-        return multiply(multiply(out_grad, node), sigmoid(negate(node.inputs[0])))
+        return _node(_SIGMOID_GRAD, (out_grad, node.inputs[0]))
 
 
 class Softplus(TensorOp):
@@ -120,13 +117,13 @@ class Softplus(TensorOp):
         return a.softplus()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        return multiply(out_grad, sigmoid(node.inputs[0]))
+        return _node(_SOFTPLUS_GRAD, (out_grad, node.inputs[0]))
 
 
 class SiLU(TensorOp):
     """a sigmoid(a); -0 at -inf.
 
-    Gradient: g (sigmoid(a) + y sigmoid(-a)), y the result.
+    Gradient: g (sigmoid(a) + a sigmoid(a) sigmoid(-a)).
     """
 
     __slots__ = ()
@@ -135,9 +132,7 @@ class SiLU(TensorOp):
         return a.silu()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        # y has digits where sigmoid(a) is denormal; no infinity times 0
-        (a,), y = node.inputs, clip(node, high=1000)
-        return multiply(out_grad, add(sigmoid(a), multiply(y, sigmoid(negate(a)))))
+        return _node(_SILU_GRAD, (out_grad, node.inputs[0]))
 
 
 class GELU(TensorOp):
@@ -153,10 +148,7 @@ class GELU(TensorOp):
         return a.gelu()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        a = _saturated(node.inputs[0], 50)
-        below = mul_scalar(erfc(mul_scalar(a, -math.sqrt(0.5))), 0.5)
-        density = mul_scalar(exp(mul_scalar(multiply(a, a), -0.5)), 1 / math.sqrt(2 * math.pi))
-        return multiply(out_grad, add(below, multiply(a, density)))
+        return _node(_GELU_GRAD, (out_grad, node.inputs[0]))
 
 
 class GELUTanh(TensorOp):
@@ -181,10 +173,63 @@ class GELUTanh(TensorOp):
         return multiply(out_grad, multiply(sigmoid(w), add_scalar(gate, 1)))
 
 
+class ActivationGrad(TensorOp):
+    """g f'(a), of (g, a): the gradient of the activation f, in one kernel.
+
+    Gradient: dg = h f'(a), da = h g f''(a), composed.
+    Raises: ValueError when there is no such kernel.
+    """
+
+    __slots__ = ("kernel", "slope")
+
+    def __init__(self, activation: str) -> None:
+        if activation not in _SLOPES:
+            raise ValueError(
+                f"[ActivationGrad] there are {sorted(_SLOPES)}, got activation={activation!r}"
+            )
+        self.kernel = f"{activation}_grad"
+        self.slope = _SLOPES[activation]
+
+    def compute(self, g: NDArray, a: NDArray) -> NDArray:
+        return getattr(g, self.kernel)(a)  # type: ignore[no-any-return]
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
+        return composed_vjp(self.composed, node.inputs, out_grad)
+
+    def composed(self, g: Tensor, a: Tensor) -> Tensor:
+        """The same of other ops."""
+        return multiply(g, self.slope(a))
+
+
+def _sigmoid_slope(a: Tensor) -> Tensor:
+    return multiply(sigmoid(a), sigmoid(negate(a)))  # 1 - sigmoid(a) cancels where it is small
+
+
+def _silu_slope(a: Tensor) -> Tensor:
+    # y has digits where sigmoid(a) is denormal; no infinity times 0
+    return add(sigmoid(a), multiply(clip(silu(a), high=1000), sigmoid(negate(a))))
+
+
+def _gelu_slope(a: Tensor) -> Tensor:
+    a = _saturated(a, 50)
+    below = mul_scalar(erfc(mul_scalar(a, -math.sqrt(0.5))), 0.5)
+    density = mul_scalar(exp(mul_scalar(multiply(a, a), -0.5)), 1 / math.sqrt(2 * math.pi))
+    return add(below, multiply(a, density))
+
+
 def _saturated(a: Tensor, most: float) -> Tensor:
     """a kept to [-most, most], outside of which slopes are 0 or 1: no infinity times 0."""
     return clip(a, -most, most)
 
+
+_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": _sigmoid_slope,
+    "softplus": lambda a: sigmoid(a),
+    "silu": _silu_slope,
+    "gelu": _gelu_slope,
+}
+_SIGMOID_GRAD, _SOFTPLUS_GRAD = ActivationGrad("sigmoid"), ActivationGrad("softplus")
+_SILU_GRAD, _GELU_GRAD = ActivationGrad("silu"), ActivationGrad("gelu")
 
 _RELU, _SIGMOID, _SOFTPLUS, _SILU = ReLU(), Sigmoid(), Softplus(), SiLU()
 _GELU = {"none": GELU(), "tanh": GELUTanh()}

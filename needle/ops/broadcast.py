@@ -55,6 +55,11 @@ def normalized_axis(op: str, axis: int, ndim: int) -> int:
     return normalized(op, axis, ndim)[0]
 
 
+def native(op: str, axes: Axes | None, ndim: int) -> Any:
+    """Axes for a kernel of NDArray, which checks an int itself and takes None for all."""
+    return axes if axes is None or type(axes) is int else normalized(op, axes, ndim)
+
+
 def kept_shape(shape: tuple[int, ...], axes: Axes | None) -> tuple[int, ...]:
     """shape with size 1 at axes: what a reduction with keepdims gives."""
     reduced = normalized("reduction", axes, len(shape))
@@ -69,6 +74,14 @@ def sum_to_shape(a: Tensor, shape: tuple[int, ...]) -> Tensor:
     added = len(wide) - len(shape)
     axes = [d for d, n in enumerate(wide) if d < added or (shape[d - added] == 1 and n != 1)]
     return reshape(summation(a, axes) if axes else a, shape)
+
+
+def sum_to(a: Tensor, like: Tensor) -> Tensor:
+    """a summed over the axes along which `like` was broadcast to a.shape."""
+    data = a.cached_data
+    if data is not None and data.is_like(like.cached_data):  # the usual case, quickly seen
+        return a
+    return sum_to_shape(a, like.shape)
 
 
 def fixed(argument: Any) -> Any:
@@ -143,14 +156,14 @@ class Summation(TensorOp):
 
 def reshape(a: Tensor, shape: Shape) -> Tensor:
     """a in another shape. See Reshape."""
-    return Reshape(shape)(a)
+    return Tensor.make_from_op(Reshape(shape), (a,))
 
 
 def broadcast_to(a: Tensor, shape: Shape) -> Tensor:
     """a in a larger shape. See BroadcastTo."""
-    return BroadcastTo(shape)(a)
+    return Tensor.make_from_op(BroadcastTo(shape), (a,))
 
 
 def summation(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The sum over axes. See Summation."""
-    return Summation(axes, keepdims)(a)
+    return Tensor.make_from_op(Summation(axes, keepdims), (a,))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
-from needle.ops.broadcast import sum_to_shape
+from needle.ops.broadcast import sum_to
 from needle.ops.indexing import chosen
 from needle.ops.scalar import add_scalar, mul_scalar
 
@@ -21,6 +21,7 @@ __all__ = [
     "Minimum",
     "Negate",
     "Tanh",
+    "TanhGrad",
     "add",
     "divide",
     "exp",
@@ -48,8 +49,8 @@ class EWiseAdd(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = node.inputs
         return (
-            sum_to_shape(out_grad, a.shape) if a.requires_grad else None,
-            sum_to_shape(out_grad, b.shape) if b.requires_grad else None,
+            sum_to(out_grad, a) if a.requires_grad else None,
+            sum_to(out_grad, b) if b.requires_grad else None,
         )
 
 
@@ -67,8 +68,8 @@ class EWiseMul(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = node.inputs
         return (
-            sum_to_shape(multiply(out_grad, b), a.shape) if a.requires_grad else None,
-            sum_to_shape(multiply(out_grad, a), b.shape) if b.requires_grad else None,
+            sum_to(multiply(out_grad, b), a) if a.requires_grad else None,
+            sum_to(multiply(out_grad, a), b) if b.requires_grad else None,
         )
 
 
@@ -88,8 +89,8 @@ class EWiseDiv(TensorOp):
         share = divide(out_grad, b)
         # The quotient is divided once more: b * b could overflow or vanish.
         return (
-            sum_to_shape(share, a.shape) if a.requires_grad else None,
-            sum_to_shape(negate(multiply(share, node)), b.shape) if b.requires_grad else None,
+            sum_to(share, a) if a.requires_grad else None,
+            sum_to(negate(multiply(share, node)), b) if b.requires_grad else None,
         )
 
 
@@ -113,12 +114,12 @@ class EWisePow(TensorOp):
             # 0 * 0^-1 is NaN: there the exponent is raised to 0.
             both_zero = Tensor.make_const(a_is_zero * b.realize_cached_data().equal(0))
             slope = multiply(b, power(a, add(add_scalar(b, -1), both_zero)))
-            da = sum_to_shape(multiply(out_grad, slope), a.shape)
+            da = sum_to(multiply(out_grad, slope), a)
         if b.requires_grad:
             # 0^b * log(0) is NaN: there log(1) is taken.
             flat = Tensor.make_const(a_is_zero * b.realize_cached_data().greater_equal(0))
             slope = multiply(node, log(add(a, flat)))
-            db = sum_to_shape(multiply(out_grad, slope), b.shape)
+            db = sum_to(multiply(out_grad, slope), b)
         return da, db
 
 
@@ -165,8 +166,8 @@ def _shared(
 
     x, y = a.realize_cached_data(), b.realize_cached_data()
     return (
-        sum_to_shape(share(x, y), a.shape) if a.requires_grad else None,
-        sum_to_shape(share(y, x), b.shape) if b.requires_grad else None,
+        sum_to(share(x, y), a) if a.requires_grad else None,
+        sum_to(share(y, x), b) if b.requires_grad else None,
     )
 
 
@@ -228,12 +229,35 @@ class Tanh(TensorOp):
         return a.tanh()
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        return multiply(out_grad, add_scalar(mul_scalar(multiply(node, node), -1), 1))
+        return _node(_TANH_GRAD, (out_grad, node))
+
+
+class TanhGrad(TensorOp):
+    """g (1 - y^2), of (g, y): the gradient of Tanh, whose result is y.
+
+    Gradient: of cotangents h, dg = h (1 - y^2), dy = -2 h g y.
+    """
+
+    __slots__ = ()
+
+    def compute(self, g: NDArray, y: NDArray) -> NDArray:
+        return g.tanh_grad(y)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        g, y = node.inputs
+        dg = _node(_TANH_GRAD, (out_grad, y)) if g.requires_grad else None
+        if not y.requires_grad:
+            return dg, None
+        return dg, mul_scalar(multiply(multiply(out_grad, g), y), -2)
+
+    def composed(self, g: Tensor, y: Tensor) -> Tensor:
+        """The same of other ops."""
+        return multiply(g, add_scalar(negate(multiply(y, y)), 1))
 
 
 _ADD, _MUL, _DIV, _POW = EWiseAdd(), EWiseMul(), EWiseDiv(), EWisePow()
 _MAXIMUM, _MINIMUM = Maximum(), Minimum()
-_NEGATE, _LOG, _EXP, _TANH = Negate(), Log(), Exp(), Tanh()
+_NEGATE, _LOG, _EXP, _TANH, _TANH_GRAD = Negate(), Log(), Exp(), Tanh(), TanhGrad()
 _node = Tensor.make_from_op
 
 

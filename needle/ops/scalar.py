@@ -113,7 +113,8 @@ class PowerScalar(_ScalarOp):
         (a,) = node.inputs
         if self.scalar == 0:
             return Tensor.make_const(zeros(a.shape, dtype=a.dtype, device=a.device))
-        return out_grad * mul_scalar(power_scalar(a, self.scalar - 1), self.scalar)
+        rest = a if self.scalar == 2 else power_scalar(a, self.scalar - 1)
+        return out_grad * mul_scalar(rest, self.scalar)
 
 
 class ScalarPower(_ScalarOp):

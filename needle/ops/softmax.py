@@ -13,7 +13,7 @@ from needle.ops.broadcast import (
     Axes,
     fixed,
     kept_shape,
-    normalized,
+    native,
     normalized_axis,
     reshape,
     summation,
@@ -33,6 +33,11 @@ __all__ = [
 ]
 
 
+def _one(op: str, axis: int, ndim: int) -> int:
+    """One axis for a kernel, which checks an int itself."""
+    return axis if type(axis) is int else normalized_axis(op, axis, ndim)
+
+
 class LogSumExp(TensorOp):
     """log(sum(exp(a))) over axes (None: all); over no elements it is -inf.
 
@@ -48,7 +53,7 @@ class LogSumExp(TensorOp):
         self.keepdims = keepdims
 
     def compute(self, a: NDArray) -> NDArray:
-        return a.logsumexp(normalized("logsumexp", self.axes, a.ndim), self.keepdims)
+        return a.logsumexp(native("logsumexp", self.axes, a.ndim), self.keepdims)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0]
@@ -78,7 +83,7 @@ class Softmax(TensorOp):
         self.axes = fixed(axes)
 
     def compute(self, a: NDArray) -> NDArray:
-        return a.softmax(normalized("softmax", self.axes, a.ndim))
+        return a.softmax(native("softmax", self.axes, a.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return SoftmaxGrad(self.axes)(node, out_grad)
@@ -102,7 +107,7 @@ class SoftmaxGrad(TensorOp):
         self.axes = axes
 
     def compute(self, y: NDArray, g: NDArray) -> NDArray:
-        return y.softmax_grad(g, normalized("softmax", self.axes, y.ndim))
+        return y.softmax_grad(g, native("softmax", self.axes, y.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         y, g = node.inputs
@@ -131,7 +136,7 @@ class LogSoftmaxGrad(TensorOp):
         self.axis = axis
 
     def compute(self, y: NDArray, g: NDArray) -> NDArray:
-        return y.logsoftmax_grad(g, normalized_axis("logsoftmax", self.axis, y.ndim))
+        return y.logsoftmax_grad(g, _one("logsoftmax", self.axis, y.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         y, g = node.inputs
@@ -163,7 +168,7 @@ class LogSoftmax(TensorOp):
         self.axis = axis
 
     def compute(self, a: NDArray) -> NDArray:
-        return a.logsoftmax(normalized_axis("logsoftmax", self.axis, a.ndim))
+        return a.logsoftmax(_one("logsoftmax", self.axis, a.ndim))
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         return LogSoftmaxGrad(self.axis)(node, out_grad)
@@ -181,9 +186,9 @@ def logsumexp(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Te
 
 def softmax(a: Tensor, axis: Axes | None = -1) -> Tensor:
     """exp(a), scaled to sum 1 along axis (one, several, or None for all). See Softmax."""
-    return Softmax(axis)(a)
+    return Tensor.make_from_op(Softmax(axis), (a,))
 
 
 def logsoftmax(a: Tensor, axis: int = -1) -> Tensor:
     """The logarithm of softmax(a) along axis. See LogSoftmax."""
-    return LogSoftmax(axis)(a)
+    return Tensor.make_from_op(LogSoftmax(axis), (a,))

@@ -152,6 +152,9 @@ def fitting(draw: st.DrawFn, name: str, world: World) -> dict[str, Any]:
             return {"q": t(n, m, c), "k": t(n, k, c), **v}
         case "lstm_step":
             return {"gates": t(n, 4 * m), "c": t(n, m)}
+        case "lstm_sequence":
+            state = {"h": t(n, m), "c": t(n, m)}
+            return {"projected": t(k, n, 4 * m), "weight": t(m, 4 * m), **state}
         case "cross_entropy":
             return {"logits": t(n, c), "labels": np.arange(n) % c}
     return {}

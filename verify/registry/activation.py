@@ -22,13 +22,13 @@ _STEEP = (Domain(spread=4.0, huge=lambda largest: 1.05 * math.sqrt(2 * math.log(
 _TAILED = (*REGIONS, "ties")
 
 
-def _decay(t: Any, a: Any) -> Any:
+def decay(t: Any, a: Any) -> Any:
     """exp(-|a|), with a slope at 0."""
     return t.exp(t.where(a < 0, a, -a))
 
 
-def _sigmoid(t: Any, a: Any) -> Any:
-    e = _decay(t, a)
+def sigmoid(t: Any, a: Any) -> Any:
+    e = decay(t, a)
     return t.where(a < 0, e, 1.0) / (1 + e)
 
 
@@ -55,7 +55,7 @@ def _normal(t: Any, a: Any) -> Any:
 
 def _nearly_normal(t: Any, a: Any) -> Any:
     scale = 2 * math.sqrt(2 / math.pi)
-    return _sigmoid(t, a * (a * a * (0.044715 * scale) + scale))
+    return sigmoid(t, a * (a * a * (0.044715 * scale) + scale))
 
 
 def _gelu(t: Any, a: Any, approximate: str = "none") -> Any:
@@ -116,7 +116,7 @@ ROWS = (
         kinks=_bounds,
         decided=("special",),
     ),
-    row("sigmoid", _sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
+    row("sigmoid", sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
     row("softplus", _softplus, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),
     row("silu", _silu, (*UNARY, _TAILS), domains=_NORMAL, regions=_TAILED),
     row(

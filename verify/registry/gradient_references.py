@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from verify.registry.activation import decay, sigmoid
 from verify.registry.layout import select
 from verify.registry.normalization import inverse_deviation, standardized
 from verify.registry.pooling import pair, windows
+from verify.registry.recurrent import lstm_pointwise
 from verify.registry.reduction import reduced_axes
 from verify.spec import Shape
 
@@ -26,6 +28,40 @@ def softmax_grad(t: Any, y: Any, g: Any, axes: Any = -1) -> Any:
 
 def logsoftmax_grad(t: Any, y: Any, g: Any, axis: int = -1) -> Any:
     return g - t.exp(y) * g.sum((axis,), keepdim=True)
+
+
+# --- activations: gelu's from the tail, as the kernel has it; silu's e^-|a| is the square of a root
+
+
+def _sigmoid_slope(t: Any, a: Any) -> Any:
+    e = decay(t, a)
+    return e / (1 + e) / (1 + e)
+
+
+def _silu_slope(t: Any, a: Any) -> Any:
+    root = t.exp(t.where(a < 0, a, -a) * 0.5)
+    e = root * root
+    share, other = (t.where(a < 0, *pair) / (1 + e) for pair in ((e, 1.0), (1.0, e)))
+    return share * (1 + a * other)
+
+
+def _gelu_slope(t: Any, a: Any) -> Any:
+    below = t.where(a < 0, a, -a)
+    density = t.exp(a * a * -0.5) * (1 / math.sqrt(2 * math.pi))
+    tail = t.ops.needle_verify.normal_cdf(below) + below * density
+    return t.where(a < 0, tail, 1 - tail)
+
+
+ACTIVATIONS = {
+    "sigmoid": _sigmoid_slope,
+    "softplus": sigmoid,
+    "silu": _silu_slope,
+    "gelu": _gelu_slope,
+}
+
+
+def activation_grad(t: Any, g: Any, a: Any, activation: str) -> Any:
+    return g * ACTIVATIONS[activation](t, a)
 
 
 # --- normalisation: `lanes` stand beside the classes, and find what an op has not found before
@@ -174,6 +210,26 @@ def lstm_grad(t: Any, gates: Any, c: Any, dh: Any, dc: Any) -> Any:
         dh * seen * so * t.sigmoid(-o),
     )
     return t.cat(parts, 1), of_c * sf
+
+
+def lstm_sequence_grad(
+    t: Any, projected: Any, weight: Any, h: Any, c: Any, doutputs: Any, dh: Any, dc: Any
+) -> Any:
+    """The weight's is one sum over all steps."""
+    gates, states = [], [(h, c)]
+    copies = [w.unbind(0) for w in (weight.expand(len(projected), *weight.shape),) * 2]
+    for part, of_step in zip(projected.unbind(0), copies[0], strict=True):
+        h, c = states[-1]
+        gates.append(part + t.matmul(h, of_step))
+        states.append(lstm_pointwise(t, gates[-1], c))
+    dgates: list[Any] = []
+    for step in reversed(range(len(gates))):
+        of_gates, dc = lstm_grad(t, gates[step], states[step][1], dh + doutputs[step], dc)
+        dgates.insert(0, of_gates)
+        dh = t.matmul(of_gates, copies[1][step].transpose(0, 1))
+    before = t.cat([h for h, _ in states[:-1]], 0)
+    dweight = t.matmul(before.transpose(0, 1), t.cat(dgates, 0))
+    return t.stack(dgates, 0), dweight, dh, dc
 
 
 # --- identities, of integers: both sides are exact

@@ -53,6 +53,8 @@ def _alike(*shapes: Shape, **arguments: Any) -> Any:
     return sample(*(s for shape in shapes for s in (shape, shape)), **arguments)
 
 
+_SIZES = ((), (1,), (7,), (17,), (4, 1, 129), (0, 3), (1023,))
+
 _AXES = (
     _alike((7,), axes=0),
     _alike((65,), axes=-1),
@@ -67,6 +69,32 @@ _AXES = (
 )
 
 ROWS = (
+    _row(
+        "TanhGrad",
+        lambda t, g, y: g * (1 - y * y),
+        tuple(_alike(shape) for shape in _SIZES),
+        domains=(_CUBIC,),
+        call=_of(),
+        flops=_times(3.0),
+        errors=(refuses((3,), (4,), says="broadcast"),),
+    ),
+    _row(
+        "ActivationGrad",
+        g.activation_grad,
+        tuple(
+            _alike(shape, activation=name)
+            for i, shape in enumerate(_SIZES)
+            for j, name in enumerate(g.ACTIVATIONS)
+            if len(shape) == 1 or i % 4 == j
+        ),
+        domains=(Domain(), Domain(spread=4.0, huge=lambda largest: math.sqrt(math.log(largest)))),
+        call=_of("activation"),
+        flops=_times(20.0),
+        errors=(
+            refuses((3,), (3,), activation="relu", says="activation='relu'"),
+            refuses((3,), (4,), activation="silu", says="broadcast"),
+        ),
+    ),
     _row(
         "SoftmaxGrad",
         g.softmax_grad,
@@ -272,6 +300,27 @@ ROWS = (
         errors=(
             refuses((3, 8), (3, 3), (3, 3), (3, 3), says="gates are"),
             refuses((3, 8), (3, 2), (3, 3), (3, 2), says="have one shape"),
+        ),
+    ),
+    _row(
+        "LSTMSequenceGrad",
+        g.lstm_sequence_grad,
+        tuple(
+            sample(
+                (steps, batch, 4 * n),
+                (n, 4 * n),
+                *((batch, n),) * 2,
+                (steps, batch, n),
+                *((batch, n),) * 2,
+            )
+            for steps, batch, n in ((1, 1, 1), (3, 2, 3), (2, 0, 2), (2, 3, 9))
+        ),
+        regions=RECURRENT,
+        domains=(MILD,),
+        flops=lambda shapes, **_: math.prod(shapes[0]) * (4.0 * shapes[1][0] + 8.0),
+        call=_of(),
+        errors=(
+            refuses((2, 3, 8), (2, 8), *((3, 2),) * 2, (2, 3, 3), *((3, 2),) * 2, says="shape"),
         ),
     ),
 )

@@ -40,10 +40,19 @@ def _rnn_step(t: Any, x: Any, state: Any, weights: Sequence[Any], nonlinearity: 
 
 
 def _lstm_step(t: Any, x: Any, state: Any, weights: Sequence[Any]) -> Any:
-    return _lstm_pointwise(t, _gates(t, x, state[0], weights), state[1])
+    return lstm_pointwise(t, _gates(t, x, state[0], weights), state[1])
 
 
-def _lstm_pointwise(t: Any, gates: Any, c: Any) -> Any:
+def lstm_sequence(t: Any, projected: Any, weight: Any, h: Any, c: Any) -> Any:
+    outputs = []
+    copies = weight.expand(len(projected), *weight.shape).unbind(0)
+    for part, of_step in zip(projected.unbind(0), copies, strict=True):
+        h, c = lstm_pointwise(t, part + t.matmul(h, of_step), c)
+        outputs.append(h)
+    return t.stack(outputs, 0), h, c
+
+
+def lstm_pointwise(t: Any, gates: Any, c: Any) -> Any:
     i, f, g, o = gates.unflatten(1, (4, c.shape[1])).unbind(1)
     c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
     return t.sigmoid(o) * t.tanh(c), c
@@ -188,7 +197,7 @@ ROWS = (
     Row(
         name="lstm_step",
         family="recurrent",
-        reference=_lstm_pointwise,
+        reference=lstm_pointwise,
         samples=(
             sample((1, 4), (1, 1)),
             sample((3, 20), (3, 5)),
@@ -200,6 +209,19 @@ ROWS = (
         domains=(MILD,),
         signed_zero=False,
         flops=lambda shapes, **_: 9.0 * math.prod(shapes[1]),
+    ),
+    Row(
+        name="lstm_sequence",
+        family="recurrent",
+        reference=lstm_sequence,
+        samples=tuple(
+            sample((steps, batch, 4 * n), (n, 4 * n), (batch, n), (batch, n))
+            for steps, batch, n in ((1, 1, 1), (4, 2, 3), (3, 0, 2), (2, 3, 17), (9, 2, 2))
+        ),
+        regions=REGIONS,
+        domains=(MILD,),
+        signed_zero=False,
+        flops=lambda shapes, **_: math.prod(shapes[0]) * (2.0 * shapes[1][0] + 3.0),
     ),
     Row(
         name="nn.LSTMCell",

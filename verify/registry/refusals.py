@@ -275,6 +275,12 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((2, 8), (3, 2), says="gates are"),
         refuses((8,), (2,), says="gates are"),
     ),
+    "lstm_sequence": (
+        refuses((2, 3, 8), (2, 8), (3, 3), (3, 2), says=r"h has shape \(3, 2\)"),
+        refuses((2, 3, 8), (3, 8), (3, 2), (3, 2), says=r"weight has shape \(2, 8\)"),
+        refuses((2, 3, 6), (1, 6), (3, 1), (3, 1), says=r"projected.shape=\(2, 3, 6\)"),
+        refuses((0, 3, 8), (2, 8), (3, 2), (3, 2), says="steps >= 1"),
+    ),
     "layer_norm": (
         refuses((3, 4), (3,), (4,), says=r"weight.shape=\(3,\), channels=4"),
         refuses((), (1,), (1,), says="at least one axis"),
