@@ -26,7 +26,6 @@ static void stream_bytes(char* dst, const char* src, std::int64_t n) {
     std::memcpy(&v, src + i, sizeof v);
     stream(reinterpret_cast<float*>(dst + i), v);
   }
-  stream_fence();
   std::memcpy(dst + i, src + i, static_cast<std::size_t>(n - i));
 }
 

@@ -42,7 +42,6 @@ static void run(T* dst, std::int64_t n, bool streamed, const Operands... x) {
       store_partial(dst, F::apply(x.first_of(0, i)...), i);
     }
     for (; i + width <= n; i += width) stream(dst + i, F::apply(x.at(i)...));
-    stream_fence();
   } else {
     for (; i + width <= n; i += width) store(dst + i, F::apply(x.at(i)...));
   }

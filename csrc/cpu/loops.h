@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include "../core/view.h"
+#include "simd.h"
 
 namespace NEEDLE_NS {
 
@@ -54,13 +55,15 @@ static inline bool streams(const needle::View& dst) {
 }
 
 // Calls body(pointers, n) for every row segment of collapsed views: pointers[k] is the segment's
-// first element in views[k]. An element stands for `weight` elements of work.
+// first element in views[k]. An element stands for `weight` elements of work. What a thread wrote
+// past the caches is in memory when its part is done: a fence for each row would wait too often.
 template <int N, class Body>
 static void for_rows(const needle::View (&views)[N], const Body& body, std::int64_t weight = 1,
                      std::int64_t most = kSegment) {
   const int outer = views[0].ndim - 1;
   const std::int64_t inner = views[0].shape[outer], total = needle::numel(views[0]);
   if (total == 0) return;
+  const bool streamed = streams(views[0]);
   const std::int64_t segments = (inner + most - 1) / most;
   std::int64_t step[N][needle::kMaxDims];  // strides in bytes
   for (int k = 0; k < N; ++k) {
@@ -92,6 +95,7 @@ static void for_rows(const needle::View (&views)[N], const Body& body, std::int6
         index[d] = 0;
       }
     }
+    if (streamed) stream_fence();
   };
   parallel(total / inner * segments, total * weight, range);
 }

@@ -142,8 +142,8 @@ class LSTMCell(_Cell):
         return ops.lstm_step(projected + h @ self.W_hh, c).tuple()
 
     def run(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
-        outputs, *state = ops.lstm_sequence(projected, self.W_hh, *state)
-        return outputs, tuple(state)
+        outputs, *last = ops.lstm_sequence(projected, self.W_hh, *state)
+        return outputs, tuple(last)
 
     def forward(self, X: Tensor, h: State | None = None) -> State:
         state = self._start(X, h)

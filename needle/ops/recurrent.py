@@ -176,7 +176,8 @@ class LSTMSequenceGrad(TensorTupleOp):
         dc: Tensor,
     ) -> TensorTuple:
         """The same of other ops."""
-        gates, states = [], [(h, c)]
+        gates: list[Tensor] = []
+        states: list[tuple[Tensor, ...]] = [(h, c)]
         for part in split(projected, 0):
             h, c = states[-1]
             gates.append(add(part, matmul(h, weight)))
