@@ -239,6 +239,16 @@ def folded(f: Any, o: Any, parts: Any, kernel: Any, shape: Shape, **how: Any) ->
     return _dot(o, f(parts, kernel=kernel, shape=shape, **how), x), _dot(o, parts, of_x)
 
 
+def pool_adjoint(f: Any, o: Any, g: Any, kernel: Any, shape: Shape, **how: Any) -> Any:
+    """<f(g), x> = <g, avg_pool(x)>, where a quotient by the kernel's elements is exact."""
+    if math.prod(pair(kernel)) not in (1, 2, 4) or not how.get("count_include_pad", True):
+        return None
+    x = _some(o, shape)
+    return _dot(o, f(g, kernel=kernel, shape=shape, **how), x), _dot(
+        o, g, o.avg_pool(x, kernel, **how)
+    )
+
+
 def input_adjoint(f: Any, o: Any, dy: Any, w: Any, x_shape: Shape, **how: Any) -> Any:
     """<f(dy, w), x> = <dy, conv(x, w)>."""
     x = _some(o, x_shape)

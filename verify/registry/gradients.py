@@ -225,7 +225,7 @@ ROWS = (
             sample((2, 5, 7, 3), (2, 5, 7, 3), kernel=3, stride=1, padding=1),
             sample((2, 7, 2, 2), (2, 7, 6, 2), kernel=(3, 2), stride=(1, 3), padding=(1, 0)),
             sample((1, 3, 3, 3), (1, 8, 8, 3), kernel=2, stride=3),
-            sample((1, 3, 5, 2), (1, 9, 5, 2), kernel=(5, 3), stride=(2, 1), padding=(2, 1)),
+            sample((1, 5, 5, 2), (1, 9, 5, 2), kernel=(5, 3), stride=(2, 1), padding=(2, 1)),
             sample((2, 3, 3, 21), (2, 4, 4, 21), kernel=2, stride=1),
             sample((0, 2, 2, 2), (0, 4, 4, 2), kernel=2),
         ),
@@ -265,6 +265,7 @@ ROWS = (
             refuses((1, 3, 2, 2), kernel=2, shape=(1, 4, 4, 2), says=r"expected=\(1, 2, 2, 2\)"),
             refuses((1, 2, 2), kernel=2, shape=(4, 4, 2), says="4 axes"),
         ),
+        identities=(Identity("<f(g), x> = <g, avg_pool(x)>", g.pool_adjoint),),
     ),
     _row(
         "ConvInputGrad",
