@@ -43,7 +43,7 @@ NDArray padded(const NDArray& a, py::handle axes, Scalar value) {
   const auto refuse = [&](const char* rule) {
     return message("pad", rule, "axes", py::repr(axes).cast<std::string>(), "ndim", a.ndim());
   };
-  constexpr const char* rule = "one (before, after) pair >= 0 for each axis";
+  constexpr const char* rule = "one (before, after) pair for each axis";
   if (!PySequence_Check(axes.ptr())) throw TypeMismatch(refuse("axes are pairs of ints"));
   const auto pairs = py::reinterpret_steal<py::tuple>(PySequence_Tuple(axes.ptr()));
   if (!pairs) throw py::error_already_set();
@@ -56,7 +56,10 @@ NDArray padded(const NDArray& a, py::handle axes, Scalar value) {
     } catch (const TypeMismatch&) {
       throw TypeMismatch(refuse("axes are pairs of ints"));
     }
-    if (pair.size() != 2 || pair[0] < 0 || pair[1] < 0) throw std::invalid_argument(refuse(rule));
+    if (pair.size() != 2) throw std::invalid_argument(refuse(rule));
+    if (pair[0] < 0 || pair[1] < 0) {
+      throw std::invalid_argument(refuse("widths must not be negative"));
+    }
     before.push_back(pair[0]);
     after.push_back(pair[1]);
   }
@@ -65,21 +68,28 @@ NDArray padded(const NDArray& a, py::handle axes, Scalar value) {
 
 }  // namespace
 
-void define_joining(py::module_& module, py::handle type) {
+void define_joining(py::module_& module) {
   module.def(
       "concatenate",
       [](py::handle arrays, py::handle axis) {
         return joined("concatenate", NDArray::concatenate, arrays, axis);
       },
-      py::arg("arrays"), py::arg("axis") = 0);
+      py::arg("arrays"), py::arg("axis") = 0,
+      R"(Arrays one after another along axis; their other sizes, dtypes and devices agree.
+
+Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
+range; TypeError when dtypes differ.)");
   module.def(
       "stack",
       [](py::handle arrays, py::handle axis) {
         return joined("stack", NDArray::stack, arrays, axis);
       },
-      py::arg("arrays"), py::arg("axis") = 0);
-  type.attr("pad") = py::cpp_function(padded, py::name("pad"), py::is_method(type), py::arg("axes"),
-                                      py::arg("value") = 0);
+      py::arg("arrays"), py::arg("axis") = 0,
+      R"(Arrays of one shape, dtype and device side by side along a new axis of the result.
+
+Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
+range; TypeError when dtypes differ.)");
+  module.def("pad", padded, py::arg("a"), py::arg("axes"), py::arg("value") = 0);
 }
 
 }  // namespace needle::bind

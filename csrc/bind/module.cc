@@ -56,7 +56,7 @@ PYBIND11_MODULE(_core, module) {
   PyTypeObject* type = make_ndarray_type(module.ptr());
   module.attr("NDArray") = py::handle(reinterpret_cast<PyObject*>(type));
   define_methods(reinterpret_cast<PyObject*>(type));
-  define_joining(module, reinterpret_cast<PyObject*>(type));
+  define_joining(module);
   define_pooling(reinterpret_cast<PyObject*>(type));
   define_handle(module);
   define_devices(module);

@@ -71,17 +71,20 @@ NEEDLE_INLINE Extent extent(const Images& g, int axis, int64_t window) {
   return {first, end - first};
 }
 
+struct Two {
+  constexpr operator int64_t() const { return 2; }
+};
+
 // Calls body(ow, first element's place in the image, rows, columns) for the windows of a row;
 // windows of 2 x 2, the commonest, with constants.
 template <class Body>
 NEEDLE_INLINE void for_windows(const Images& g, int64_t oh, const Body& body) {
   const Extent down = extent(g, 0, oh);
-  constexpr std::integral_constant<int64_t, 2> two;
   for (int64_t ow = 0; ow < g.out[1]; ++ow) {
     const Extent across = extent(g, 1, ow);
     const int64_t at = down.first * g.x_row() + across.first * g.channels;
     if (down.n == 2 && across.n == 2) {
-      body(ow, at, two, two);
+      body(ow, at, Two{}, Two{});
     } else {
       body(ow, at, down.n, across.n);
     }

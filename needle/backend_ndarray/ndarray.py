@@ -13,7 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from needle import _core
-from needle._core import NDArray, from_cuda_array_interface, from_dlpack
+from needle._core import (
+    NDArray,
+    concatenate,
+    from_cuda_array_interface,
+    from_dlpack,
+    stack,
+)
 from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.device import (
     BackendDevice,
@@ -48,6 +54,7 @@ __all__ = [
     "log",
     "maximum",
     "reshape",
+    "stack",
     "sum",
     "tanh",
     "zeros",
@@ -120,15 +127,6 @@ def sum(a: NDArray, axis: Axes | None = None, keepdims: bool = False) -> NDArray
     return a.sum(axis=axis, keepdims=keepdims)
 
 
-def concatenate(arrays: Sequence[NDArray], axis: int = 0) -> NDArray:
-    """Arrays one after another along axis; their other sizes, dtypes and devices agree.
-
-    Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
-    range; TypeError when dtypes differ.
-    """
-    return _core.concatenate(arrays, axis)
-
-
 def flip(a: NDArray, axes: Axes) -> NDArray:
     """A view of a with the order of elements reversed along axes."""
     return a.flip(axes)
@@ -178,6 +176,15 @@ class FlatView:
         if not -size <= i < size:
             raise IndexError(f"[flat] index must lie in the array, got index={i}, size={size}")
         return tuple(int(n) for n in np.unravel_index(i % size, self._base.shape))
+
+
+def _pad(a: NDArray, axes: Sequence[tuple[int, int]], value: float = 0) -> NDArray:
+    """A copy of a with (before, after) elements of value added along each axis.
+
+    Raises: ValueError unless there is a pair of non-negative widths for every axis, TypeError when
+    a width is no int.
+    """
+    return _core.pad(a, axes, value)
 
 
 def _make(
@@ -256,6 +263,7 @@ def _repr(a: NDArray) -> str:
 _MEMBERS: dict[str, Any] = {
     "T": property(lambda a: a.permute(range(a.ndim)[::-1]), doc="The view with its axes reversed."),
     "flat": property(FlatView, doc="The elements in row-major order, writable."),
+    "pad": _pad,
     "make": staticmethod(_make),
     "from_dlpack": staticmethod(from_dlpack),
     "process_slice": _process_slice,

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from needle._core import concatenate as concatenate_arrays
-from needle._core import stack as stack_arrays
 from needle.autograd import (
     MakeTensorTuple,
     Tensor,
@@ -19,6 +17,8 @@ from needle.autograd import (
     tuple_get_item,
 )
 from needle.backend_ndarray import NDArray
+from needle.backend_ndarray import concatenate as concatenate_arrays
+from needle.backend_ndarray import stack as stack_arrays
 from needle.ops.broadcast import normalized_axis
 from needle.ops.indexing import getitem
 
