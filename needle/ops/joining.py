@@ -127,7 +127,7 @@ def _listed(items: tuple[Any, ...]) -> Sequence[NDArray]:
 
 def _joined(op: _Joining, args: Any) -> Tensor:
     if type(args) is list or type(args) is tuple:  # what is usual is told at once
-        return op(*args)
+        return Tensor.make_from_op(op, args)
     if isinstance(args, TensorTuple):
         return op(args)
     if not isinstance(args, Iterable):
