@@ -74,4 +74,5 @@ def _divisors(x: Array, kernel: Pair, stride: Pair, padding: Pair, inside: bool)
     if not inside:
         return np.full((1, 1, 1), kernel[0] * kernel[1], x.dtype)
     ones = np.ones((1, *x.shape[1:3], 1), x.dtype)
-    return np.sum(_windows(ones, kernel, stride, padding, 0.0), axis=(4, 5))[0]
+    found: Array = np.sum(_windows(ones, kernel, stride, padding, 0.0), axis=(4, 5))[0]
+    return found
