@@ -26,6 +26,10 @@ Dims pooled_shape(std::string_view op, const Dims& x, const Pool2dParams& p) {
     }
     padded.push_back(x[1 + i] + 2 * p.padding[i]);
   }
+  if (padded[0] > most || padded[1] > most) {
+    throw std::invalid_argument(
+        message(op, "a padded image has less than 2**31 rows and columns", "image", padded.str()));
+  }
   if (padded[0] < p.kernel[0] || padded[1] < p.kernel[1]) {
     throw std::invalid_argument(message(op, "the kernel fits into the padded image", "kernel",
                                         pair(p.kernel), "image", padded.str()));

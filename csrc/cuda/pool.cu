@@ -15,41 +15,41 @@ using needle::View;
 
 constexpr unsigned kPoolThreads = 256;
 
-template <class I>
 struct Images {
-  I size[2], out[2], channels;  // of x and y
-  I kernel[2], stride[2], padding[2];
+  int size[2], out[2];  // of x and y; the core has seen to it that rows and columns fit
+  int kernel[2], stride[2], padding[2];
+  std::int64_t channels;
   bool inside;
 
   // Where the window begins, and its end: both in the image, along one axis.
-  NEEDLE_HD I first(int axis, I window) const {
-    const I start = window * stride[axis] - padding[axis];
+  NEEDLE_HD int first(int axis, int window) const {
+    const int start = window * stride[axis] - padding[axis];
     return start < 0 ? 0 : start;
   }
-  NEEDLE_HD I end(int axis, I window) const {
-    const I stop = window * stride[axis] - padding[axis] + kernel[axis];
+  NEEDLE_HD int end(int axis, int window) const {
+    const int stop = window * stride[axis] - padding[axis] + kernel[axis];
     return stop < size[axis] ? stop : size[axis];
   }
   // The windows that hold a place: from `first_over` on, before `end_over`.
-  NEEDLE_HD I first_over(int axis, I place) const {
-    const I reach = place + padding[axis] - kernel[axis];
+  NEEDLE_HD int first_over(int axis, int place) const {
+    const int reach = place + padding[axis] - kernel[axis];
     return reach < 0 ? 0 : reach / stride[axis] + 1;
   }
-  NEEDLE_HD I end_over(int axis, I place) const {
-    const I last = (place + padding[axis]) / stride[axis] + 1;
+  NEEDLE_HD int end_over(int axis, int place) const {
+    const int last = (place + padding[axis]) / stride[axis] + 1;
     return last < out[axis] ? last : out[axis];
   }
 };
 
 // A window in its image, of one channel.
-template <class T, class I>
+template <class T>
 struct Window {
   using C = Compute<T>;
-  const Images<I>& g;
+  const Images& g;
   const T* image;  // the channel's first element
-  I top, bottom, left, right;
+  int top, bottom, left, right;
 
-  __device__ Window(const Images<I>& images, const T* of, I oh, I ow)
+  __device__ Window(const Images& images, const T* of, int oh, int ow)
       : g(images),
         image(of),
         top(images.first(0, oh)),
@@ -59,16 +59,14 @@ struct Window {
 
   template <class F>
   __device__ void each(F&& f) const {
-    for (I h = top; h < bottom; ++h) {
-      for (I w = left; w < right; ++w) {
-        f(widen(image[(std::int64_t{h} * g.size[1] + w) * g.channels]));
-      }
+    for (int h = top; h < bottom; ++h) {
+      const T* row = image + std::int64_t{h} * g.size[1] * g.channels;
+      for (int w = left; w < right; ++w) f(widen(row[w * g.channels]));
     }
   }
-  __device__ I inside() const { return (bottom - top) * (right - left); }
-  __device__ C divisor() const {
-    return static_cast<C>(g.inside ? inside() : g.kernel[0] * g.kernel[1]);
-  }
+  __device__ std::int64_t inside() const { return std::int64_t{bottom - top} * (right - left); }
+  __device__ std::int64_t whole() const { return std::int64_t{g.kernel[0]} * g.kernel[1]; }
+  __device__ C divisor() const { return static_cast<C>(g.inside ? inside() : whole()); }
   __device__ C largest() const {
     C best = -static_cast<C>(__builtin_inf());
     each([&](C x) { best = best > x || best != best ? best : x; });
@@ -76,26 +74,36 @@ struct Window {
   }
   // Padding takes part where it is as large.
   __device__ C ties(C best) const {
-    const bool lowest = best == -static_cast<C>(__builtin_inf());
-    I n = lowest ? g.kernel[0] * g.kernel[1] - inside() : 0;
+    std::int64_t n = best == -static_cast<C>(__builtin_inf()) ? whole() - inside() : 0;
     each([&](C x) { n += x == best || x != x ? 1 : 0; });
     return static_cast<C>(n);
   }
 };
 
+// The place of an element among images of these rows and columns; I holds its number.
+template <class I>
+struct Place {
+  std::int64_t image, channel;
+  int row, column;
+
+  __device__ Place(I at, const int (&size)[2], std::int64_t channels) {
+    const I c = static_cast<I>(channels), w = static_cast<I>(size[1]), h = static_cast<I>(size[0]);
+    const I pixel = at / c, line = pixel / w;
+    channel = at - pixel * c;
+    column = static_cast<int>(pixel - line * w);
+    image = line / h;
+    row = static_cast<int>(line - line / h * h);
+  }
+};
+
 template <class T, class I>
 __global__ void __launch_bounds__(kPoolThreads)
-    pool_kernel(T* y, const T* x, const __grid_constant__ Images<I> g, I count, bool largest) {
+    pool_kernel(T* y, const T* x, const __grid_constant__ Images g, I count, bool largest) {
   const std::int64_t at = std::int64_t{blockIdx.x} * kPoolThreads + threadIdx.x;
   if (at >= count) return;
-  I rest = static_cast<I>(at);
-  const I c = rest % g.channels;
-  rest /= g.channels;
-  const I ow = rest % g.out[1];
-  rest /= g.out[1];
-  const I oh = rest % g.out[0], image = rest / g.out[0];
+  const Place<I> place(static_cast<I>(at), g.out, g.channels);
   const std::int64_t size = std::int64_t{g.size[0]} * g.size[1] * g.channels;
-  const Window<T, I> window(g, x + image * size + c, oh, ow);
+  const Window<T> window(g, x + place.image * size + place.channel, place.row, place.column);
   if (largest) {
     y[at] = narrow<T>(window.largest());
   } else {
@@ -107,69 +115,55 @@ __global__ void __launch_bounds__(kPoolThreads)
 
 template <class T, class I>
 __global__ void __launch_bounds__(kPoolThreads)
-    pool_grad_kernel(T* dx, const T* dy, const T* x, const __grid_constant__ Images<I> g, I count,
+    pool_grad_kernel(T* dx, const T* dy, const T* x, const __grid_constant__ Images g, I count,
                      bool largest) {
   const std::int64_t at = std::int64_t{blockIdx.x} * kPoolThreads + threadIdx.x;
   if (at >= count) return;
-  I rest = static_cast<I>(at);
-  const I c = rest % g.channels;
-  rest /= g.channels;
-  const I w = rest % g.size[1];
-  rest /= g.size[1];
-  const I h = rest % g.size[0], image = rest / g.size[0];
+  const Place<I> place(static_cast<I>(at), g.size, g.channels);
   const std::int64_t size = std::int64_t{g.size[0]} * g.size[1] * g.channels;
-  const T* images = largest ? x + image * size + c : nullptr;
-  const T* cotangents = dy + image * (std::int64_t{g.out[0]} * g.out[1] * g.channels) + c;
+  const T* image = largest ? x + place.image * size + place.channel : nullptr;
+  dy += place.image * (std::int64_t{g.out[0]} * g.out[1] * g.channels) + place.channel;
   const Compute<T> own = largest ? widen(x[at]) : Compute<T>(0);
+  const int bottom = g.end_over(0, place.row), right = g.end_over(1, place.column);
   Compute<T> sum = 0;
-  for (I oh = g.first_over(0, h); oh < g.end_over(0, h); ++oh) {
-    for (I ow = g.first_over(1, w); ow < g.end_over(1, w); ++ow) {
-      const Compute<T> d = widen(cotangents[(std::int64_t{oh} * g.out[1] + ow) * g.channels]);
-      const Window<T, I> window(g, images, oh, ow);
-      if (!largest) {
-        sum += d / window.divisor();
-        continue;
+  for (int oh = g.first_over(0, place.row); oh < bottom; ++oh) {
+    for (int ow = g.first_over(1, place.column); ow < right; ++ow) {
+      const Window<T> window(g, image, oh, ow);
+      Compute<T> parts = window.divisor();
+      if (largest) {
+        const Compute<T> best = window.largest();
+        if (own != best && own == own) continue;
+        parts = window.ties(best);
       }
-      const Compute<T> best = window.largest();
-      if (own == best || own != own) sum += d / window.ties(best);
+      sum += widen(dy[(std::int64_t{oh} * g.out[1] + ow) * g.channels]) / parts;
     }
   }
   dx[at] = narrow<T>(sum);
 }
 
-template <class I>
-Images<I> make_images(const View& x, const View& y, const Pool2dParams& p) {
-  Images<I> g{};
+Images make_images(const View& x, const View& y, const Pool2dParams& p) {
+  Images g{};
   for (int d = 0; d < 2; ++d) {
-    g.size[d] = static_cast<I>(x.shape[1 + d]);
-    g.out[d] = static_cast<I>(y.shape[1 + d]);
-    g.kernel[d] = static_cast<I>(p.kernel[d]);
-    g.stride[d] = static_cast<I>(p.stride[d]);
-    g.padding[d] = static_cast<I>(p.padding[d]);
+    g.size[d] = static_cast<int>(x.shape[1 + d]);
+    g.out[d] = static_cast<int>(y.shape[1 + d]);
+    g.kernel[d] = static_cast<int>(p.kernel[d]);
+    g.stride[d] = static_cast<int>(p.stride[d]);
+    g.padding[d] = static_cast<int>(p.padding[d]);
   }
-  g.channels = static_cast<I>(x.shape[3]);
+  g.channels = x.shape[3];
   g.inside = p.inside;
   return g;
 }
 
-// Whether 32 bits hold every element's number and every place in a padded image.
-bool is_small(const View& x, const View& y, const Pool2dParams& p) {
-  constexpr std::int64_t limit = (std::int64_t{1} << 31) - 4096;
-  bool small = needle::numel(x) < limit && needle::numel(y) < limit;
-  for (int d = 0; d < 2; ++d) {
-    small = small && x.shape[1 + d] + p.kernel[d] + p.stride[d] + 2 * p.padding[d] < limit;
-  }
-  return small && p.kernel[0] < limit / p.kernel[1];
-}
-
-// Calls f with a T and the images in the index type that they need; x and y give the shapes.
+// Calls f with a T and the number of elements, in 32 bits where they hold it.
 template <class F>
-void visit(const View& x, const View& y, const Pool2dParams& p, F&& f) {
-  needle::visit_floating(y.dtype, [&](auto zero) {
-    if (is_small(x, y, p)) {
-      f(zero, make_images<std::int32_t>(x, y, p));
+void visit(const View& result, F&& f) {
+  const std::int64_t count = needle::numel(result);
+  needle::visit_floating(result.dtype, [&](auto zero) {
+    if (count < (std::int64_t{1} << 31) - 4096) {
+      f(zero, static_cast<std::int32_t>(count));
     } else {
-      f(zero, make_images<std::int64_t>(x, y, p));
+      f(zero, count);
     }
   });
 }
@@ -177,20 +171,18 @@ void visit(const View& x, const View& y, const Pool2dParams& p, F&& f) {
 }  // namespace
 
 void pool2d(const Stream& stream, PoolOp op, View y, View x, const Pool2dParams& p) {
-  const std::int64_t count = needle::numel(y);
-  visit(x, y, p, [&]<class T, class I>(T, const Images<I>& g) {
+  visit(y, [&]<class T, class I>(T, I count) {
     launch(pool_kernel<T, I>, blocks_for(count, kPoolThreads), kPoolThreads, 0, stream,
-           static_cast<T*>(y.data), static_cast<const T*>(x.data), g, static_cast<I>(count),
+           static_cast<T*>(y.data), static_cast<const T*>(x.data), make_images(x, y, p), count,
            op == PoolOp::max);
   });
 }
 
 void pool2d_grad(const Stream& stream, PoolOp op, View dx, View dy, View x, const Pool2dParams& p) {
-  const std::int64_t count = needle::numel(dx);
-  visit(dx, dy, p, [&]<class T, class I>(T, const Images<I>& g) {
+  visit(dx, [&]<class T, class I>(T, I count) {
     launch(pool_grad_kernel<T, I>, blocks_for(count, kPoolThreads), kPoolThreads, 0, stream,
            static_cast<T*>(dx.data), static_cast<const T*>(dy.data), static_cast<const T*>(x.data),
-           g, static_cast<I>(count), op == PoolOp::max);
+           make_images(dx, dy, p), count, op == PoolOp::max);
   });
 }
 

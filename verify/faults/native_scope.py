@@ -111,7 +111,6 @@ SPEED_ONLY = (
     "csrc/cpu/pool.cc:for_channels",
     "csrc/cuda/lanes.cuh:make_lanes",
     "csrc/cuda/nest.cuh:visit_index",
-    "csrc/cuda/pool.cu:is_small",
     "csrc/cuda/pool.cu:visit",
     "csrc/cuda/reduce.cu:run",
     "csrc/cuda/reduce_plan.cuh:Plan::fits_32_bits",

@@ -490,7 +490,7 @@ void test_pool() {
   const std::int64_t images = draw(1, 3), channels = draw(1, 6);
   const std::vector<std::int64_t> xs{images, in[0], in[1], channels},
       ys{images, out[0], out[1], channels};
-  const DType dtype = random_float();
+  const DType dtype = random_wide();
   Array x(xs, dtype, true, false), dy(ys, dtype, true, false), y(ys, dtype, true, true),
       dx(xs, dtype, true, true);
   needle_test::for_each_index(x.here().shape, 4, [&](const std::int64_t* at) {  // with ties
