@@ -2,12 +2,10 @@
 //
 //   - x, dx (N, H, W, C), y, dy (N, OH, OW, C); the window of y's pixel (oh, ow) begins at x's
 //     (oh * stride - padding, ...) and is cut at the image's edges
-//   - channels are walked by full vectors, the rest by 16 bytes and one by one: few channels are
-//     common, and 4 floats are 16 bytes
+//   - channels are walked by full vectors, the rest by 32 bytes, 16, and one by one: few channels
+//     are common, and 4 floats are 16 bytes
 //   - gradient: where windows share no rows, each row of windows is a task of its own; elsewhere an
 //     image is, whose windows add to it in their order
-#include <type_traits>
-
 #include "decls.h"
 #include "loops.h"
 #include "simd.h"
@@ -19,10 +17,10 @@ using needle::PoolOp;
 using needle::View;
 using std::int64_t;
 
-typedef float f32small __attribute__((vector_size(16)));
-typedef double f64small __attribute__((vector_size(16)));
-template <class T>
-using small = std::conditional_t<std::is_same_v<T, float>, f32small, f64small>;
+template <class T, int bytes>
+struct Packed {
+  typedef T type __attribute__((vector_size(bytes)));
+};
 
 template <class V, class T>
 NEEDLE_INLINE V get(const T* p) {
@@ -39,13 +37,23 @@ NEEDLE_INLINE V every(T value) {
   return value - V{};
 }
 
+// Calls body(V, c) with vectors V of so many bytes, as long as the channels from c on fill them.
+template <class T, int bytes, class Body>
+NEEDLE_INLINE int64_t for_vectors(int64_t c, int64_t channels, const Body& body) {
+  if constexpr (bytes <= kVectorBytes) {
+    using V = typename Packed<T, bytes>::type;
+    constexpr int64_t width = bytes / sizeof(T);
+    for (; c + width <= channels; c += width) body(V{}, c);
+  }
+  return c;
+}
+
 // Calls body(V, c) so that the vectors V of T from the channels c on cover all.
 template <class T, class Body>
 NEEDLE_INLINE void for_channels(int64_t channels, const Body& body) {
-  constexpr int64_t wide = lanes<T>, few = 16 / sizeof(T);
-  int64_t c = 0;
-  for (; c + wide <= channels; c += wide) body(vec<T>{}, c);
-  for (; c + few <= channels; c += few) body(small<T>{}, c);
+  int64_t c = for_vectors<T, 64>(0, channels, body);
+  c = for_vectors<T, 32>(c, channels, body);
+  c = for_vectors<T, 16>(c, channels, body);
   for (; c < channels; ++c) body(T{}, c);
 }
 

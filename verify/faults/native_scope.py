@@ -108,7 +108,7 @@ SPEED_ONLY = (
     "csrc/cpu/gemm_parallel.h:cut_grid",
     "csrc/cpu/lanes.cc:for_lanes",
     "csrc/cpu/loops.h:streams",
-    "csrc/cpu/pool.cc:for_channels",
+    "csrc/cpu/pool.cc:for_vectors",
     "csrc/cuda/lanes.cuh:make_lanes",
     "csrc/cuda/nest.cuh:visit_index",
     "csrc/cuda/pool.cu:visit",
