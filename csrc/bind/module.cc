@@ -4,7 +4,9 @@
 #include "bind/devices.h"
 #include "bind/handle.h"
 #include "bind/interchange.h"
+#include "bind/joining.h"
 #include "bind/methods.h"
+#include "bind/pooling.h"
 #include "bind/streams.h"
 
 namespace needle::bind {
@@ -55,6 +57,8 @@ PYBIND11_MODULE(_core, module) {
   PyTypeObject* type = make_ndarray_type(module.ptr());
   module.attr("NDArray") = py::handle(reinterpret_cast<PyObject*>(type));
   define_methods(reinterpret_cast<PyObject*>(type));
+  define_joining(module);
+  define_pooling(reinterpret_cast<PyObject*>(type));
   define_handle(module);
   define_counted(module);
   define_devices(module);

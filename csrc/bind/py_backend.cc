@@ -185,4 +185,16 @@ void PyBackend::conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams&
                                       pair(p.padding), pair(p.dilation), p.groups);
 }
 
+void PyBackend::pool2d(PoolOp op, View y, View x, const Pool2dParams& p) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("pool2d")(name(op), as_numpy(y), as_numpy(x), pair(p.kernel), pair(p.stride),
+                          pair(p.padding), p.inside);
+}
+
+void PyBackend::pool2d_grad(PoolOp op, View dx, View dy, View x, const Pool2dParams& p) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("pool2d_grad")(name(op), as_numpy(dx), as_numpy(dy), or_none(x), pair(p.kernel),
+                               pair(p.stride), pair(p.padding), p.inside);
+}
+
 }  // namespace needle::bind

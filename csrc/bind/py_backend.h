@@ -45,6 +45,8 @@ class PyBackend final : public Backend {
   void conv2d(View y, View x, View w, const Conv2dParams& p) override;
   void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) override;
   void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override;
+  void pool2d(PoolOp op, View y, View x, const Pool2dParams& p) override;
+  void pool2d_grad(PoolOp op, View dx, View dy, View x, const Pool2dParams& p) override;
 
  private:
   pybind11::module_ kernels_;

@@ -100,6 +100,19 @@ struct Conv2dParams {
   std::int64_t groups;
 };
 
+// Windows of images; index 0 is height, 1 is width. A mean is divided by the elements of the
+// kernel, or, when `inside`, by those of the window that lie in the image.
+struct Pool2dParams {
+  std::int64_t kernel[2];
+  std::int64_t stride[2];
+  std::int64_t padding[2];
+  bool inside;
+};
+
+enum class PoolOp : std::uint8_t { max, mean };
+
+static inline const char* name(PoolOp op) { return op == PoolOp::max ? "max_pool" : "avg_pool"; }
+
 enum class CopyKind : std::uint8_t { to_device, to_host, within };
 
 // Rules of every kernel below:
@@ -199,6 +212,13 @@ class Backend {
   virtual void conv2d(View y, View x, View w, const Conv2dParams& p) = 0;
   virtual void conv2d_grad_input(View dx, View dy, View w, const Conv2dParams& p) = 0;
   virtual void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) = 0;
+
+  // --- pooling, all views compact: x (N, H, W, C), y (N, OH, OW, C)
+  // The largest element of every window (NaN wins; padding is -inf), or the mean (padding is 0).
+  virtual void pool2d(PoolOp op, View y, View x, const Pool2dParams& p) = 0;
+  // dx from dy: every window's cotangent in equal parts to its largest elements (to its NaNs, if
+  // there are any; padding takes part where it is as large), or to all. x has null data for mean.
+  virtual void pool2d_grad(PoolOp op, View dx, View dy, View x, const Pool2dParams& p) = 0;
 };
 
 }  // namespace needle

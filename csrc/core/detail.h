@@ -22,6 +22,10 @@ struct Reach {
 };
 bool reach(const Dims& shape, const Dims& strides, Reach& out);
 
+// ValueError unless a number has a place in an integer dtype: a cast outside of the range has no
+// meaning.
+void require_representable(Scalar value, DType dtype);
+
 // TypeError / ValueError unless a kernel can compute on the arrays: a dtype that their device
 // computes in, one dtype, one device.
 void require_computed(std::string_view op, const NDArray& a);

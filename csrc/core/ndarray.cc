@@ -9,11 +9,8 @@
 #include "detail.h"
 
 namespace needle {
-namespace {
 
-// ValueError unless a number has a place in an integer dtype: a cast outside of the range has no
-// meaning.
-void require_representable(Scalar value, DType dtype) {
+void detail::require_representable(Scalar value, DType dtype) {
   if (dtype != DType::int32 && dtype != DType::int64) return;
   const bool narrow = dtype == DType::int32;
   bool fits = true;
@@ -31,8 +28,6 @@ void require_representable(Scalar value, DType dtype) {
               name(dtype)));
 }
 
-}  // namespace
-
 NDArray::NDArray(StorageRef storage, const Dims& shape, DType dtype)
     : storage_(std::move(storage)),
       shape_(shape),
@@ -45,7 +40,7 @@ NDArray NDArray::empty(const Dims& shape, DType dtype, Device& device) {
 }
 
 NDArray NDArray::full(const Dims& shape, Scalar value, DType dtype, Device& device) {
-  require_representable(value, dtype);
+  detail::require_representable(value, dtype);
   NDArray out = empty(shape, dtype, device);
   if (out.size() > 0) device.backend->fill(out.view(), value);
   return out;
@@ -135,7 +130,7 @@ View NDArray::view() const {
 
 void NDArray::fill(Scalar value) {
   require_writable("fill");
-  require_representable(value, dtype_);
+  detail::require_representable(value, dtype_);
   if (size() > 0) device().backend->fill(view(), value);
 }
 

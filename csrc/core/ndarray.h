@@ -120,6 +120,12 @@ class NDArray {
   void assign(const NDArray& source);  // broadcasts; converts nothing: dtypes and devices must
                                        // agree; overlap is safe
   void fill(Scalar value);  // ValueError on views that overlap themselves, read-only memory
+  // Fresh arrays of parts, any dtype. Along an axis that there is, or (stack) a new one of the
+  // result's; TypeError, ValueError unless dtypes, devices and other sizes agree.
+  static NDArray concatenate(std::span<const NDArray* const> parts, std::int64_t axis);
+  static NDArray stack(std::span<const NDArray* const> parts, std::int64_t axis);
+  // This array with so many values before and after it along each axis.
+  NDArray pad(const Dims& before, const Dims& after, Scalar value) const;
 
   // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of
   // one dtype),
@@ -171,6 +177,12 @@ class NDArray {
                                    const Conv2dParams& p);
   static NDArray conv2d_grad_weight(const NDArray& x, const NDArray& dy, const Dims& w_shape,
                                     const Conv2dParams& p);
+  // x (N, H, W, C): the largest or the mean of every window, (N, OH, OW, C)
+  NDArray pool2d(PoolOp op, const Pool2dParams& p) const;
+  // Its gradient for images of x_shape; x: nullptr for mean, whose gradient depends on the shape
+  // only
+  static NDArray pool2d_grad(PoolOp op, const NDArray& dy, const Dims& x_shape, const NDArray* x,
+                             const Pool2dParams& p);
 
  private:
   NDArray(StorageRef storage, const Dims& shape, DType dtype);  // compact

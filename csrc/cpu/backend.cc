@@ -130,6 +130,12 @@ class CpuBackend final : public Backend {
   void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
     kernels_.conv2d_grad_weight(dw, x, dy, p);
   }
+  void pool2d(PoolOp op, View y, View x, const Pool2dParams& p) override {
+    kernels_.pool2d(op, y, x, p);
+  }
+  void pool2d_grad(PoolOp op, View dx, View dy, View x, const Pool2dParams& p) override {
+    kernels_.pool2d_grad(op, dx, dy, x, p);
+  }
 
  private:
   static constexpr std::size_t kAlignment = 64, kHugePage = 2 << 20, kHugeFrom = 4 << 20;

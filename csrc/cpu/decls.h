@@ -57,4 +57,9 @@ void conv2d_grad_input(needle::View dx, needle::View dy, needle::View w,
 void conv2d_grad_weight(needle::View dw, needle::View x, needle::View dy,
                         const needle::Conv2dParams& p);
 
+// pool.cc
+void pool2d(needle::PoolOp op, needle::View y, needle::View x, const needle::Pool2dParams& p);
+void pool2d_grad(needle::PoolOp op, needle::View dx, needle::View dy, needle::View x,
+                 const needle::Pool2dParams& p);
+
 }  // namespace NEEDLE_NS

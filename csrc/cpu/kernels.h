@@ -34,6 +34,8 @@ struct CpuKernels {
   void (*conv2d)(View y, View x, View w, const Conv2dParams& p);
   void (*conv2d_grad_input)(View dx, View dy, View w, const Conv2dParams& p);
   void (*conv2d_grad_weight)(View dw, View x, View dy, const Conv2dParams& p);
+  void (*pool2d)(PoolOp op, View y, View x, const Pool2dParams& p);
+  void (*pool2d_grad)(PoolOp op, View dx, View dy, View x, const Pool2dParams& p);
 };
 
 }  // namespace needle

@@ -30,6 +30,8 @@ const needle::CpuKernels& kernels() {
       .conv2d = conv2d,
       .conv2d_grad_input = conv2d_grad_input,
       .conv2d_grad_weight = conv2d_grad_weight,
+      .pool2d = pool2d,
+      .pool2d_grad = pool2d_grad,
   };
   return table;
 }

@@ -156,6 +156,13 @@ class CudaBackend final : public needle::Backend {
   void conv2d_grad_weight(View dw, View x, View dy, const Conv2dParams& p) override {
     NEEDLE_NS::conv2d_grad_weight(stream("conv2d_grad_weight"), dw, x, dy, p);
   }
+  void pool2d(needle::PoolOp op, View y, View x, const needle::Pool2dParams& p) override {
+    NEEDLE_NS::pool2d(stream(needle::name(op)), op, y, x, p);
+  }
+  void pool2d_grad(needle::PoolOp op, View dx, View dy, View x,
+                   const needle::Pool2dParams& p) override {
+    NEEDLE_NS::pool2d_grad(stream("pool2d_grad"), op, dx, dy, x, p);
+  }
 
  private:
   Stream stream(const char* op) const { return runtime_.stream_for(op); }

@@ -44,5 +44,9 @@ void conv2d_grad_input(const Stream& stream, needle::View dx, needle::View dy, n
                        const needle::Conv2dParams& p);
 void conv2d_grad_weight(const Stream& stream, needle::View dw, needle::View x, needle::View dy,
                         const needle::Conv2dParams& p);
+void pool2d(const Stream& stream, needle::PoolOp op, needle::View y, needle::View x,
+            const needle::Pool2dParams& p);
+void pool2d_grad(const Stream& stream, needle::PoolOp op, needle::View dx, needle::View dy,
+                 needle::View x, const needle::Pool2dParams& p);
 
 }  // namespace NEEDLE_NS

@@ -50,6 +50,8 @@ def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
 
     Raises: TypeError when one is no int, ValueError when one is below least or they are no pair.
     """
+    if type(value) is int and least <= value < _INT64:  # as most are: the rest takes its time
+        return value, value
     several = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
     given = tuple(value) if several else (value, value)
     found = [integers(op, **{name: n})[0] for n in given]

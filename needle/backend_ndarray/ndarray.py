@@ -6,7 +6,6 @@ not on a hot path is defined here and attached to it at the end of this file.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -14,7 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from needle import _core
-from needle._core import NDArray, from_cuda_array_interface, from_dlpack
+from needle._core import (
+    NDArray,
+    concatenate,
+    from_cuda_array_interface,
+    from_dlpack,
+    stack,
+)
 from needle.backend_ndarray.checks import integers, sizes
 from needle.backend_ndarray.device import (
     BackendDevice,
@@ -49,6 +54,7 @@ __all__ = [
     "log",
     "maximum",
     "reshape",
+    "stack",
     "sum",
     "tanh",
     "zeros",
@@ -121,33 +127,6 @@ def sum(a: NDArray, axis: Axes | None = None, keepdims: bool = False) -> NDArray
     return a.sum(axis=axis, keepdims=keepdims)
 
 
-def concatenate(arrays: Sequence[NDArray], axis: int = 0) -> NDArray:
-    """Arrays one after another along axis; their other sizes, dtypes and devices agree.
-
-    Raises: ValueError when there is none, shapes or devices differ; IndexError when axis is out of
-    range; TypeError when dtypes differ.
-    """
-    if not arrays:
-        raise ValueError("[concatenate] at least one array is needed, got n=0")
-    first = arrays[0]
-    if not -first.ndim <= axis < first.ndim:
-        raise IndexError(
-            f"[concatenate] axis lies in [-ndim, ndim), got axis={axis}, ndim={first.ndim}"
-        )
-    axis %= first.ndim
-    before, after = first.shape[:axis], first.shape[axis + 1 :]
-    shapes = [a.shape for a in arrays]
-    if any((s[:axis], s[axis + 1 :]) != (before, after) for s in shapes):
-        raise ValueError(
-            f"[concatenate] shapes agree but for the axis, got shapes={shapes}, axis={axis}"
-        )
-    ends = list(itertools.accumulate((s[axis] for s in shapes), initial=0))
-    result = empty((*before, ends[-1], *after), first.dtype, first.device)
-    for a, (start, stop) in zip(arrays, itertools.pairwise(ends), strict=True):
-        result[(*(slice(None) for _ in before), slice(start, stop))] = a
-    return result
-
-
 def flip(a: NDArray, axes: Axes) -> NDArray:
     """A view of a with the order of elements reversed along axes."""
     return a.flip(axes)
@@ -205,19 +184,7 @@ def _pad(a: NDArray, axes: Sequence[tuple[int, int]], value: float = 0) -> NDArr
     Raises: ValueError unless there is a pair of non-negative widths for every axis, TypeError when
     a width is no int.
     """
-    try:
-        widths = [sizes("pad", tuple(pair)) for pair in axes]
-    except TypeError:
-        raise TypeError(f"[pad] axes are pairs of ints, got axes={axes}") from None
-    if len(widths) != a.ndim or any(len(pair) != 2 for pair in widths):
-        raise ValueError(
-            f"[pad] one (before, after) pair >= 0 for each axis, got axes={axes}, ndim={a.ndim}"
-        )
-    shape = [before + n + after for n, (before, after) in zip(a.shape, widths, strict=True)]
-    result = _core.full(shape, value, a.dtype, a.device)
-    inner = zip(a.shape, widths, strict=True)
-    result[tuple(slice(before, before + n) for n, (before, _) in inner)] = a
-    return result
+    return _core.pad(a, axes, value)
 
 
 def _make(

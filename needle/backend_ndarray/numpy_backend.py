@@ -27,6 +27,10 @@ from needle.backend_ndarray.numpy_fused import (  # noqa: F401 (kernels of this 
     standardize,
     standardize_grad,
 )
+from needle.backend_ndarray.numpy_pooling import (  # noqa: F401
+    pool2d,
+    pool2d_grad,
+)
 
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]

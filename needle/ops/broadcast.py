@@ -50,6 +50,8 @@ def normalized(op: str, axes: Axes | None, ndim: int) -> tuple[int, ...]:
 
 def normalized_axis(op: str, axis: int, ndim: int) -> int:
     """One axis in [0, ndim). Raises: as normalized."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis % ndim
     if not hasattr(axis, "__index__") or isinstance(axis, np.ndarray):
         raise TypeError(f"[{op}] axis is an int, got axis={axis!r}")
     return normalized(op, axis, ndim)[0]

@@ -16,8 +16,9 @@ from needle.autograd import (
     make_tuple,
     tuple_get_item,
 )
-from needle.backend_ndarray import NDArray, empty
+from needle.backend_ndarray import NDArray
 from needle.backend_ndarray import concatenate as concatenate_arrays
+from needle.backend_ndarray import stack as stack_arrays
 from needle.ops.broadcast import normalized_axis
 from needle.ops.indexing import getitem
 
@@ -40,41 +41,46 @@ def _at(axis: int, i: int) -> tuple[int | slice, ...]:
     return (*(slice(None),) * axis, i)
 
 
-class Stack(TensorOp):
-    """The Tensors of a TensorTuple side by side along a new axis.
+class _Joining(TensorOp):
+    """Of Tensors, or of one TensorTuple."""
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    def parts(self, out_grad: Tensor, items: Sequence[NDArray]) -> list[Tensor]:
+        """The cotangents of the items."""
+        raise NotImplementedError
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple | tuple[Tensor, ...]:
+        given = [x.realize_cached_data() for x in node.inputs]
+        if isinstance(node.inputs[0], TensorTuple):
+            return make_tuple(*self.parts(out_grad, given[0]))
+        return tuple(self.parts(out_grad, given))
+
+
+class Stack(_Joining):
+    """Tensors of one shape, or those of a TensorTuple, side by side along a new axis.
 
     Shape: n times (...) gives (..., n, ...); axis counts in the result's axes.
-    Gradient: split along the axis.
+    Gradient: the cotangent's slices along the axis.
     Raises: ValueError when there is no Tensor or shapes differ, IndexError when axis is out of
     range.
     """
 
-    __slots__ = ("axis",)
+    __slots__ = ()
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def compute(self, *items: Any) -> NDArray:
+        return stack_arrays(_listed(items), self.axis)
 
-    def compute(self, items: tuple[NDArray, ...]) -> NDArray:
-        if not items:
-            raise ValueError("[stack] at least one Tensor is needed, got n=0")
-        first = items[0]
-        for name, error in (("shape", ValueError), ("dtype", TypeError), ("device", ValueError)):
-            given = {getattr(item, name): None for item in items}
-            if len(given) > 1:
-                raise error(f"[stack] {name}s must be equal, got {name}s={list(given)}")
-        axis = normalized_axis("stack", self.axis, first.ndim + 1)
-        shape = (*first.shape[:axis], len(items), *first.shape[axis:])
-        result = empty(shape, dtype=first.dtype, device=first.device)
-        for i, item in enumerate(items):
-            result[_at(axis, i)] = item
-        return result
-
-    def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
-        return split(out_grad, self.axis)
+    def parts(self, out_grad: Tensor, items: Sequence[NDArray]) -> list[Tensor]:
+        before = (slice(None),) * normalized_axis("stack", self.axis, out_grad.ndim)
+        return [getitem(out_grad, (*before, i)) for i in range(len(items))]
 
 
-class Concatenate(TensorOp):
-    """The Tensors of a TensorTuple one after another along an axis.
+class Concatenate(_Joining):
+    """Tensors, or those of a TensorTuple, one after another along an axis.
 
     Shape: sizes add up along the axis and agree elsewhere.
     Gradient: the cotangent's slices.
@@ -82,20 +88,16 @@ class Concatenate(TensorOp):
     range.
     """
 
-    __slots__ = ("axis",)
+    __slots__ = ()
 
-    def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+    def compute(self, *items: Any) -> NDArray:
+        return concatenate_arrays(_listed(items), self.axis)
 
-    def compute(self, items: tuple[NDArray, ...]) -> NDArray:
-        axis = normalized_axis("concatenate", self.axis, items[0].ndim) if items else 0
-        return concatenate_arrays(items, axis)
-
-    def gradient(self, out_grad: Tensor, node: Tensor) -> TensorTuple:
+    def parts(self, out_grad: Tensor, items: Sequence[NDArray]) -> list[Tensor]:
         axis = normalized_axis("concatenate", self.axis, out_grad.ndim)
-        sizes = (item.shape[axis] for item in node.inputs[0].realize_cached_data())
-        slices = (slice(*ends) for ends in pairwise((0, *accumulate(sizes))))
-        return make_tuple(*(getitem(out_grad, (*(slice(None),) * axis, s)) for s in slices))
+        before = (slice(None),) * axis
+        ends = pairwise(accumulate((item.shape[axis] for item in items), initial=0))
+        return [getitem(out_grad, (*before, slice(*limits))) for limits in ends]
 
 
 class Split(TensorTupleOp):
@@ -118,20 +120,30 @@ class Split(TensorTupleOp):
         return Stack(self.axis)(out_grad)
 
 
-def _joined(op: str, args: Any) -> TensorTuple:
+def _listed(items: tuple[Any, ...]) -> Sequence[NDArray]:
+    """The arrays of what compute is given: one of each Tensor, or the tuple of a TensorTuple."""
+    return items[0] if len(items) == 1 and type(items[0]) is tuple else items
+
+
+def _joined(op: _Joining, args: Any) -> Tensor:
+    if type(args) is list or type(args) is tuple:  # what is usual is told at once
+        return Tensor.make_from_op(op, args)
+    if isinstance(args, TensorTuple):
+        return op(args)
     if not isinstance(args, Iterable):
-        raise TypeError(f"[{op}] args are Tensors, got type={type(args).__name__}")
-    return args if isinstance(args, TensorTuple) else make_tuple(*args)
+        name = type(op).__name__.lower()
+        raise TypeError(f"[{name}] args are Tensors, got type={type(args).__name__}")
+    return op(*args)
 
 
 def stack(args: Sequence[Tensor] | TensorTuple, axis: int) -> Tensor:
     """Tensors of one shape side by side along a new axis. See Stack."""
-    return Stack(axis)(_joined("stack", args))
+    return _joined(Stack(axis), args)
 
 
 def concatenate(args: Sequence[Tensor] | TensorTuple, axis: int = 0) -> Tensor:
     """Tensors one after another along axis. See Concatenate."""
-    return Concatenate(axis)(_joined("concatenate", args))
+    return _joined(Concatenate(axis), args)
 
 
 def split(a: Tensor, axis: int) -> TensorTuple:

@@ -1,7 +1,7 @@
 """Pooling of NHWC images: the largest element or the mean of every window.
 
-Windows are a strided view; putting cotangents back is the adjoint of taking windows (Fold), and the
-two are each other's gradients.
+Each is one node and one kernel, and so is its gradient (MaxPoolGrad, AvgPoolGrad). `composed` is
+the same of other ops: windows as a strided view, and Fold, its adjoint, which puts cotangents back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from needle.autograd import Tensor, TensorOp
+from needle.autograd import Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray, zeros
 from needle.backend_ndarray.checks import pair
 from needle.backend_ndarray.halves import held, wide
@@ -20,7 +20,16 @@ from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.elementwise import divide
 from needle.ops.reduction import extreme_share, max
 
-__all__ = ["AvgPool", "Fold", "MaxPool", "Windows", "avg_pool", "max_pool"]
+__all__ = [
+    "AvgPool",
+    "AvgPoolGrad",
+    "Fold",
+    "MaxPool",
+    "MaxPoolGrad",
+    "Windows",
+    "avg_pool",
+    "max_pool",
+]
 
 Pair: TypeAlias = int | tuple[int, int]
 _WINDOW = (3, 4)  # the axes of a window's elements among those of Windows' result
@@ -43,7 +52,8 @@ class Geometry(NamedTuple):
             pair(op, "stride", kernel if stride is None else stride, 1),
             pair(op, "padding", padding, 0),
         )
-        if any(2 * p > k for p, k in zip(made.padding, made.kernel, strict=True)):
+        (kh, kw), (ph, pw) = made.kernel, made.padding
+        if 2 * ph > kh or 2 * pw > kw:
             raise ValueError(
                 f"[{op}] padding is at most half the kernel, so that no window is all padding, "
                 f"got padding={made.padding}, kernel={made.kernel}"
@@ -76,10 +86,15 @@ class Geometry(NamedTuple):
         steps = (n, h * self.stride[0], w * self.stride[1], h, w, c)
         return x.as_strided(shape, steps)
 
-    def sizes(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """(OH, OW, 1): how many elements of the image each window holds."""
-        h, w = (self._inside(axis, shape) for axis in (0, 1))
-        return np.multiply.outer(h, w)[:, :, None]
+    def divisors(self, like: Tensor, shape: tuple[int, ...], whole: bool) -> Tensor:
+        """By what the sum of each window of images of a shape is divided: the elements of the
+        kernel (whole), or those inside of the image, (OH, OW, 1).
+        """
+        sizes: npt.NDArray[np.float64] | np.float64 = np.float64(math.prod(self.kernel))
+        if not whole:
+            h, w = (self._inside(axis, shape) for axis in (0, 1))
+            sizes = np.multiply.outer(h, w)[:, :, None]
+        return Tensor.make_const(NDArray(sizes, device=like.device, dtype=like.dtype))
 
     def _inside(self, axis: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """How many rows (axis 0) or columns (axis 1) of the image each window holds."""
@@ -157,19 +172,45 @@ class MaxPool(_Pooling):
     __slots__ = ()
 
     def compute(self, x: NDArray) -> NDArray:
-        return self.geometry.windows(x, -math.inf).max(axis=_WINDOW)
+        return x.max_pool2d(*self.geometry[1:])
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        x = node.inputs[0]
-        windows = self.geometry.windows(x.realize_cached_data(), -math.inf)
-        kept = _kept(out_grad.shape)
-        largest = node.realize_cached_data().reshape(kept)
-        share = extreme_share(windows, largest, reshape(out_grad, kept), _WINDOW)
-        return Fold(self.geometry, x.shape)(share)
+        return MaxPoolGrad(self.geometry)(out_grad, node.inputs[0].detach())
 
     def composed(self, x: Tensor) -> Tensor:
         """The same of other ops, without padding."""
         return max(Windows(self.geometry)(x), _WINDOW)
+
+
+class MaxPoolGrad(_Pooling):
+    """g in equal parts to the largest elements of each window of x, of (g, x): MaxPool's gradient.
+
+    Shape: that of x.
+    Gradient: for g, the mean of the cotangent over the largest elements; for x, zeros: who is
+    largest is constant almost everywhere.
+    Raises: ValueError when g has not the shape of the pooled images.
+    """
+
+    __slots__ = ()
+
+    def compute(self, g: NDArray, x: NDArray) -> NDArray:
+        return x.max_pool2d_grad(g, *self.geometry[1:])
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        g, x = node.inputs
+        dg = dx = None
+        if g.requires_grad:
+            dg, _ = composed_vjp(self.composed, (g, x.detach()), out_grad)
+        if x.requires_grad:
+            dx = Tensor.make_const(zeros(x.shape, dtype=x.dtype, device=x.device))
+        return dg, dx
+
+    def composed(self, g: Tensor, x: Tensor) -> Tensor:
+        """The same of other ops."""
+        windows = self.geometry.windows(x.realize_cached_data(), -math.inf)
+        largest = windows.max(axis=_WINDOW, keepdims=True)
+        share = extreme_share(windows, largest, reshape(g, _kept(g.shape)), _WINDOW)
+        return Fold(self.geometry, x.shape)(share)
 
 
 class AvgPool(_Pooling):
@@ -181,32 +222,51 @@ class AvgPool(_Pooling):
 
     __slots__ = ("count_include_pad",)
 
-    def __init__(self, geometry: Geometry, count_include_pad: bool) -> None:
+    def __init__(self, geometry: Geometry, count_include_pad: bool = True) -> None:
         super().__init__(geometry)
         self.count_include_pad = count_include_pad
 
-    def sizes(self, x: NDArray) -> NDArray:
-        """By what the sum of each window is divided."""
-        if self.count_include_pad or not any(self.geometry.padding):
-            sizes = np.float64(math.prod(self.geometry.kernel))
-            return NDArray(sizes, device=x.device, dtype=x.dtype)
-        return NDArray(self.geometry.sizes(x.shape), device=x.device, dtype=x.dtype)
-
     def compute(self, x: NDArray) -> NDArray:
-        return self.geometry.windows(x, 0.0).sum(axis=_WINDOW) / self.sizes(x)
+        return x.avg_pool2d(*self.geometry[1:], not self.count_include_pad)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        x = node.inputs[0]
-        sizes = Tensor.make_const(self.sizes(x.realize_cached_data()))
-        share = reshape(divide(out_grad, sizes), _kept(out_grad.shape))
-        n, h, w, c = out_grad.shape
-        parts = broadcast_to(share, (n, h, w, *self.geometry.kernel, c))
-        return Fold(self.geometry, x.shape)(parts)
+        return AvgPoolGrad(self.geometry, node.inputs[0].shape, self.count_include_pad)(out_grad)
 
     def composed(self, x: Tensor) -> Tensor:
         """The same of other ops."""
-        sizes = Tensor.make_const(self.sizes(x.realize_cached_data()))
+        sizes = self.geometry.divisors(x, x.shape, self.count_include_pad)
         return divide(summation(Windows(self.geometry)(x), _WINDOW), sizes)
+
+
+class AvgPoolGrad(_Pooling):
+    """g in equal parts to the elements of each window, of images of `shape`: AvgPool's gradient.
+
+    Gradient: AvgPool; each is the other's adjoint.
+    Raises: ValueError when g has not the shape of the pooled images.
+    """
+
+    __slots__ = ("count_include_pad", "shape")
+
+    def __init__(
+        self, geometry: Geometry, shape: tuple[int, ...], count_include_pad: bool = True
+    ) -> None:
+        super().__init__(geometry)
+        self.shape = shape
+        self.count_include_pad = count_include_pad
+
+    def compute(self, g: NDArray) -> NDArray:
+        return g.avg_pool2d_grad(self.shape, *self.geometry[1:], not self.count_include_pad)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        return AvgPool(self.geometry, self.count_include_pad)(out_grad)
+
+    def composed(self, g: Tensor) -> Tensor:
+        """The same of other ops."""
+        sizes = self.geometry.divisors(g, self.shape, self.count_include_pad)
+        share = reshape(divide(g, sizes), _kept(g.shape))
+        n, h, w, c = g.shape
+        parts = broadcast_to(share, (n, h, w, *self.geometry.kernel, c))
+        return Fold(self.geometry, self.shape)(parts)
 
 
 def max_pool(x: Tensor, kernel: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:

@@ -244,6 +244,7 @@ class CumSum(TensorOp):
 class _ArgReduction(TensorOp):
     __slots__ = ("axis", "keepdims")
     differentiable = False
+    name: ClassVar[str]
     place: ClassVar[Callable[..., NDArray]]
 
     def __init__(self, axis: int | None = None, keepdims: bool = False) -> None:
@@ -253,7 +254,7 @@ class _ArgReduction(TensorOp):
     def compute(self, a: NDArray) -> NDArray:
         axis = self.axis
         if axis is not None:
-            axis = normalized_axis(type(self).__name__.lower(), axis, a.ndim)
+            axis = normalized_axis(self.name, axis, a.ndim)
         return type(self).place(a, axis, self.keepdims)
 
 
@@ -267,6 +268,7 @@ class ArgMax(_ArgReduction):
     """
 
     __slots__ = ()
+    name = "argmax"
     place = NDArray.argmax
 
 
@@ -280,6 +282,7 @@ class ArgMin(_ArgReduction):
     """
 
     __slots__ = ()
+    name = "argmin"
     place = NDArray.argmin
 
 

@@ -218,6 +218,36 @@ class ReferenceBackend : public Backend {
     });
   }
 
+  void pool2d(PoolOp op, View y, View x, const Pool2dParams& p) override {
+    CHECK(numel(y) > 0 && numel(x) > 0 && is_compact(y) && is_compact(x));
+    each(y, [&](const std::int64_t* at) { return pooled(op, x, p, at); });
+  }
+  void pool2d_grad(PoolOp op, View dx, View dy, View x, const Pool2dParams& p) override {
+    CHECK(numel(dx) > 0 && is_compact(dx) && is_compact(dy) &&
+          (x.data == nullptr) == (op == PoolOp::mean));
+    Sums sums(dx);
+    for_each_index(dy.shape, dy.ndim, [&](const std::int64_t* at) {
+      const double best = op == PoolOp::max ? pooled(op, x, p, at) : 0;
+      const auto chosen = [&](const std::int64_t* place) {
+        if (op == PoolOp::mean) return true;
+        const double v = load(x, place);
+        return v == best || v != v;
+      };
+      std::int64_t inside = 0, ties = 0;
+      each_in_window(dx, p, at, [&](const std::int64_t* place) {
+        ++inside;
+        ties += chosen(place) ? 1 : 0;
+      });
+      const std::int64_t whole = p.kernel[0] * p.kernel[1];
+      if (op == PoolOp::max && best == -HUGE_VAL) ties += whole - inside;
+      if (op == PoolOp::mean) ties = p.inside ? inside : whole;
+      each_in_window(dx, p, at, [&](const std::int64_t* place) {
+        if (chosen(place)) sums.at(place) += load(dy, at) / static_cast<double>(ties);
+      });
+    });
+    each(dx, [&](const std::int64_t* at) { return sums.at(at); });
+  }
+
   static double identity(ReduceOp op) {
     return op == ReduceOp::sum    ? 0.0
            : op == ReduceOp::prod ? 1.0
@@ -286,6 +316,30 @@ class ReferenceBackend : public Backend {
   template <class F>
   void each(const View& dst, F&& value) const {
     for_each_index(dst.shape, dst.ndim, [&](const std::int64_t* at) { store(dst, at, value(at)); });
+  }
+  // The places of an image that a window holds; at is that of what is made of it.
+  template <class F>
+  void each_in_window(const View& x, const Pool2dParams& p, const std::int64_t* at, F&& f) const {
+    for (std::int64_t i = 0; i < p.kernel[0]; ++i) {
+      for (std::int64_t j = 0; j < p.kernel[1]; ++j) {
+        const std::int64_t place[] = {at[0], at[1] * p.stride[0] - p.padding[0] + i,
+                                      at[2] * p.stride[1] - p.padding[1] + j, at[3]};
+        const bool inside =
+            place[1] >= 0 && place[1] < x.shape[1] && place[2] >= 0 && place[2] < x.shape[2];
+        if (inside) f(place);
+      }
+    }
+  }
+  double pooled(PoolOp op, const View& x, const Pool2dParams& p, const std::int64_t* at) const {
+    double best = -HUGE_VAL, sum = 0, inside = 0;
+    each_in_window(x, p, at, [&](const std::int64_t* place) {
+      const double v = load(x, place);
+      best = v > best || v != v ? v : best;
+      sum += v;
+      ++inside;
+    });
+    if (op == PoolOp::max) return sum != sum ? NAN : best;
+    return sum / (p.inside ? inside : static_cast<double>(p.kernel[0] * p.kernel[1]));
   }
   void clear(const View& dst) const {
     CHECK(numel(dst) > 0 && is_compact(dst));

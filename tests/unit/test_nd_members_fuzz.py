@@ -46,6 +46,10 @@ def conv(w: World, *extra: st.SearchStrategy[Any]) -> tuple[st.SearchStrategy[An
     return (fuzz.arrays(w), *extra, *how)
 
 
+def pooling() -> tuple[st.SearchStrategy[Any], ...]:
+    return fuzz.small(1), fuzz.small(1), fuzz.small(0)
+
+
 def image_shape(w: World) -> st.SearchStrategy[Any]:
     return st.one_of(st.tuples(*[st.integers(0, 4)] * 4), dims())
 
@@ -113,6 +117,10 @@ MEMBERS: dict[str, Arguments] = {
     "conv2d": conv,
     "conv2d_grad_input": lambda w: conv(w, image_shape(w)),
     "conv2d_grad_weight": lambda w: conv(w, image_shape(w)),
+    "max_pool2d": lambda w: pooling(),
+    "avg_pool2d": lambda w: (*pooling(), KEEPDIMS),
+    "max_pool2d_grad": lambda w: (fuzz.arrays(w), *pooling()),
+    "avg_pool2d_grad": lambda w: (image_shape(w), *pooling(), KEEPDIMS),
     "from_dlpack": lambda w: (
         st.one_of(fuzz.arrays(w), st.sampled_from([3, np.ones(2), None])),
         DEVICE,

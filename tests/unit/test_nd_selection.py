@@ -121,6 +121,24 @@ def test_argmax_and_argmin(
             )
 
 
+@pytest.mark.parametrize("n", [1, 15, 64, 65, 2047, 2048, 2049, 5000])
+def test_places_in_long_rows(device: BackendDevice, dtype: str, n: int) -> None:
+    """The first of equal ones, and of NaNs, wherever blocks and vectors end."""
+    rng = np.random.default_rng(n)
+    rows = rng.integers(-3, 3, (9, n)).astype(dtype)
+    for row, place in zip(rows[1:], (0, n // 2, n - 1, n // 3, -1, -1, 2 * n // 3, 0), strict=True):
+        row[place] = 9
+    rows[5, n // 3] = -9
+    rows[6:8, n - 1] = rows[6, n // 2] = np.nan
+    a = NDArray(rows, device=device, dtype=dtype)
+    same(a.argmax(1), rows.argmax(1))
+    same(a.argmin(1), rows.argmin(1))
+    same(a[:, ::-1].argmax(1), rows[:, ::-1].argmax(1))
+    sums = rows[:5].cumsum(1)
+    same(a[:5].cumsum(1), sums)
+    same(a[:5].cumsum(1, reverse=True), rows[:5, ::-1].cumsum(1)[:, ::-1])
+
+
 @views
 @pytest.mark.parametrize("axis", [None, 0, (0, 1), ()])
 def test_min_and_prod(device: BackendDevice, dtype: str, view: View, axis: Any) -> None:
@@ -159,6 +177,26 @@ def test_concatenate(device: BackendDevice, dtype: str) -> None:
     ):
         with pytest.raises(error, match=r"\[\w+\]"):
             nd.concatenate(arrays, axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_stack(device: BackendDevice, dtype: str, axis: int) -> None:
+    x, y = normal(5, 3).astype(dtype), normal(3, 5, seed=1).astype(dtype)
+    a, b = (NDArray(v, device=device, dtype=dtype) for v in (x, y))
+    same(nd.stack([a, b.T, a[::-1]], axis), np.stack([x, y.T, x[::-1]], axis))
+    same(nd.stack((a[:0], a[:0]), axis), np.stack([x[:0], x[:0]], axis))
+    for arrays, error in (
+        ([], ValueError),
+        ([a, b], ValueError),
+        ([a, x], TypeError),
+        ([a, a.astype("int64")], TypeError),
+    ):
+        with pytest.raises(error, match=r"\[stack\]"):
+            nd.stack(arrays, axis)
+    with pytest.raises(IndexError, match=r"\[stack\] axis"):
+        nd.stack([a], 3)
+    with pytest.raises(TypeError, match=r"\[stack\] axis is an int, got axis=None"):
+        nd.stack([a], None)
 
 
 def test_one_hot_of_many_classes_takes_no_square(device: BackendDevice) -> None:

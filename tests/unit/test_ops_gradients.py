@@ -388,7 +388,7 @@ def test_empty_tensors(call: Callable[..., ndl.Tensor], device: nd.BackendDevice
         (lambda a: ndl.pad(a, ((1, 1), (-1, 0))), ValueError, r"\[pad\]"),
         (lambda a: ndl.stack([], 0), ValueError, r"\[stack\] at least one"),
         (lambda a: ndl.stack([a, a[0]], 0), ValueError, r"\[stack\] shapes must be equal"),
-        (lambda a: ndl.stack([a, a], 4), IndexError, r"\[stack\] axis lies in"),
+        (lambda a: ndl.stack([a, a], 4), IndexError, r"\[stack\] axis must lie in"),
         (lambda a: ndl.split(a, 2), IndexError, r"\[split\] axis lies in"),
         (lambda a: a[5], IndexError, r"\[getitem\]"),
         (lambda a: a["x"], TypeError, r"\[getitem\]"),

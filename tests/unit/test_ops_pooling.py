@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import needle as ndl
 import needle.backend_ndarray as nd
-from needle.ops import AvgPool, MaxPool
+from needle.ops import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad
 from needle.ops.pooling import Geometry
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward")
@@ -72,6 +72,52 @@ def test_gradients_of_gradients(pool: Any, device: nd.BackendDevice, rng: Any) -
     (dx,) = torch.autograd.grad(y, theirs[0], theirs[1], create_graph=True)
     (want,) = torch.autograd.grad((dx * theirs[2]).sum(), theirs[1])
     np.testing.assert_allclose(ours[1].grad.numpy(), want.numpy(), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), GEOMETRIES)
+@pytest.mark.parametrize("channels", [1, 5, 36])
+def test_gradients_are_those_composed_of_ops(
+    kernel: Any, stride: Any, padding: Any, channels: int, agree: Any, rng: Any
+) -> None:
+    """Of values with ties, in every number of channels that vectors leave over."""
+    shape = (2, 7, 6, channels)
+    x = rng.integers(-2, 2, shape) * 1.0
+    geometry = Geometry.checked("pool", kernel, stride, padding)
+    g = rng.standard_normal((2, *geometry.result(shape), channels))
+    of_max = MaxPoolGrad(geometry)
+    agree(
+        lambda g: of_max(g, images_at(x, g)),
+        lambda g: of_max.composed(g, images_at(x, g)),
+        g,
+        composed=True,
+    )
+    for whole in (True, False):
+        of_mean = AvgPoolGrad(geometry, shape, whole)
+        agree(of_mean, of_mean.composed, g, composed=True)
+
+
+def images_at(x: Any, like: ndl.Tensor) -> ndl.Tensor:
+    return ndl.Tensor(x, device=like.device, dtype=like.dtype, requires_grad=False)
+
+
+def test_of_a_window_of_minus_infinity_padding_is_as_large(device: nd.BackendDevice) -> None:
+    x = ndl.Tensor(np.full((1, 1, 3, 1), -np.inf), device=device)
+    ndl.max_pool(x, (1, 2), 1, (0, 1)).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy().ravel(), [1, 1, 1])
+    assert ndl.max_pool(x, (1, 2), 1, (0, 1)).shape == (1, 1, 4, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_are_summed_in_more(dtype: str) -> None:
+    """60,000 four times is no float16; 256 and many ones are one rounding away from their mean."""
+    device = nd.cuda_sim()
+    x = ndl.Tensor(np.full((1, 4, 4, 1), 60000.0), device=device, dtype=dtype)
+    y = ndl.avg_pool(x, 4)
+    assert y.numpy().item() == x.numpy().flat[0]
+    values = np.ones((1, 16, 16, 1))
+    values[0, 0, 0, 0] = 256
+    y = ndl.avg_pool(ndl.Tensor(values, device=device, dtype=dtype), 16)
+    assert abs(float(y.numpy().item()) - values.mean()) <= 2**-8 * values.mean()
 
 
 def test_ties_share_the_gradient(device: nd.BackendDevice, dtype: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from verify.registry.activation import decay, sigmoid
 from verify.registry.layout import select
 from verify.registry.normalization import inverse_deviation, standardized
-from verify.registry.pooling import pair, windows
+from verify.registry.pooling import divisors, pair, windows
 from verify.registry.recurrent import lstm_pointwise
 from verify.registry.reduction import reduced_axes
 from verify.spec import Shape
@@ -103,10 +103,10 @@ def of_geometry(
     kernel: Any,
     stride: Any = None,
     padding: Any = 0,
-    shape: Shape | None = None,
+    **more: Any,
 ) -> Any:
     geometry = sys.modules[found.__module__].Geometry.checked("windows", kernel, stride, padding)
-    return found(geometry, *(() if shape is None else (shape,)))(*tensors)
+    return found(geometry, **more)(*tensors)
 
 
 def windows_of(t: Any, x: Any, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
@@ -124,6 +124,32 @@ def fold(
     )
     how = {"stride": kernel if stride is None else stride, "padding": padding}
     return t.nn.functional.fold(columns, (h, w), kernel, **how).permute(0, 2, 3, 1)
+
+
+def max_pool_grad(t: Any, g: Any, x: Any, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """Who is largest is constant: x has no gradient but zeros."""
+    found, (h, w) = windows(t, x, kernel, stride, padding, -math.inf)
+    chosen = (found == found.amax((2,), keepdim=True)) | t.isnan(found)
+    n, c = found.shape[:2]
+    share = g.permute(0, 3, 1, 2).reshape(n, c, 1, h * w) / chosen.sum((2,), keepdim=True)
+    parts = t.where(chosen, share, 0.0).reshape(n, c, *pair(kernel), h, w)
+    return fold(t, parts.permute(0, 4, 5, 2, 3, 1), kernel, tuple(x.shape), stride, padding)
+
+
+def avg_pool_grad(
+    t: Any,
+    g: Any,
+    kernel: Any,
+    shape: Shape,
+    stride: Any = None,
+    padding: Any = 0,
+    count_include_pad: bool = True,
+) -> Any:
+    n, h, w, c = g.shape
+    sizes = divisors(t, shape, kernel, stride, padding, count_include_pad)
+    share = g.permute(0, 3, 1, 2).reshape(n, c, h * w) / sizes
+    parts = share.permute(0, 2, 1).reshape(n, h, w, 1, 1, c).expand(n, h, w, *pair(kernel), c)
+    return fold(t, parts, kernel, shape, stride, padding)
 
 
 # --- convolution, as products of windows
@@ -267,6 +293,16 @@ def folded(f: Any, o: Any, parts: Any, kernel: Any, shape: Shape, **how: Any) ->
     stride, padding = how.get("stride") or kernel, how.get("padding", 0)
     of_x = o.reshape(o.conv(x, o.tensor(taps), stride, padding), parts.shape)
     return _dot(o, f(parts, kernel=kernel, shape=shape, **how), x), _dot(o, parts, of_x)
+
+
+def pool_adjoint(f: Any, o: Any, g: Any, kernel: Any, shape: Shape, **how: Any) -> Any:
+    """<f(g), x> = <g, avg_pool(x)>, where a quotient by the kernel's elements is exact."""
+    if math.prod(pair(kernel)) not in (1, 2, 4) or not how.get("count_include_pad", True):
+        return None
+    x = _some(o, shape)
+    return _dot(o, f(g, kernel=kernel, shape=shape, **how), x), _dot(
+        o, g, o.avg_pool(x, kernel, **how)
+    )
 
 
 def input_adjoint(f: Any, o: Any, dy: Any, w: Any, x_shape: Shape, **how: Any) -> Any:

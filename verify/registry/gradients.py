@@ -13,6 +13,7 @@ from verify.registry import gradient_references as g
 from verify.registry.layout import indexed
 from verify.registry.normalization import inverse_deviation, reach
 from verify.registry.planning import refuses, sample
+from verify.registry.pooling import gap
 from verify.registry.recurrent import MILD
 from verify.registry.recurrent import REGIONS as RECURRENT
 from verify.spec import Domain, Identity, Row, Shape
@@ -241,6 +242,58 @@ ROWS = (
         flops=_times(1.0),
         errors=(refuses((1, 3, 3, 2, 2, 2), kernel=2, shape=(1, 4, 4, 2), says="broadcast"),),
         identities=(Identity("<fold(y), x> = <y, windows of x>", g.folded),),
+    ),
+    _row(
+        "MaxPoolGrad",
+        g.max_pool_grad,
+        (
+            sample((1, 1, 1, 1), (1, 1, 1, 1), kernel=1),
+            sample((1, 2, 2, 2), (1, 4, 4, 2), kernel=2),
+            sample((2, 2, 3, 3), (2, 5, 7, 3), kernel=2),
+            sample((2, 5, 7, 3), (2, 5, 7, 3), kernel=3, stride=1, padding=1),
+            sample((2, 7, 2, 2), (2, 7, 6, 2), kernel=(3, 2), stride=(1, 3), padding=(1, 0)),
+            sample((1, 3, 3, 3), (1, 8, 8, 3), kernel=2, stride=3),
+            sample((1, 5, 5, 2), (1, 9, 5, 2), kernel=(5, 3), stride=(2, 1), padding=(2, 1)),
+            sample((2, 3, 3, 21), (2, 4, 4, 21), kernel=2, stride=1),
+            sample((0, 2, 2, 2), (0, 4, 4, 2), kernel=2),
+        ),
+        kinks=lambda g, x, kernel, stride=None, padding=0: gap(x, kernel, stride, padding),
+        call=g.of_geometry,
+        flops=_times(2.0),
+        errors=(
+            refuses((1, 3, 2, 2), (1, 4, 4, 2), kernel=2, says=r"expected=\(1, 2, 2, 2\)"),
+            refuses((1, 2, 2, 2), (1, 4, 4, 2), kernel=5, says="fits into the padded image"),
+        ),
+    ),
+    _row(
+        "AvgPoolGrad",
+        g.avg_pool_grad,
+        (
+            sample((1, 1, 1, 1), kernel=1, shape=(1, 1, 1, 1)),
+            sample((1, 2, 2, 2), kernel=2, shape=(1, 4, 4, 2)),
+            sample((2, 2, 3, 3), kernel=2, shape=(2, 5, 7, 3)),
+            sample((2, 5, 7, 3), kernel=3, stride=1, padding=1, shape=(2, 5, 7, 3)),
+            sample((2, 7, 2, 2), kernel=(3, 2), stride=(1, 3), padding=(1, 0), shape=(2, 7, 6, 2)),
+            sample((1, 3, 3, 3), kernel=2, stride=3, shape=(1, 8, 8, 3)),
+            sample(
+                (1, 4, 3, 2),
+                kernel=(5, 3),
+                stride=2,
+                padding=(2, 1),
+                shape=(1, 8, 5, 2),
+                count_include_pad=False,
+            ),
+            sample((2, 3, 3, 21), kernel=2, stride=1, shape=(2, 4, 4, 21)),
+            sample((0, 2, 2, 2), kernel=2, shape=(0, 4, 4, 2)),
+        ),
+        call=g.of_geometry,
+        linear=True,
+        flops=_times(1.0),
+        errors=(
+            refuses((1, 3, 2, 2), kernel=2, shape=(1, 4, 4, 2), says=r"expected=\(1, 2, 2, 2\)"),
+            refuses((1, 2, 2), kernel=2, shape=(4, 4, 2), says="4 axes"),
+        ),
+        identities=(Identity("<f(g), x> = <g, avg_pool(x)>", g.pool_adjoint),),
     ),
     _row(
         "ConvInputGrad",

@@ -252,9 +252,9 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "one_hot": _numpy(lambda x, n: np.eye(n)[x.astype(int)]),
     "stack": _same(
         "split(stack(...)) = ...",
-        lambda f, o, *xs, axis: (list(o.split(f(*xs, axis=axis), axis)), list(xs)),
+        lambda f, o, *xs, axis, **how: (list(o.split(f(*xs, axis=axis, **how), axis)), list(xs)),
     ),
-    "concatenate": _numpy(lambda *xs, axis=0: np.concatenate(xs, axis)),
+    "concatenate": _numpy(lambda *xs, axis=0, joined=False: np.concatenate(xs, axis)),
     "split": _same(
         "stack(split(x)) = x", lambda f, o, x, axis: (o.stack(f(x, axis=axis), axis), x)
     ),

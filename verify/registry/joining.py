@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from verify.registry.layout import always
@@ -12,8 +13,12 @@ from verify.spec import Row
 _REGIONS = ("special", "zeros", "denormal", "integer")
 
 
-def _listed(op: Any, tensors: Any, where: Any, instead: Any = None, **arguments: Any) -> Any:
-    """The op takes its inputs as one list; instead: what is none."""
+def _listed(
+    op: Any, tensors: Any, where: Any, instead: Any = None, joined: bool = False, **arguments: Any
+) -> Any:
+    """The op takes its inputs as one list, or (joined) a TensorTuple; instead: what is none."""
+    if joined:
+        tensors = sys.modules[op.__module__].make_tuple(*tensors)
     return op(tensors if instead is None else instead, **arguments)
 
 
@@ -21,13 +26,14 @@ ROWS = (
     Row(
         name="stack",
         family="joining",
-        reference=lambda t, *tensors, axis: t.stack(tensors, axis),
+        reference=lambda t, *tensors, axis, joined=False: t.stack(tensors, axis),
         samples=(
             sample((), (), axis=0),
             sample((7,), axis=0),
             sample((7,), (7,), axis=1),
             sample((3,), (3,), (3,), axis=-1),
             sample((5, 13), (5, 13), axis=0),
+            sample((5, 3), (5, 3), axis=1, joined=True),
             sample((5, 13), (5, 13), (5, 13), axis=1),
             sample((2, 3, 4), (2, 3, 4), axis=-2),
             sample((2, 0), (2, 0), axis=1),
@@ -40,13 +46,14 @@ ROWS = (
     Row(
         name="concatenate",
         family="joining",
-        reference=lambda t, *tensors, axis=0: t.cat(tensors, axis),
+        reference=lambda t, *tensors, axis=0, joined=False: t.cat(tensors, axis),
         samples=(
             sample((1,), axis=0),
             sample((7,), (3,), axis=0),
             sample((0,), (5,), axis=0),
             sample((5, 13), (5, 1), (5, 4), axis=-1),
             sample((5, 13), (2, 13), axis=0),
+            sample((5, 3), (5, 4), axis=1, joined=True),
             sample((4, 3), (2, 3)),
             sample((2, 3, 4), (2, 0, 4), (2, 5, 4), axis=-2),
             sample((33, 2), (65, 2), axis=0),

@@ -50,14 +50,19 @@ def _avg_pool(
     count_include_pad: bool = True,
 ) -> Any:
     found, sides = windows(t, x, kernel, stride, padding, 0.0)
-    sizes = math.prod(pair(kernel))
-    if not count_include_pad:
-        inside = t.ones((1, *x.shape[1:3], 1), dtype=t.float64)
-        sizes = windows(t, inside, kernel, stride, padding, 0.0)[0].sum((2,))
+    sizes = divisors(t, x.shape, kernel, stride, padding, count_include_pad)
     return _images(found.sum((2,)) / sizes, sides)
 
 
-def _gap(x: Any, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
+def divisors(t: Any, shape: Shape, kernel: Any, stride: Any, padding: Any, whole: bool) -> Any:
+    """By what a window's sum is divided: the kernel's elements (whole), or those in the image."""
+    if whole:
+        return math.prod(pair(kernel))
+    inside = t.ones((1, *shape[1:3], 1), dtype=t.float64)
+    return windows(t, inside, kernel, stride, padding, 0.0)[0].sum((2,))
+
+
+def gap(x: Any, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
     """How far every value is below the largest of its window: where max has its kinks."""
     (kh, kw), (ph, pw) = pair(kernel), pair(padding)
     sh, sw = pair(kernel if stride is None else stride)
@@ -98,7 +103,7 @@ ROWS = (
         reference=_max_pool,
         samples=(*_SAMPLES, sample((2, 75, 71, 2), kernel=2, stride=1)),
         regions=("tiny", "huge", "zeros", "special", "integer", "ties", "denormal"),
-        kinks=_gap,
+        kinks=gap,
         decided=("special",),
         signed_zero=False,  # of +0 and -0 either is a largest
         flops=_elements,

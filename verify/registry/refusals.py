@@ -244,7 +244,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "leaky_relu": (refuses((3,), slope="x", raises="TypeError", says="type=str"),),
     "gelu": (refuses((3,), approximate="x", says="approximate='x'"),),
     "stack": (
-        refuses(axis=0, says="at least one Tensor"),
+        refuses(axis=0, says="at least one array"),
         refuses((3,), (4,), axis=0, says="shapes must be equal"),
         refuses((3,), (3,), axis=2, raises="IndexError", says="axis=2"),
         refuses(axis=0, instead=5, raises="TypeError", says="args are Tensors, got type=int"),

@@ -476,6 +476,38 @@ void test_conv() {
   CHECK(dw.agrees(40 * static_cast<double>(images * out[0] * out[1])));
 }
 
+void test_pool() {
+  Pool2dParams p{};
+  std::int64_t in[2], out[2];
+  for (int d = 0; d < 2; ++d) {
+    p.kernel[d] = draw(1, 4);
+    p.stride[d] = draw(1, 4);
+    p.padding[d] = draw(0, p.kernel[d] / 2);
+    in[d] = std::max<std::int64_t>(draw(1, 9), p.kernel[d] - 2 * p.padding[d]);
+    out[d] = (in[d] + 2 * p.padding[d] - p.kernel[d]) / p.stride[d] + 1;
+  }
+  p.inside = draw(0, 1) == 1;
+  const std::int64_t images = draw(1, 3), channels = draw(1, 6);
+  const std::vector<std::int64_t> xs{images, in[0], in[1], channels},
+      ys{images, out[0], out[1], channels};
+  const DType dtype = random_wide();
+  Array x(xs, dtype, true, false), dy(ys, dtype, true, false), y(ys, dtype, true, true),
+      dx(xs, dtype, true, true);
+  needle_test::for_each_index(x.here().shape, 4, [&](const std::int64_t* at) {  // with ties
+    reference.store(x.here(), at, std::round(reference.load(x.here(), at)));
+  });
+  x.send();
+  for (const PoolOp op : {PoolOp::max, PoolOp::mean}) {
+    device().pool2d(op, y.there(), x.there(), p);
+    reference.pool2d(op, y.here(), x.here(), p);
+    CHECK(y.agrees(op == PoolOp::max ? 0 : 40));
+    const bool of_x = op == PoolOp::max;
+    device().pool2d_grad(op, dx.there(), dy.there(), of_x ? x.there() : View{}, p);
+    reference.pool2d_grad(op, dx.here(), dy.here(), of_x ? x.here() : View{}, p);
+    CHECK(dx.agrees(80));
+  }
+}
+
 // Milliseconds of the fastest of five runs.
 template <class F>
 double milliseconds(F&& f) {
@@ -530,6 +562,7 @@ int main(int argc, char** argv) {
     test_reduce();
     test_matmul();
     test_conv();
+    test_pool();
     test_where();
     test_by_index();
     test_along_axis();
