@@ -88,6 +88,7 @@ MEMBERS: dict[str, Arguments] = {
     **dict.fromkeys(
         (*_core.op_names()["reduce"], "argmax", "argmin"), lambda w: (fuzz.axes(w), KEEPDIMS)
     ),
+    "is_like": operand,
     "where": lambda w: (*operand(w), *operand(w)),
     "cumsum": lambda w: (fuzz.axis(w), st.booleans()),
     "take_along_axis": lambda w: (indices(w), fuzz.axis(w)),

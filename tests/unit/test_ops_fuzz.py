@@ -87,8 +87,9 @@ def sequences(world: World) -> st.SearchStrategy[Any]:
 # By the parameter's name; "op.name" is for that op alone.
 PARAMETERS: dict[str, Strategy] = {
     **dict.fromkeys(
-        ("a", "b", "c", "x", "gates", "logits", "weight", "bias", "q", "k", "v"), operands
+        ("a", "b", "c", "h", "x", "gates", "logits", "weight", "bias", "q", "k", "v"), operands
     ),
+    "projected": operands,
     **dict.fromkeys(("running_mean", "running_var"), maybe(operands)),
     **dict.fromkeys(("scalar", "c0", "c1", "slope", "eps", "correction"), lambda w: fuzz.numbers()),
     **dict.fromkeys(("low", "high", "scale", "momentum"), lambda w: st.none() | fuzz.numbers()),
