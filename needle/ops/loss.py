@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
-from needle.backend_ndarray.graph import current_graph
+from needle.backend_ndarray.graph import current_graph, refuse_in_capture
 from needle.backend_ndarray.whole_numbers import one_hot
 from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
@@ -78,6 +78,7 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
         )
     if on_device:
         return CrossEntropy(_hot_on_device(values, logits))(logits)
+    refuse_in_capture("cross_entropy", logits.device, "labels of the host's are looked at there")
     hot = one_hot("cross_entropy", values, logits.shape[-1])
     return CrossEntropy(NDArray(hot, device=logits.device, dtype=logits.dtype))(logits)
 
