@@ -59,15 +59,11 @@ class LeakyReLU(TensorOp):
         self.slope = slope
 
     def compute(self, a: NDArray) -> NDArray:
-        return a * self._weight(a)
+        return a.greater(0).where(a, a * self.slope)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        weight = self._weight(node.inputs[0].realize_cached_data())
-        return multiply(out_grad, Tensor.make_const(weight))
-
-    def _weight(self, a: NDArray) -> NDArray:
-        positive = a.greater(0)
-        return positive + (1 - positive) * self.slope
+        positive = node.inputs[0].realize_cached_data().greater(0)
+        return chosen(positive, out_grad, mul_scalar(out_grad, self.slope))
 
 
 class Clip(TensorOp):

@@ -19,6 +19,7 @@ from needle.backend_ndarray import BackendDevice, NDArray
 
 DEVICES = [d for d in (nd.cuda_sim(), nd.cuda()) if d.enabled()]
 HALVES: dict[str, Any] = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+UNITS = {name: float(ml_dtypes.finfo(held).eps) for name, held in HALVES.items()}
 Array = npt.NDArray[Any]
 Compute = Callable[[Any], Any]
 
@@ -116,11 +117,35 @@ def test_results_are_rounded_once(device: BackendDevice, dtype: str, op: str) ->
 
 @devices
 @halves
-def test_scalars_are_rounded_to_the_arrays_dtype(device: BackendDevice, dtype: str) -> None:
-    x = whole(100)
-    tenth = np.float32(HALVES[dtype](0.1))
-    same_bits(on(device, x, dtype) * 0.1, x * tenth, dtype)
-    same_bits(0.1 - on(device, x, dtype), tenth - x, dtype)
+@pytest.mark.parametrize("layout", [slice(None), slice(None, None, 3)], ids=["compact", "strided"])
+def test_scalars_of_arithmetic_are_float32(
+    device: BackendDevice, dtype: str, layout: slice
+) -> None:
+    x = whole(100)[layout]
+    a = on(device, whole(100), dtype)[layout]
+    for scalar in (0.1, 70000.0, 1e-8, 3e-6):
+        s = np.float32(scalar)
+        with np.errstate(all="ignore"):
+            same_bits(a * scalar, x * s, dtype)
+            same_bits(a / scalar, x / s, dtype)
+            same_bits(scalar / a, s / x, dtype)
+            same_bits(a + scalar, x + s, dtype)
+            same_bits(scalar - a, s - x, dtype)
+    root = x.astype(np.float64) ** float(np.float32(0.1))  # far from where roundings part
+    np.testing.assert_allclose((a**0.1).numpy().astype(np.float64), root, rtol=UNITS[dtype] * 0.51)
+
+
+@devices
+@halves
+def test_scalars_of_comparisons_are_rounded_to_the_arrays_dtype(
+    device: BackendDevice, dtype: str
+) -> None:
+    tenth = wide(np.full(3, 0.1).astype(HALVES[dtype]))
+    a = on(device, tenth, dtype)
+    same_bits(a == 0.1, np.ones(3, np.float32), dtype)
+    same_bits(a <= 0.1, np.ones(3, np.float32), dtype)
+    same_bits(a > 0.1, np.zeros(3, np.float32), dtype)
+    same_bits(a.maximum(0.1), tenth, dtype)
 
 
 @devices
