@@ -76,15 +76,16 @@ struct WithScalar {
   }
 };
 
-// Whether a number beside an array of 16-bit floats is one of float32, as in torch: what is
-// compared is rounded to the array's dtype, so that x == 0.1 holds where x was made of it.
-bool takes_wide_scalar(BinaryOp op) {
+// What is compared with an array of 16-bit floats is a number of theirs, so that x == 0.1 holds
+// where x was made of it; beside them in a formula it is one of float32, as in torch.
+bool compares(BinaryOp op) {
   switch (op) {
-    case BinaryOp::add:
-    case BinaryOp::subtract:
-    case BinaryOp::multiply:
-    case BinaryOp::divide:
-    case BinaryOp::power:
+    case BinaryOp::equal:
+    case BinaryOp::not_equal:
+    case BinaryOp::less:
+    case BinaryOp::less_equal:
+    case BinaryOp::greater:
+    case BinaryOp::greater_equal:
       return true;
     default:
       return false;
@@ -116,7 +117,7 @@ void run_binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, doub
   needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto wide = needle::Convert<Compute<T>>::from(s);
-    const Compute<T> scalar = takes_wide_scalar(op) ? wide : widen(needle::Convert<T>::from(s));
+    const Compute<T> scalar = compares(op) ? widen(needle::Convert<T>::from(s)) : wide;
     map<T, T>(stream, WithScalar<Apply<Op>, T>{{}, scalar, reversed},
               WithScalar<AnyBinary, T>{{op}, scalar, reversed}, views);
   });

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
-from needle.backend_ndarray import NDArray, zeros
+from needle.backend_ndarray import NDArray, full, zeros
 from needle.backend_ndarray.checks import pair
+from needle.backend_ndarray.graph import constant
 from needle.backend_ndarray.halves import held, wide
 from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.elementwise import divide
@@ -188,12 +189,13 @@ class AvgPool(_Pooling):
     def sizes(self, x: NDArray) -> NDArray:
         """By what the sum of each window is divided."""
         if self.count_include_pad or not any(self.geometry.padding):
-            sizes = np.float64(math.prod(self.geometry.kernel))
-            return NDArray(sizes, device=x.device, dtype=x.dtype)
-        return NDArray(self.geometry.sizes(x.shape), device=x.device, dtype=x.dtype)
+            return full((), math.prod(self.geometry.kernel), dtype=x.dtype, device=x.device)
+        return constant(self.geometry.sizes(x.shape), x)
 
     def compute(self, x: NDArray) -> NDArray:
-        return self.geometry.windows(x, 0.0).sum(axis=_WINDOW) / self.sizes(x)
+        wider = held(x, wide(x.dtype))
+        total = self.geometry.windows(wider, 0.0).sum(axis=_WINDOW)
+        return held(total / self.sizes(wider), x.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         x = node.inputs[0]

@@ -9,8 +9,10 @@ from typing import ClassVar
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
 from needle.backend_ndarray.checks import finite
+from needle.backend_ndarray.halves import held, wide
 from needle.ops.broadcast import (
     Axes,
+    broadcast_to,
     check_tensors,
     fixed,
     kept_shape,
@@ -23,15 +25,17 @@ from needle.ops.elementwise import add, divide, multiply, negate
 from needle.ops.indexing import chosen, getitem
 from needle.ops.joining import concatenate
 from needle.ops.layout import permute
-from needle.ops.scalar import divide_scalar
+from needle.ops.scalar import divide_scalar, mul_scalar
 
 __all__ = [
     "ArgMax",
     "ArgMin",
     "CumSum",
     "Max",
+    "Mean",
     "Min",
     "Prod",
+    "Var",
     "argmax",
     "argmin",
     "cumsum",
@@ -121,6 +125,74 @@ class Prod(_Reduction):
         others = reshape(_products_of_others(reshape(moved, lanes)), moved.shape)
         others = permute(others, sorted(range(a.ndim), key=order.__getitem__))
         return multiply(reshape(out_grad, kept_shape(a.shape, axes)), others)
+
+
+class Mean(_Reduction):
+    """The mean over axes (None: all); over no elements it is NaN.
+
+    Shape: axes dropped, or of size 1 with keepdims.
+    Gradient: g / n for each of n elements.
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+
+    __slots__ = ()
+
+    def compute(self, a: NDArray) -> NDArray:
+        total = held(a, wide(a.dtype)).sum(axis=self.axes, keepdims=self.keepdims)
+        return held(total / _each(a, total), a.dtype)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = node.inputs[0]
+        n = _each(a.realize_cached_data(), node.realize_cached_data())
+        share = reshape(divide_scalar(out_grad, n), kept_shape(a.shape, self.axes))
+        return broadcast_to(share, a.shape)
+
+
+class Var(_Reduction):
+    """The sum of squared distances from the mean over axes (None: all), by n - correction.
+
+    Shape: axes dropped, or of size 1 with keepdims. NaN or infinite where n <= correction.
+    Gradient: 2 g (a - mean(a)) / (n - correction).
+    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
+    """
+
+    __slots__ = ("correction",)
+
+    def __init__(
+        self, axes: Axes | None = None, keepdims: bool = False, correction: float = 0
+    ) -> None:
+        super().__init__(axes, keepdims)
+        self.correction = correction
+
+    def compute(self, a: NDArray) -> NDArray:
+        x = held(a, wide(a.dtype))
+        total = x.sum(axis=self.axes, keepdims=True)
+        n = _each(x, total)
+        centred = x - total / n
+        squares = (centred * centred).sum(axis=self.axes, keepdims=self.keepdims)
+        return held(squares / self._divisor(n), a.dtype)
+
+    def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+        a = node.inputs[0]
+        n = self._divisor(_each(a.realize_cached_data(), node.realize_cached_data()))
+        share = divide_scalar(mul_scalar(out_grad, 2), n)
+        centred = add(a, negate(mean(a, self.axes, keepdims=True)))
+        return multiply(reshape(share, kept_shape(a.shape, self.axes)), centred)
+
+    def composed(self, a: Tensor) -> Tensor:
+        """The same of other ops."""
+        centred = add(a, negate(mean(a, self.axes, keepdims=True)))
+        squares = summation(multiply(centred, centred), self.axes, self.keepdims)
+        n = _length("var", a, self.axes)
+        return divide_scalar(squares, self._divisor(n))
+
+    def _divisor(self, n: int) -> float:
+        return n - self.correction if n > self.correction else 0
+
+
+def _each(a: NDArray, reduced: NDArray) -> int:
+    """The number of a's elements that go into one of `reduced`."""
+    return a.size // reduced.size if reduced.size else 1
 
 
 def _products_of_others(a: Tensor) -> Tensor:
@@ -213,12 +285,12 @@ class ArgMin(_ArgReduction):
 
 def max(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The largest element over axes. See Max."""
-    return Max(axes, keepdims)(a)
+    return Tensor.make_from_op(Max(axes, keepdims), (a,))
 
 
 def min(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axes. See Min."""
-    return Min(axes, keepdims)(a)
+    return Tensor.make_from_op(Min(axes, keepdims), (a,))
 
 
 def prod(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
@@ -227,31 +299,21 @@ def prod(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
 
 
 def mean(a: Tensor, axes: Axes | None = None, keepdims: bool = False) -> Tensor:
-    """The mean over axes (None: all); over no elements it is NaN.
-
-    Shape: axes dropped, or of size 1 with keepdims.
-    Raises: IndexError when an axis is out of range, ValueError when one is repeated.
-    """
+    """The mean over axes. See Mean."""
     check_tensors("mean", a=a)
-    n = _length("mean", a, axes)
-    return divide_scalar(summation(a, axes, keepdims), n)
+    return Tensor.make_from_op(Mean(axes, keepdims), (a,))
 
 
 def var(
     a: Tensor, axes: Axes | None = None, keepdims: bool = False, correction: float = 0
 ) -> Tensor:
-    """The sum of squared distances from the mean over axes (None: all), by n - correction.
+    """The squared distance from the mean over axes. See Var.
 
-    Shape: axes dropped, or of size 1 with keepdims. NaN or infinite where n <= correction.
-    Raises: IndexError when an axis is out of range, ValueError when one is repeated or correction
-    is not finite.
+    Raises: ValueError when correction is not finite.
     """
     check_tensors("var", a=a)
     finite("var", correction=correction)
-    n = _length("var", a, axes)
-    centred = add(a, negate(mean(a, axes, keepdims=True)))
-    squares = summation(multiply(centred, centred), axes, keepdims)
-    return divide_scalar(squares, n - correction if n > correction else 0)
+    return Tensor.make_from_op(Var(axes, keepdims, correction), (a,))
 
 
 def _length(op: str, a: Tensor, axes: Axes | None) -> int:

@@ -15,6 +15,7 @@ import pytest
 
 import needle as ndl
 import needle.backend_ndarray as nd
+from needle import nn
 from needle.backend_ndarray import BackendDevice, NDArray
 
 DEVICES = [d for d in (nd.cuda_sim(), nd.cuda()) if d.enabled()]
@@ -195,3 +196,30 @@ def test_autograd_of_half_tensors(device: BackendDevice, dtype: str) -> None:
     share = np.exp(x * 0.5) / np.exp(x * 0.5).sum(1, keepdims=True)
     unit = float(ml_dtypes.finfo(dtype).eps)
     np.testing.assert_allclose(wide(a.grad.numpy()), 0.5 * share, rtol=0, atol=4 * unit)
+
+
+MEANS: dict[str, tuple[Callable[[Any], Any], Array, float]] = {
+    "mean": (ndl.mean, np.full(30_000, 3.0), 3.0),
+    "mean of large": (ndl.mean, np.full((4, 9), 60_000.0), 60_000.0),
+    "var": (ndl.var, np.resize([-90.0, 90.0], 30_000), 8100.0),
+    "avg_pool": (lambda x: ndl.avg_pool(x, 8)[0, 0, 0, 0], np.full((1, 8, 8, 1), 4096.0), 4096.0),
+    "MSELoss": (
+        lambda x: nn.MSELoss()(x, ndl.init.zeros_like(x)),
+        np.full(30_000, 16.0),
+        256.0,
+    ),
+    "cross_entropy": (
+        lambda x: ndl.cross_entropy(x, np.zeros(x.shape[0])),
+        np.tile(np.float64([0.0, 32.0]), (4_000, 1)),
+        32.0,
+    ),
+}
+
+
+@devices
+@halves
+@pytest.mark.parametrize("name", MEANS)
+def test_means_do_not_overflow_in_their_sum(device: BackendDevice, dtype: str, name: str) -> None:
+    function, values, want = MEANS[name]
+    y = function(ndl.Tensor(values, device=device, dtype=dtype))
+    same_bits(y.realize_cached_data(), np.float32(want), dtype)
