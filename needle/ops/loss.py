@@ -10,7 +10,7 @@ import numpy.typing as npt
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
 from needle.backend_ndarray.graph import current_graph, refuse_in_capture
-from needle.backend_ndarray.halves import held, wide
+from needle.backend_ndarray.halves import narrowed, widened
 from needle.backend_ndarray.whole_numbers import one_hot
 from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
@@ -46,8 +46,7 @@ class CrossEntropy(TensorOp):
         # Not below * one_hot: -inf elsewhere in the row would meet a 0.
         chosen = (below + self.one_hot.log()).max(axis=-1)
         losses = normaliser - chosen
-        total = held(losses, wide(losses.dtype)).sum()
-        return held(total / self.rows, losses.dtype)
+        return narrowed(widened(losses).sum() / self.rows, losses.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         surplus = add(softmax(node.inputs[0]), Tensor.make_const(-self.one_hot))

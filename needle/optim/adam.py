@@ -8,7 +8,7 @@ from typing import Any
 
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.graph import Graph, current_graph, number, stored
-from needle.backend_ndarray.halves import held, wide
+from needle.backend_ndarray.halves import narrowed, widened
 
 from .optimizer import Optimizer, check
 
@@ -71,8 +71,8 @@ class Adam(Optimizer):
     def _captured(self, graph: Graph, i: int, value: NDArray, grad: NDArray) -> NDArray:
         """The same step in single ops, of numbers that a captured step asks for at every replay."""
         graph.before_replay(lambda: self.t.__setitem__(i, self.t.get(i, 0) + 1))
-        old, dtype = value, wide(value.dtype)
-        value, grad, m, v = (held(a, dtype) for a in (value, grad, self.m[i], self.v[i]))
+        old = value
+        value, grad, m, v = map(widened, (value, grad, self.m[i], self.v[i]))
         if self.weight_decay:
             if self.decoupled:
                 value = value * number(lambda: 1.0 - self.lr * self.weight_decay, value)
@@ -85,7 +85,7 @@ class Adam(Optimizer):
         unbiased = number(partial(self._bias, i, self.beta2), value)
         rate = number(partial(self._rate, i), value)
         root = (v / unbiased).sqrt() + self.eps
-        return stored(old, held(value - m / root * rate, old.dtype))
+        return stored(old, narrowed(value - m / root * rate, old.dtype))
 
     def _bias(self, i: int, beta: float) -> float:
         """What a running mean with this beta is too small by."""
@@ -134,21 +134,20 @@ class RMSprop(Optimizer):
 
     def step(self) -> None:
         for i, p, old, grad in self._updates():
-            dtype = wide(old.dtype)
-            value, grad = held(old, dtype), held(grad, dtype)
+            value, grad = widened(old), widened(grad)
             if self.weight_decay:
                 grad = grad + value * self.weight_decay
             v = grad * grad * (1.0 - self.alpha)
             if i in self.v:
-                v = held(self.v[i], dtype) * self.alpha + v
+                v = widened(self.v[i]) * self.alpha + v
             self._remember(self.v, i, v, old.dtype)
             update = grad / (v.sqrt() + self.eps)
             if self.momentum:
                 if i in self.u:
-                    update = held(self.u[i], dtype) * self.momentum + update
+                    update = widened(self.u[i]) * self.momentum + update
                 self._remember(self.u, i, update, old.dtype)
             rate = number(lambda: self.lr, value)
-            p.cached_data = stored(old, held(value - update * rate, old.dtype))
+            p.cached_data = stored(old, narrowed(value - update * rate, old.dtype))
 
     def _needed(self) -> tuple[str, ...]:
         return ("v", "u") if self.momentum else ("v",)

@@ -14,7 +14,7 @@ from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray, empty
 from needle.backend_ndarray.checks import real
 from needle.backend_ndarray.graph import current_graph, refuse_in_capture, stored
-from needle.backend_ndarray.halves import held as rounded
+from needle.backend_ndarray.halves import HALVES, narrowed
 from needle.nn.module import as_array, check_mapping, fitting
 
 
@@ -141,7 +141,7 @@ class Optimizer:
 
     def _remember(self, held: dict[int, NDArray], i: int, new: NDArray, dtype: str) -> None:
         """Remembers new of a parameter, rounded; a captured step writes it to the old array."""
-        new = rounded(new, dtype)
+        new = narrowed(new, dtype)
         held[i] = stored(held[i], new) if i in held else new
 
     def clip_grad_norm(self, max_norm: float = 0.25) -> float:
@@ -170,7 +170,8 @@ class Optimizer:
                         f"[{type(self).__name__}] a gradient has its parameter's shape, "
                         f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
                     )
-                if p.grad.dtype != p.dtype:
+                # kernels tell of others; 16 bits become float32 here, which would hide it
+                if p.grad.dtype != p.dtype and {p.dtype, p.grad.dtype} & HALVES:
                     raise TypeError(
                         f"[{type(self).__name__}] a gradient has its parameter's dtype, "
                         f"got grad.dtype={p.grad.dtype}, params[{i}].dtype={p.dtype}"
