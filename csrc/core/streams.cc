@@ -53,10 +53,11 @@ void forbid_copy_in_capture(std::string_view op, const Device& device, CopyKind 
   const Runtime* const runtime = device.backend->runtime();
   if (runtime == nullptr || !runtime->capturing()) return;
   throw std::runtime_error(message(
-      op, kind == CopyKind::to_host
-              ? "there are no values while a graph is captured: read them after a replay"
-              : "a graph would be captured with the host's values of now: make the array before, and "
-                "write to it with x[...] = value"));
+      op,
+      kind == CopyKind::to_host
+          ? "there are no values while a graph is captured: read them after a replay"
+          : "a graph would be captured with the host's values of now: make the array before, and "
+            "write to it with x[...] = value"));
 }
 
 Queue::Queue(Device& of) : device(of), handle(require_runtime("stream", of).create_stream(false)) {}

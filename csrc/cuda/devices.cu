@@ -19,8 +19,8 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// From here on a fork leaves the child a driver that does not work: one that was never in use needs no
-// watch, and a child of its process gives the same reason as the parent.
+// From here on a fork leaves the child a driver that does not work: one that was never in use needs
+// no watch, and a child of its process gives the same reason as the parent.
 void watch_forks() {
   static const int watched = pthread_atfork(nullptr, nullptr, [] { child_of_user = true; });
   static_cast<void>(watched);

@@ -48,7 +48,8 @@ struct Seed {
     const char* const end = text + std::strlen(text);
     const auto [stop, failure] = std::from_chars(text, end, value);
     if (failure == std::errc() && stop == end) return;
-    error = std::string("NEEDLE_SIM_SEED is a whole number below 2^64, got NEEDLE_SIM_SEED=") + text;
+    error =
+        std::string("NEEDLE_SIM_SEED is a whole number below 2^64, got NEEDLE_SIM_SEED=") + text;
   }
 } first_seed;
 std::uint64_t seed_value = first_seed.value;
