@@ -176,6 +176,11 @@ def _integral(fmt: Format, *arrays: Array) -> Any:
     return whole
 
 
+def _exact(fmt: Format, y: Array) -> Array | float:
+    """The bound where no arithmetic rounds: that of storing, where a number of 24 bits was part."""
+    return 0.0 if fmt.inner is None else stored(fmt, y, np.zeros_like(y))
+
+
 def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
     """a + b and a - b; exact for integers, and where one operand is 0."""
     e = ea + eb
@@ -187,7 +192,7 @@ def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Arra
     exact = (a == 0) | (b == 0)
     if (precise & ~exact).any():
         exact = exact | (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
-    return np.where(precise & exact, 0.0, bound)
+    return np.where(precise & exact, _exact(fmt, y), bound)
 
 
 def _power_of_two(a: Array) -> Any:
@@ -206,7 +211,7 @@ def multiply(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) ->
     exact = (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer)) | (
         (_power_of_two(a) | _power_of_two(b)) & normal
     )
-    return np.where(precise & exact, 0.0, bound)
+    return np.where(precise & exact, _exact(fmt, y), bound)
 
 
 def divide(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
@@ -220,7 +225,7 @@ def divide(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> A
     if fmt.any_formula and not fmt.own_kernels:
         # a user's function may multiply by 1 / b, which may be subnormal
         own = own + fmt.u * (np.abs(y) + e) + 0.5 * fmt.eta * (np.abs(a) + ea)
-    return np.where(exact, 0.0, e + own)
+    return np.where(exact, _exact(fmt, y), e + own)
 
 
 def exp(fmt: Format, y: Array, a: Array, ea: Array) -> Array:

@@ -22,6 +22,8 @@ REPORTS = (
     "html",
 )  # options, and the modules of verify that write them
 BESIDE = ("baseline", "speed", "accuracy")  # options for files that the page shows too
+# needle's in the environment: anything but 0, 1 and nothing is an error there too
+SWITCHES = ("NEEDLE_CHECKED", "NEEDLE_CUDA_LIBS", "NEEDLE_ALLOW_TF32", "NEEDLE_SIM_RACES")
 _LISTS = {"device": "devices", "dtype": "dtypes", "check": "judges", "layout": "layouts"}
 
 
@@ -41,6 +43,9 @@ def check_options(options: argparse.Namespace) -> None:
     seed = os.environ.get("NEEDLE_SIM_SEED", "")
     if seed and not (seed.isdecimal() and int(seed) < 2**64):
         raise UsageError(f"[setup] NEEDLE_SIM_SEED is a number, got NEEDLE_SIM_SEED={seed!r}")
+    for name in SWITCHES:
+        if (value := os.environ.get(name, "")) not in ("", "0", "1"):
+            raise UsageError(f"[setup] a switch is 0 or 1, got {name}={value!r}")
     if "" in (options.plugin or ()):
         raise UsageError("[plugin] it may not be empty, got plugin=''")
     if options.data is not None:

@@ -350,6 +350,8 @@ class Row:
     # (what the name stands for, inputs, where, **arguments) -> results, nested or not; where:
     # device and dtype of what is constructed. None: it takes its inputs and arguments as they are.
     call: Callable[..., Any] | None = None
+    # arguments that may be results themselves: numbers of the results' dtype
+    chosen: Sequence[str] = ()
     # an NDArray operation that writes into its first input: that is its result
     in_place: bool = False
     view: bool = False  # the result may share memory with the inputs

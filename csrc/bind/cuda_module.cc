@@ -45,6 +45,10 @@ PyObject* device_count(PyObject*, PyObject*) {
 
 PyObject* unavailable_reason(PyObject*, PyObject*) {
   return guarded([] {
+#if NEEDLE_SIM
+    const std::string error = needle_sim::seed_error();
+    if (!error.empty()) return PyUnicode_FromString(error.c_str());
+#endif
     const auto reason = NEEDLE_NS::unavailable_reason();
     return reason ? PyUnicode_FromString(reason->c_str()) : Py_NewRef(Py_None);
   });

@@ -63,7 +63,7 @@ void set_item(const NDArray& a, py::handle key, py::handle value) {
   } else if (to_number(value.ptr(), &number)) {
     target.fill(to_scalar(value));
   } else {
-    target.assign(from_numpy(value, a.device(), a.dtype()));
+    target.assign(from_numpy(value, a.device(), a.dtype(), "setitem"));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bind/casters.h"
+#include "core/streams.h"
 
 namespace needle::bind {
 
@@ -64,7 +65,7 @@ NDArray from_python(py::handle data, py::handle device, py::handle dtype) {
   return from_numpy(data, to_device(device), dtype.is_none() ? DType::float32 : to_dtype(dtype));
 }
 
-NDArray from_numpy(py::handle data, Device& device, DType dtype) {
+NDArray from_numpy(py::handle data, Device& device, DType dtype, const char* op) {
   py::object array;
   try {
     array = py::module_::import("numpy").attr("asarray")(data);
@@ -83,6 +84,7 @@ NDArray from_numpy(py::handle data, Device& device, DType dtype) {
   const auto contiguous = py::reinterpret_borrow<py::array>(array);
   NDArray result = NDArray::empty(to_dims(array.attr("shape")), dtype, device);
   if (result.size() > 0) {
+    forbid_copy_in_capture(op, device, CopyKind::to_device);
     device.backend->copy_bytes(result.data(), contiguous.data(), bytes(result),
                                CopyKind::to_device);
   }
@@ -90,6 +92,7 @@ NDArray from_numpy(py::handle data, Device& device, DType dtype) {
 }
 
 py::object to_numpy(const NDArray& a) {
+  forbid_copy_in_capture("numpy", a.device(), CopyKind::to_host);
   const NDArray source = a.compact();
   py::array result(numpy_dtype(a.dtype()),
                    std::vector<py::ssize_t>(a.shape().begin(), a.shape().end()));
@@ -118,6 +121,7 @@ py::object item(const NDArray& a) {
     throw std::invalid_argument(
         message("item", "only an array of one element is a number", "shape", a.shape().str()));
   }
+  forbid_copy_in_capture("item", a.device(), CopyKind::to_host);
   py::object result;
   visit_dtype(a.dtype(), [&](auto value) {
     using T = decltype(value);

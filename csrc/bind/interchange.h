@@ -13,7 +13,7 @@ namespace needle::bind {
 // NDArray's constructor: device and dtype may be None.
 NDArray from_python(pybind11::handle data, pybind11::handle device, pybind11::handle dtype);
 // A fresh array with a copy of what numpy makes of data; TypeError unless that is real numbers.
-NDArray from_numpy(pybind11::handle data, Device& device, DType dtype);
+NDArray from_numpy(pybind11::handle data, Device& device, DType dtype, const char* op = "NDArray");
 pybind11::object to_numpy(const NDArray& a);    // a fresh, writable numpy array
 pybind11::object numpy_view(const NDArray& a);  // shares host memory; ValueError on other devices
 pybind11::object item(const NDArray& a);        // the only element as a Python number

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <memory>
 #include <utility>
 
+#include "environment.h"
 #include "errors.h"
 #include "host_memory.h"
 #include "ndarray.h"
@@ -64,8 +64,7 @@ std::size_t class_bytes(int size_class) {
 Allocator::Allocator(Backend* backend, Device* device) : backend_(backend), device_(device) {
   pools_.push_back(std::make_unique<Pool>());
   backend->use_scratch(this);
-  const char* setting = std::getenv("NEEDLE_CHECKED");
-  checked_ = setting != nullptr && std::string_view(setting) == "1";
+  checked_ = switched_on("NEEDLE_CHECKED");
 }
 
 Allocator::~Allocator() { empty_cache(); }

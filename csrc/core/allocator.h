@@ -41,7 +41,7 @@ struct Pool {
 // other streams has used it, its own waits for those first.
 class Allocator final : public ScratchSource {
  public:
-  // NEEDLE_CHECKED=1 in the environment turns checked mode on.
+  // NEEDLE_CHECKED=1 in the environment turns checked mode on; ValueError unless it is 0 or 1.
   Allocator(Backend* backend, Device* device);
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "detail.h"
+#include "streams.h"
 
 namespace needle {
 namespace {
@@ -45,6 +46,8 @@ NDArray NDArray::to(Device& target) const {
   NDArray out = empty(shape_, dtype_, target);
   const std::size_t bytes = static_cast<std::size_t>(size()) * itemsize(dtype_);
   if (bytes == 0) return out;
+  forbid_copy_in_capture("to", home, CopyKind::to_host);
+  forbid_copy_in_capture("to", target, CopyKind::to_device);
   const bool from_host = home.backend->host_memory(), to_host = target.backend->host_memory();
   if (from_host) home.backend->synchronize();
   if (from_host && to_host) {

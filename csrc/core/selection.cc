@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "detail.h"
+#include "streams.h"
 
 namespace needle {
 namespace {
@@ -28,6 +29,7 @@ NDArray checked_index(std::string_view op, const NDArray& index, std::int64_t n)
   if (backend.host_memory()) {
     backend.synchronize();
   } else {
+    forbid_copy_in_capture(op, own.device(), CopyKind::to_host);
     fetched.resize(count);
     backend.copy_bytes(fetched.data(), own.data(), count * sizeof *places, CopyKind::to_host);
     places = fetched.data();

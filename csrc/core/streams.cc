@@ -6,10 +6,26 @@ namespace needle {
 namespace {
 
 struct Entered {
-  const Stream* stream;
+  std::shared_ptr<const Queue> queue;
   void* outer;
 };
 thread_local std::vector<Entered> entered;  // the calling thread's, innermost last
+
+Runtime& runtime_of(const Queue& queue) { return *queue.device.backend->runtime(); }
+
+void leave_innermost() {
+  runtime_of(*entered.back().queue).set_stream(entered.back().outer);
+  entered.pop_back();
+}
+
+// Leaves streams that were dropped, from the innermost on; not while a graph is captured, whose
+// stream stays the current one.
+void leave_dropped() {
+  while (!entered.empty() && entered.back().queue->dropped &&
+         !runtime_of(*entered.back().queue).capturing()) {
+    leave_innermost();
+  }
+}
 
 void require_one_device(const char* op, const Device& a, const Device& b) {
   if (&a == &b) return;
@@ -27,46 +43,64 @@ Runtime& require_runtime(const char* op, const Device& device) {
               device.repr()));
 }
 
-void forbid_in_capture(const char* op, const char* what, const Runtime& runtime) {
+void forbid_in_capture(std::string_view op, const char* what, const Runtime& runtime) {
   if (!runtime.capturing()) return;
   throw std::runtime_error(
       message(op, std::string(what) + " while a graph is captured: do it before or after"));
 }
 
-Stream::Stream(Device& device) : device_(device) {
-  Runtime& runtime = require_runtime("stream", device);
-  handle_ = runtime.create_stream(false);
+void forbid_copy_in_capture(std::string_view op, const Device& device, CopyKind kind) {
+  const Runtime* const runtime = device.backend->runtime();
+  if (runtime == nullptr || !runtime->capturing()) return;
+  throw std::runtime_error(message(
+      op,
+      kind == CopyKind::to_host
+          ? "there are no values while a graph is captured: read them after a replay"
+          : "a graph would be captured with the host's values of now: make the array before, and "
+            "write to it with x[...] = value"));
+}
+
+Queue::Queue(Device& of) : device(of), handle(require_runtime("stream", of).create_stream(false)) {}
+
+Queue::~Queue() { runtime_of(*this).recycle_stream(handle, false); }
+
+Stream::Stream(Device& device) : queue_(std::make_shared<Queue>(device)) {
   device.allocator.track_streams();
 }
 
-Stream::~Stream() { device_.backend->runtime()->recycle_stream(handle_, false); }
+Stream::~Stream() {
+  queue_->dropped = true;
+  leave_dropped();
+}
 
 void Stream::enter() {
-  Runtime& runtime = *device_.backend->runtime();
+  Runtime& runtime = runtime_of(*queue_);
   forbid_in_capture("stream", "another stream cannot be entered", runtime);
-  entered.push_back({this, runtime.stream()});
-  runtime.set_stream(handle_);
+  leave_dropped();
+  entered.push_back({queue_, runtime.stream()});
+  runtime.set_stream(handle());
 }
 
 void Stream::leave() {
-  if (entered.empty() || entered.back().stream != this) {
+  leave_dropped();
+  if (entered.empty() || entered.back().queue != queue_) {
     throw std::runtime_error(message("stream", "the stream entered last is left first"));
   }
-  device_.backend->runtime()->set_stream(entered.back().outer);
-  entered.pop_back();
+  leave_innermost();
+  leave_dropped();
 }
 
 void Stream::synchronize() {
-  Runtime& runtime = *device_.backend->runtime();
+  Runtime& runtime = runtime_of(*queue_);
   forbid_in_capture("synchronize", "nothing can be waited for", runtime);
-  runtime.synchronize_stream(handle_);
+  runtime.synchronize_stream(handle());
 }
 
 void Stream::wait(const Event& event) {
   event.require_recorded("wait");
-  Runtime& runtime = *device_.backend->runtime();
+  Runtime& runtime = runtime_of(*queue_);
   forbid_in_capture("wait", "nothing can be waited for", runtime);
-  runtime.wait_for_event(handle_, event.handle_);
+  runtime.wait_for_event(handle(), event.handle_);
 }
 
 Event::Event(Device& device) : device_(device) {
@@ -114,6 +148,10 @@ Graph::Graph(Device& device)
       stream_(runtime_.create_stream(true)) {}
 
 Graph::~Graph() {
+  if (capturing_) {
+    if (!captured_here()) return;  // another thread still captures: nothing can be taken from it
+    abandon();
+  }
   if (captured_ != nullptr) {
     try {
       if (replayed_ != nullptr) runtime_.synchronize_event(replayed_);
@@ -140,9 +178,13 @@ void Graph::begin() {
     throw;
   }
   runtime_.set_stream(stream_);
+  capturing_ = true;
 }
 
 void Graph::end() {
+  if (!captured_here())
+    throw std::runtime_error(message("graph", "a capture ends in the thread that began it"));
+  capturing_ = false;
   runtime_.set_stream(outer_);
   try {
     captured_ = runtime_.end_capture(stream_);

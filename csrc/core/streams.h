@@ -1,13 +1,30 @@
 // Stream, Event and Graph: the device's work queues as users hold them.
 #pragma once
 
+#include <atomic>
+#include <memory>
+
 #include "ndarray.h"
 
 namespace needle {
 
 class Event;
 
-// A queue of work. Between enter and leave the calling thread's work on the device goes to it.
+// A device's stream, held by its Stream and by every thread that has entered it: dropped while
+// entered, it is used until the thread is out of it.
+struct Queue {
+  explicit Queue(Device& device);
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue();
+
+  Device& device;
+  void* handle;
+  std::atomic<bool> dropped = false;  // by its Stream: nobody can leave it any more
+};
+
+// A queue of work. Between enter and leave the calling thread's work on the device goes to it. A
+// Stream that is dropped between them is left where it would be the next to be left.
 class Stream {
  public:
   explicit Stream(Device& device);
@@ -19,11 +36,10 @@ class Stream {
   void leave();
   void synchronize();
   void wait(const Event& event);  // what is queued from now on waits for it
-  void* handle() const { return handle_; }
+  void* handle() const { return queue_->handle; }
 
  private:
-  Device& device_;
-  void* handle_;
+  std::shared_ptr<Queue> queue_;
 };
 
 // A point in a stream's work.
@@ -67,10 +83,13 @@ class Graph {
   void replay();      // in the calling thread's stream
 
  private:
+  bool captured_here() const { return capturing_ && runtime_.stream() == stream_; }
+
   Device& device_;
   Runtime& runtime_;
   void* stream_;
   void* outer_ = nullptr;  // the stream before begin
+  bool capturing_ = false;
   void* captured_ = nullptr;
   void* replayed_ = nullptr;  // an event after the last replay
 };
@@ -78,6 +97,8 @@ class Graph {
 // The device's runtime; RuntimeError where it has none.
 Runtime& require_runtime(const char* op, const Device& device);
 // RuntimeError while the calling thread captures a graph.
-void forbid_in_capture(const char* op, const char* what, const Runtime& runtime);
+void forbid_in_capture(std::string_view op, const char* what, const Runtime& runtime);
+// The same for a copy between the host and a device; none where the device has no graphs.
+void forbid_copy_in_capture(std::string_view op, const Device& device, CopyKind kind);
 
 }  // namespace needle

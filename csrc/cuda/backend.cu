@@ -1,11 +1,11 @@
 // CudaBackend: needle's Backend on one CUDA device. Work is queued on the calling thread's stream
 // and runs in order; copies to and from the host wait for it.
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "../core/environment.h"
 #include "cuda_backend.h"
 #include "devices.h"
 #include "kernels.h"
@@ -22,16 +22,11 @@ using needle::Scalar;
 using needle::UnaryOp;
 using needle::View;
 
-// NEEDLE_CHECKED=1: wait after every launch, so that an error names the op that caused it.
-bool checked_mode() {
-  const char* value = std::getenv("NEEDLE_CHECKED");
-  return value != nullptr && std::string(value) == "1";
-}
-
 class CudaBackend final : public needle::Backend {
  public:
   explicit CudaBackend(int device) : device_(device), runtime_(device) {
-    runtime_.checked = checked_mode();
+    // Wait after every launch, so that an error names the op that caused it.
+    runtime_.checked = needle::switched_on("NEEDLE_CHECKED");
   }
 
   needle::Runtime* runtime() noexcept override { return &runtime_; }

@@ -19,7 +19,8 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// From here on a fork leaves the child a driver that does not work.
+// From here on a fork leaves the child a driver that does not work: one that was never in use needs
+// no watch, and a child of its process gives the same reason as the parent.
 void watch_forks() {
   static const int watched = pthread_atfork(nullptr, nullptr, [] { child_of_user = true; });
   static_cast<void>(watched);
@@ -37,14 +38,16 @@ bool forked() noexcept {
 
 std::optional<std::string> unavailable_reason() {
   if (forked()) return kForked;
-  watch_forks();
   int driver = 0, runtime = 0, count = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
     cudaGetLastError();
     return "no CUDA driver is installed";
   }
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return std::nullopt;
+  if (error == cudaSuccess && count > 0) {
+    watch_forks();
+    return std::nullopt;
+  }
   cudaGetLastError();
   if (error == cudaErrorNoDevice || error == cudaSuccess) return "no CUDA device";
   if (error == cudaErrorInsufficientDriver && cudaRuntimeGetVersion(&runtime) == cudaSuccess) {

@@ -20,6 +20,11 @@ struct Apply {
   NEEDLE_HD T operator()(T x, More... y) const {
     return narrow<T>(Op::apply(widen(x), widen(y)...));
   }
+  // In what is computed in.
+  template <class V>
+  NEEDLE_HD V wide(V a, V b) const {
+    return Op::apply(a, b);
+  }
 };
 
 // A formula, chosen when the kernel runs.
@@ -43,10 +48,14 @@ struct AnyBinary {
   BinaryOp op;
   template <class T>
   NEEDLE_HD T operator()(T a, T b) const {
+    return narrow<T>(wide(widen(a), widen(b)));
+  }
+  template <class V>
+  NEEDLE_HD V wide(V a, V b) const {
     switch (op) {
 #define NEEDLE_BINARY(name, formula) \
   case BinaryOp::name:               \
-    return Apply<binary_##name>{}(a, b);
+    return binary_##name::apply(a, b);
 #include "../core/ops.def"
       case BinaryOp::count:
         break;
@@ -59,10 +68,29 @@ struct AnyBinary {
 template <class F, class T>
 struct WithScalar {
   F f;
-  T s;
+  Compute<T> s;
   bool reversed;
-  NEEDLE_HD T operator()(T x) const { return f(reversed ? s : x, reversed ? x : s); }
+  NEEDLE_HD T operator()(T v) const {
+    const Compute<T> x = widen(v);
+    return narrow<T>(f.wide(reversed ? s : x, reversed ? x : s));
+  }
 };
+
+// What is compared with an array of 16-bit floats is a number of theirs, so that x == 0.1 holds
+// where x was made of it; beside them in a formula it is one of float32, as in torch.
+bool compares(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::equal:
+    case BinaryOp::not_equal:
+    case BinaryOp::less:
+    case BinaryOp::less_equal:
+    case BinaryOp::greater:
+    case BinaryOp::greater_equal:
+      return true;
+    default:
+      return false;
+  }
+}
 
 template <class Op>
 void run_unary(const Stream& stream, UnaryOp op, View dst, View a) {
@@ -88,7 +116,8 @@ void run_binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, doub
   View views[] = {dst, a};
   needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T scalar = needle::Convert<T>::from(s);
+    const auto wide = needle::Convert<Compute<T>>::from(s);
+    const Compute<T> scalar = compares(op) ? widen(needle::Convert<T>::from(s)) : wide;
     map<T, T>(stream, WithScalar<Apply<Op>, T>{{}, scalar, reversed},
               WithScalar<AnyBinary, T>{{op}, scalar, reversed}, views);
   });

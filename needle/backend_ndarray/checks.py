@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -11,6 +12,17 @@ import numpy as np
 
 _INT64 = 1 << 63
 _REAL = (int, float, np.floating, np.integer, np.bool)
+
+
+def switched_on(name: str, default: bool = False) -> bool:
+    """A switch in the environment: 1 or 0; default where it is empty or absent.
+
+    Raises: ValueError otherwise: one that did nothing would be taken for one that is on.
+    """
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise ValueError(f"[environment] a switch is 0 or 1, got {name}={value}")
+    return value == "1" if value else default
 
 
 def integers(op: str, **values: Any) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +16,9 @@ import numpy as np
 
 from needle import _core
 from needle.backend_ndarray import cuda_libraries, numpy_backend
-from needle.backend_ndarray.checks import integers, sizes
+from needle.backend_ndarray.checks import integers, sizes, switched_on
 from needle.backend_ndarray.flat import FlatKernels
-from needle.backend_ndarray.graph import Graph
+from needle.backend_ndarray.graph import Graph, refuse_in_capture
 from needle.backend_ndarray.whole_numbers import one_hot
 
 _MISSING = {
@@ -41,7 +40,7 @@ class BackendDevice(FlatKernels):
         self._native: _core.Device | None = None
         self._reason: str | None = None
         self._module: Any = None  # of the CUDA devices
-        self._allow_tf32 = name == "cuda" and os.environ.get("NEEDLE_ALLOW_TF32") == "1"
+        self._allow_tf32 = name == "cuda" and switched_on("NEEDLE_ALLOW_TF32")
 
     def __repr__(self) -> str:
         return f"{self.name}({self.index or ''})"
@@ -70,7 +69,8 @@ class BackendDevice(FlatKernels):
 
     def _load(self) -> None:
         name = self.name
-        if name == "cuda_sim" and os.environ.get("NEEDLE_SIM_RACES") == "1":
+        switched_on("NEEDLE_CUDA_LIBS", True)  # which is read where a library is first needed
+        if name == "cuda_sim" and switched_on("NEEDLE_SIM_RACES"):
             name = "cuda_sim_races"  # the same kernels, each access of theirs checked
         try:
             module = importlib.import_module(f"needle._{name}")
@@ -146,11 +146,13 @@ class BackendDevice(FlatKernels):
 
     def rand(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Uniform numbers in [0, 1): one draw from numpy's global generator."""
+        refuse_in_capture("rand", self, _DRAWN)
         wanted = _affordable("rand", shape)
         return _core.NDArray(np.random.rand(*wanted), device=self, dtype=dtype)
 
     def randn(self, *shape: int, dtype: str = "float32") -> _core.NDArray:
         """Standard normal numbers: one draw from numpy's global generator."""
+        refuse_in_capture("randn", self, _DRAWN)
         wanted = _affordable("randn", shape)
         return _core.NDArray(np.random.randn(*wanted), device=self, dtype=dtype)
 
@@ -161,6 +163,7 @@ class BackendDevice(FlatKernels):
         Raises: IndexError when one of i is not in [0, n), ValueError when one is not whole.
         """
         (n,) = sizes("one_hot", (n,))
+        refuse_in_capture("one_hot", self, "the rows are made by the host")
         return _core.NDArray(one_hot("one_hot", i, n), device=self, dtype=dtype)
 
     # --- memory
@@ -226,6 +229,7 @@ def _affordable(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
     return wanted
 
 
+_DRAWN = "numbers are drawn by the host"
 _MANY = 1 << 24  # elements that any machine has room for
 
 

@@ -2,7 +2,7 @@
 
 Replaying does the same work on the same memory. So what a step changes from one time to the next
 must live in arrays that it writes: `stored` does that for new values of old arrays, and `number`
-for numbers that the host computes.
+for numbers that the host computes. `constant` is for arrays of the host's that never change.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from needle import _core
 
@@ -33,6 +36,8 @@ class Graph:
         self._refreshes: list[Callable[[], None]] = []
 
     def __enter__(self) -> Graph:
+        if capturing():  # whatever device's
+            raise RuntimeError("[graph] another graph cannot be entered while one is captured")
         self._native.begin()
         _local.graph = self
         return self
@@ -43,6 +48,8 @@ class Graph:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if getattr(_local, "graph", None) is not self:
+            raise RuntimeError("[graph] a capture ends in the thread that began it")
         _local.graph = None
         if kind is None:
             self._native.end()
@@ -52,6 +59,8 @@ class Graph:
 
     def replay(self) -> None:
         """Queues the captured work in the current stream."""
+        if capturing():
+            raise RuntimeError("[replay] a graph cannot be replayed while one is captured")
         self._native.await_last()
         for refresh in self._refreshes:
             refresh()
@@ -67,6 +76,19 @@ class Graph:
         self.before_replay(lambda: held.fill(value()))
         return held
 
+    def constant(self, values: npt.NDArray[np.float64], dtype: str) -> _core.NDArray:
+        """An array that holds the values, from the first replay on."""
+        held = self._native.empty(values.shape, dtype)
+        waiting = [values]
+
+        def fill() -> None:
+            if waiting:
+                held[...] = values
+                waiting.clear()
+
+        self.before_replay(fill)
+        return held
+
 
 def current_graph(device: BackendDevice) -> Graph | None:
     """The graph of that device which this thread captures."""
@@ -80,6 +102,20 @@ def stored(old: _core.NDArray, new: _core.NDArray) -> _core.NDArray:
         return new
     old[...] = new
     return old
+
+
+def constant(values: npt.NDArray[np.float64], like: _core.NDArray) -> _core.NDArray:
+    """The host's values as an array of like's dtype and device; they may be captured."""
+    graph = current_graph(like.device)
+    if graph is None:
+        return _core.NDArray(values, device=like.device, dtype=like.dtype)
+    return graph.constant(values, like.dtype)
+
+
+def refuse_in_capture(op: str, device: BackendDevice, why: str) -> None:
+    """RuntimeError where a step is captured that needs the host, for the reason why."""
+    if current_graph(device) is not None:
+        raise RuntimeError(f"[{op}] {why}: that cannot be captured, do it before or after")
 
 
 def capturing() -> bool:

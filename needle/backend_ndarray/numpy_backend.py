@@ -139,7 +139,10 @@ def binary(op: str, dst: Array, a: Array, b: Array) -> None:
 
 @_quiet
 def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> None:
-    """dst = a op s, or s op a; s is rounded to the array's dtype first."""
+    """dst = a op s, or s op a; s is rounded to the array's dtype first.
+
+    Where 16-bit floats are computed, in float32, s is float32's unless it is compared.
+    """
     scalar = a.dtype.type(s)
     dst[...] = BINARY[op](scalar, a) if reverse else BINARY[op](a, scalar)
 

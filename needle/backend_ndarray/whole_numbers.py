@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from needle._core import NDArray
 from needle.backend_ndarray.checks import sizes
+from needle.backend_ndarray.graph import refuse_in_capture
 
 
 def whole_numbers(op: str, values: Any, name: str = "index") -> npt.NDArray[np.int64]:
@@ -15,6 +17,8 @@ def whole_numbers(op: str, values: Any, name: str = "index") -> npt.NDArray[np.i
 
     Raises: ValueError when one is not whole or beyond int64, TypeError when they are no numbers.
     """
+    if isinstance(values, NDArray):
+        refuse_in_capture(op, values.device, f"the host looks at each {name}")
     given = np.asarray(values)
     if given.dtype.name == "bfloat16":
         given = given.astype(np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 from needle.autograd import Tensor
 from needle.backend_ndarray import BackendDevice, NDArray
 from needle.backend_ndarray.checks import finite, real, sizes
+from needle.backend_ndarray.graph import refuse_in_capture
 from needle.backend_ndarray.halves import held, wide
 from needle.backend_selection import default_device
 
@@ -92,6 +93,7 @@ def randb(
     finite("randb", p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"[randb] p is a probability, got p={p}")
+    refuse_in_capture("randb", _on("randb", device), "numbers are drawn by the host")
     array = _on("randb", device).rand(*sizes("randb", shape), dtype=wide(dtype))
     return _leaf(held(array.less_equal(p), dtype), requires_grad)
 

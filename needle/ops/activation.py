@@ -8,6 +8,7 @@ from collections.abc import Callable
 from needle.autograd import Number, Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite
+from needle.backend_ndarray.halves import wide
 from needle.ops.elementwise import add, exp, multiply, negate
 from needle.ops.functions import erfc
 from needle.ops.indexing import chosen
@@ -64,8 +65,11 @@ class LeakyReLU(TensorOp):
         return a.leaky_relu(self.slope)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
-        weight = node.inputs[0].realize_cached_data().leaky_slope(self.slope)
-        return multiply(out_grad, Tensor.make_const(weight))
+        a = node.inputs[0].realize_cached_data()
+        if a.dtype == wide(a.dtype):
+            return multiply(out_grad, Tensor.make_const(a.leaky_slope(self.slope)))
+        # An array of slopes would round them to 16 bits.
+        return chosen(a.greater(0), out_grad, mul_scalar(out_grad, self.slope))
 
 
 class Clip(TensorOp):

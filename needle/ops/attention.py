@@ -12,6 +12,7 @@ import numpy as np
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite
+from needle.backend_ndarray.graph import constant
 from needle.ops.broadcast import check_tensors, sum_to_shape
 from needle.ops.elementwise import add
 from needle.ops.layout import transpose
@@ -63,8 +64,7 @@ class AttentionWeights(TensorOp):
 def _mask(scores: NDArray) -> NDArray:
     """-inf above the diagonal of the last two axes, 0 elsewhere."""
     rows, columns = scores.shape[-2:]
-    above = np.triu(np.full((rows, columns), -np.inf), k=1)
-    return NDArray(above, device=scores.device, dtype=scores.dtype)
+    return constant(np.triu(np.full((rows, columns), -np.inf), k=1), scores)
 
 
 def attention_weights(

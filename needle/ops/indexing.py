@@ -11,6 +11,7 @@ import numpy.typing as npt
 from needle.autograd import Number, Tensor, TensorOp
 from needle.backend_ndarray import BackendDevice, NDArray, full, zeros
 from needle.backend_ndarray.checks import integers, sizes
+from needle.backend_ndarray.graph import refuse_in_capture
 from needle.backend_ndarray.whole_numbers import one_hot as _one_hot
 from needle.backend_ndarray.whole_numbers import whole_numbers
 from needle.ops.broadcast import check_tensors, normalized_axis, reshape, sum_to_shape
@@ -156,6 +157,7 @@ def where(mask: Tensor | NDArray | npt.ArrayLike, a: Tensor | Number, b: Tensor 
         raise TypeError(f"[where] a or b is a Tensor, got type={type(like).__name__}")
     held = mask.realize_cached_data() if isinstance(mask, Tensor) else mask
     if not isinstance(held, NDArray):
+        refuse_in_capture("where", like.device, "the mask is the host's")
         held = NDArray(np.asarray(held) != 0, device=like.device, dtype="bool")
     elif held.dtype != like.dtype:
         held = held.astype("bool")
@@ -184,6 +186,7 @@ def _places(op: str, index: Indices, device: BackendDevice, n: int) -> NDArray:
     Raises: IndexError when one is not in [-n, n), ValueError when one is not whole.
     """
     held = index.realize_cached_data() if isinstance(index, Tensor) else index
+    refuse_in_capture(op, device, "the host looks at each index")
     places = whole_numbers(op, held)
     odd = (places < -n) | (places >= n)
     if odd.any():
@@ -249,5 +252,7 @@ def one_hot(
     if device is None and isinstance(held, NDArray):
         device = held.device
     (n,) = integers("one_hot", n=n)
+    if device is not None:
+        refuse_in_capture("one_hot", device, "the rows are made by the host")
     hot = _one_hot("one_hot", held, n)
     return Tensor(hot, device=device, dtype=dtype, requires_grad=False)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
-from needle.backend_ndarray.graph import current_graph
+from needle.backend_ndarray.graph import current_graph, refuse_in_capture
+from needle.backend_ndarray.halves import narrowed, widened
 from needle.backend_ndarray.whole_numbers import one_hot
 from needle.ops.broadcast import check_tensors, summation
 from needle.ops.elementwise import add, multiply
@@ -44,7 +45,8 @@ class CrossEntropy(TensorOp):
         normaliser = below.exp().sum(axis=-1).log()
         # Not below * one_hot: -inf elsewhere in the row would meet a 0.
         chosen = (below + self.one_hot.log()).max(axis=-1)
-        return (normaliser - chosen).sum() / self.rows
+        losses = normaliser - chosen
+        return narrowed(widened(losses).sum() / self.rows, losses.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         surplus = add(softmax(node.inputs[0]), Tensor.make_const(-self.one_hot))
@@ -78,6 +80,7 @@ def cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
         )
     if on_device:
         return CrossEntropy(_hot_on_device(values, logits))(logits)
+    refuse_in_capture("cross_entropy", logits.device, "labels of the host's are looked at there")
     hot = one_hot("cross_entropy", values, logits.shape[-1])
     return CrossEntropy(NDArray(hot, device=logits.device, dtype=logits.dtype))(logits)
 

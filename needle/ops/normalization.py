@@ -8,11 +8,12 @@ bias or without, and so is the VJP. Variances are biased (divided by n), and eps
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from needle.autograd import Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite, real
-from needle.backend_ndarray.graph import stored
+from needle.backend_ndarray.graph import current_graph, stored
 from needle.backend_ndarray.halves import held
 from needle.ops.broadcast import (
     Axes,
@@ -276,7 +277,18 @@ def batch_norm(
                 found = found.astype(old.dtype)
             new = old * (1 - momentum) + found.reshape(channels) * momentum
             t.data = Tensor.make_const(stored(old, new))
+            graph = current_graph(old.device)
+            if graph is not None:
+                graph.before_replay(partial(_resume, t, old))
     return y
+
+
+def _resume(running: Tensor, captured: NDArray) -> None:
+    """A graph goes on from what eager steps or load_state_dict have made of running statistics."""
+    now = running.realize_cached_data()
+    if now is not captured:
+        captured[...] = now
+        running.data = Tensor.make_const(captured)
 
 
 def _check_per_channel(op: str, channels: int, **tensors: Tensor) -> None:

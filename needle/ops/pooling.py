@@ -15,6 +15,7 @@ import numpy.typing as npt
 from needle.autograd import Tensor, TensorOp, composed_vjp
 from needle.backend_ndarray import NDArray, zeros
 from needle.backend_ndarray.checks import pair
+from needle.backend_ndarray.graph import constant
 from needle.backend_ndarray.halves import held, wide
 from needle.ops.broadcast import broadcast_to, reshape, summation
 from needle.ops.elementwise import divide
@@ -94,7 +95,7 @@ class Geometry(NamedTuple):
         if not whole:
             h, w = (self._inside(axis, shape) for axis in (0, 1))
             sizes = np.multiply.outer(h, w)[:, :, None]
-        return Tensor.make_const(NDArray(sizes, device=like.device, dtype=like.dtype))
+        return Tensor.make_const(constant(np.asarray(sizes), like.realize_cached_data()))
 
     def _inside(self, axis: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """How many rows (axis 0) or columns (axis 1) of the image each window holds."""

@@ -1,4 +1,7 @@
-"""Elementwise ops of a Tensor and a Python number. The number is rounded to the Tensor's dtype."""
+"""Elementwise ops of a Tensor and a Python number.
+
+The number is rounded to the Tensor's dtype, beside 16-bit floats to float32.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.graph import Graph, current_graph, number, stored
+from needle.backend_ndarray.halves import narrowed, widened
 
 from .optimizer import Optimizer, check
 
@@ -71,22 +72,20 @@ class Adam(Optimizer):
         """The same step in single ops, of numbers that a captured step asks for at every replay."""
         graph.before_replay(lambda: self.t.__setitem__(i, self.t.get(i, 0) + 1))
         old = value
+        value, grad, m, v = map(widened, (value, grad, self.m[i], self.v[i]))
         if self.weight_decay:
             if self.decoupled:
                 value = value * number(lambda: 1.0 - self.lr * self.weight_decay, value)
             else:
                 grad = grad + value * self.weight_decay
-        first = grad * (1.0 - self.beta1)
-        second = grad * grad * (1.0 - self.beta2)
-        if i in self.m:
-            self.m[i] = stored(self.m[i], self.m[i] * self.beta1 + first)
-            self.v[i] = stored(self.v[i], self.v[i] * self.beta2 + second)
-        else:
-            self.m[i], self.v[i] = first, second
+        m = m * self.beta1 + grad * (1.0 - self.beta1)
+        v = v * self.beta2 + grad * grad * (1.0 - self.beta2)
+        self._remember(self.m, i, m, old.dtype)
+        self._remember(self.v, i, v, old.dtype)
         unbiased = number(partial(self._bias, i, self.beta2), value)
         rate = number(partial(self._rate, i), value)
-        root = (self.v[i] / unbiased).sqrt() + self.eps
-        return stored(old, value - self.m[i] / root * rate)
+        root = (v / unbiased).sqrt() + self.eps
+        return stored(old, narrowed(value - m / root * rate, old.dtype))
 
     def _bias(self, i: int, beta: float) -> float:
         """What a running mean with this beta is too small by."""
@@ -134,20 +133,21 @@ class RMSprop(Optimizer):
         self.u: dict[int, NDArray] = {}
 
     def step(self) -> None:
-        for i, p, value, grad in self._updates():
+        for i, p, old, grad in self._updates():
+            value, grad = widened(old), widened(grad)
             if self.weight_decay:
                 grad = grad + value * self.weight_decay
-            second = grad * grad * (1.0 - self.alpha)
+            v = grad * grad * (1.0 - self.alpha)
             if i in self.v:
-                second = stored(self.v[i], self.v[i] * self.alpha + second)
-            self.v[i] = second
-            update = grad / (self.v[i].sqrt() + self.eps)
+                v = widened(self.v[i]) * self.alpha + v
+            self._remember(self.v, i, v, old.dtype)
+            update = grad / (v.sqrt() + self.eps)
             if self.momentum:
                 if i in self.u:
-                    update = stored(self.u[i], self.u[i] * self.momentum + update)
-                self.u[i] = update
+                    update = widened(self.u[i]) * self.momentum + update
+                self._remember(self.u, i, update, old.dtype)
             rate = number(lambda: self.lr, value)
-            p.cached_data = stored(value, value - update * rate)
+            p.cached_data = stored(old, narrowed(value - update * rate, old.dtype))
 
     def _needed(self) -> tuple[str, ...]:
         return ("v", "u") if self.momentum else ("v",)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from needle.autograd import Tensor
 from needle.backend_ndarray import NDArray, empty
 from needle.backend_ndarray.checks import real
-from needle.backend_ndarray.graph import current_graph
+from needle.backend_ndarray.graph import current_graph, refuse_in_capture, stored
+from needle.backend_ndarray.halves import HALVES, narrowed
 from needle.nn.module import as_array, check_mapping, fitting
 
 
@@ -138,6 +139,11 @@ class Optimizer:
         """What is remembered of a parameter, or memory for it: the first step fills it."""
         return held[i] if i in held else empty(like.shape, dtype=like.dtype, device=like.device)
 
+    def _remember(self, held: dict[int, NDArray], i: int, new: NDArray, dtype: str) -> None:
+        """Remembers new of a parameter, rounded; a captured step writes it to the old array."""
+        new = narrowed(new, dtype)
+        held[i] = stored(held[i], new) if i in held else new
+
     def clip_grad_norm(self, max_norm: float = 0.25) -> float:
         """Scales all gradients so that their joint 2-norm is at most max_norm; returns the norm
         before.
@@ -163,6 +169,12 @@ class Optimizer:
                     raise ValueError(
                         f"[{type(self).__name__}] a gradient has its parameter's shape, "
                         f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
+                    )
+                # kernels tell of others; 16 bits become float32 here, which would hide it
+                if p.grad.dtype != p.dtype and {p.dtype, p.grad.dtype} & HALVES:
+                    raise TypeError(
+                        f"[{type(self).__name__}] a gradient has its parameter's dtype, "
+                        f"got grad.dtype={p.grad.dtype}, params[{i}].dtype={p.dtype}"
                     )
                 value = p.realize_cached_data()
                 graph = current_graph(value.device)
@@ -208,6 +220,8 @@ def clip_grad_norm(params: Iterable[Any], max_norm: float) -> float:
     check("clip_grad_norm", "max_norm", max_norm, 0.0)
     with_grad = [p for p in _distinct("clip_grad_norm", params) if p.grad is not None]
     grads = [p.grad.realize_cached_data() for p in with_grad]
+    for g in grads:
+        refuse_in_capture("clip_grad_norm", g.device, "the norm is read by the host")
     # hypot never overflows where the norm itself does not
     norm = math.hypot(*(_norm(g) for g in grads)) if grads else 0.0
     scale = max_norm / (norm + 1e-6)

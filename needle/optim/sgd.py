@@ -7,6 +7,7 @@ from typing import Any
 
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.graph import current_graph, number, stored
+from needle.backend_ndarray.halves import narrowed, widened
 
 from .optimizer import Optimizer, check
 
@@ -67,13 +68,13 @@ class SGD(Optimizer):
 
     def _captured(self, i: int, value: NDArray, grad: NDArray, damping: float) -> NDArray:
         """The same step in single ops, of numbers that a captured step asks for at every replay."""
+        old = value
+        value, grad = widened(value), widened(grad)
         if self.weight_decay:
             grad = grad + value * self.weight_decay
         if self.momentum:
             fresh = grad if damping == 0.0 else grad * (1.0 - damping)
-            if i in self.u:
-                self.u[i] = stored(self.u[i], self.u[i] * self.momentum + fresh)
-            else:
-                self.u[i] = fresh if self.dampening is None else grad.copy()
-            grad = self.u[i] * self.momentum + fresh if self.nesterov else self.u[i]
-        return stored(value, value - grad * number(lambda: self.lr, value))
+            u = widened(self.u[i]) * self.momentum + fresh
+            self._remember(self.u, i, u, old.dtype)
+            grad = u * self.momentum + fresh if self.nesterov else u
+        return stored(old, narrowed(value - grad * number(lambda: self.lr, value), old.dtype))

@@ -54,6 +54,26 @@ def test_cuda_streams_nest_and_end_with_an_error(device: BackendDevice) -> None:
 
 
 @on_each
+def test_cuda_stream_that_is_dropped_is_left(device: BackendDevice) -> None:
+    x = NDArray([1.0], device=device)
+    with device.stream() as outer:
+        device.stream().__enter__()  # dropped at once
+        y = x + 1
+    inner = device.stream()
+    inner.__enter__()
+    kept = inner.handle
+    del inner
+    others = [device.stream() for _ in range(3)]
+    for other in others:
+        with pytest.raises(RuntimeError, match="left first"):
+            other.__exit__(None, None, None)
+        with other, outer:
+            y = y + x
+    assert y.item() == 5
+    assert kept != 0
+
+
+@on_each
 def test_cuda_events(device: BackendDevice) -> None:
     x, first, second = NDArray(numbers(), device=device), device.event(), device.event()
     for ask in (first.query, first.synchronize, lambda: device.stream().wait(first)):
@@ -201,6 +221,25 @@ def test_cuda_in_a_forked_process_is_an_error(name: str, before: str, status: in
     program = FORK.format(name=name, before=before)
     result = subprocess.run([sys.executable, "-c", program], timeout=120)
     assert result.returncode == status
+
+
+NO_DRIVER = """
+import os, sys
+import needle._cuda_sim as sim
+sim.pretend(survives_fork=False, {machine})
+reason = sim.unavailable_reason()
+child = os.fork()
+if child == 0:
+    os._exit(0 if sim.unavailable_reason() == reason else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_sim
+@pytest.mark.parametrize("machine", ["driver=0", "devices=0", "driver=12020"])
+def test_cuda_a_fork_without_a_driver_gives_the_same_reason(machine: str) -> None:
+    program = NO_DRIVER.format(machine=machine)
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0
 
 
 @pytest.mark.parametrize("make", [nd.cuda, nd.cuda_sim])

@@ -164,6 +164,12 @@ void checked_mode(bool host) {
   CHECK(Device("test", 1, &backend).allocator.checked());
   setenv("NEEDLE_CHECKED", "0", 1);
   CHECK(!Device("test", 1, &backend).allocator.checked());
+  setenv("NEEDLE_CHECKED", "", 1);
+  CHECK(!Device("test", 1, &backend).allocator.checked());
+  setenv("NEEDLE_CHECKED", "yes", 1);
+  CHECK_THROWS(std::invalid_argument, "a switch is 0 or 1, got NEEDLE_CHECKED=yes",
+               Device("test", 1, &backend));
+  unsetenv("NEEDLE_CHECKED");
 }
 
 void many_threads() {

@@ -1,5 +1,7 @@
 // The allocator between streams: a freed block's stream waits for the others that have used it, and
 // a graph keeps what it has touched. The runtime only writes down what it is told.
+#include <thread>
+
 #include "../../csrc/core/streams.h"
 #include "reference_backend.h"
 
@@ -14,13 +16,14 @@ class LoggingRuntime final : public Runtime {
  public:
   std::vector<std::pair<void*, void*>> orders;  // later, earlier
   std::uintptr_t made = 0;
+  int recycled = 0;
 
   DeviceProperties properties() override { return {"logged", 0, 0, 0}; }
   MemoryRoom room() override { return {1, 2}; }
   int owner(const void*) override { return -1; }
   void copy_from(Runtime&, void*, const void*, std::size_t) override {}
   void* create_stream(bool) override { return handle(++made); }
-  void recycle_stream(void*, bool) noexcept override {}
+  void recycle_stream(void*, bool) noexcept override { ++recycled; }
   void* stream() const noexcept override { return current_; }
   void set_stream(void* stream) noexcept override { current_ = stream; }
   void synchronize_stream(void*) override {}
@@ -126,6 +129,52 @@ void graphs_keep_what_they_touch() {
   CHECK(allocator.stats().cached_bytes == 0 && backend.held == 0);
 }
 
+// A stream that is dropped while it is entered is left where it would be the next one.
+void dropped_streams() {
+  QueuedBackend backend;
+  Device device("test", 0, &backend);
+  auto outer = std::make_unique<Stream>(device), inner = std::make_unique<Stream>(device);
+  outer->enter();
+  inner->enter();
+  inner.reset();
+  CHECK(backend.log.stream() == outer->handle());
+  inner = std::make_unique<Stream>(device);
+  CHECK_THROWS(std::runtime_error, "[stream] the stream entered last", inner->leave());
+  inner->enter();
+  outer.reset();
+  CHECK(backend.log.stream() == inner->handle());
+  inner->leave();
+  CHECK(backend.log.stream() == nullptr);
+  {
+    auto before = std::make_unique<Stream>(device);
+    before->enter();
+    Graph graph(device);
+    graph.begin();
+    void* const captured = backend.log.stream();
+    before.reset();
+    CHECK(backend.log.stream() == captured);
+    graph.end();
+    inner->enter();
+    inner->leave();
+    CHECK(backend.log.stream() == nullptr);
+  }
+  std::thread([&] {
+    Stream left_entered(device);
+    left_entered.enter();
+  }).join();
+  CHECK(backend.log.recycled == 5);  // three above, the thread's, and the graph's
+}
+
+void dropped_graphs() {
+  QueuedBackend backend;
+  Device device("test", 0, &backend);
+  auto graph = std::make_unique<Graph>(device);
+  graph->begin();
+  graph.reset();
+  CHECK(!backend.log.capturing() && backend.log.stream() == nullptr);
+  CHECK(backend.log.recycled == 1);
+}
+
 void errors() {
   QueuedBackend backend;
   Device device("test", 0, &backend);
@@ -152,6 +201,8 @@ void errors() {
 
 int main() {
   blocks_wait_for_their_users();
+  dropped_streams();
+  dropped_graphs();
   graphs_keep_what_they_touch();
   errors();
   return summary("core_streams_test");

@@ -15,10 +15,12 @@ import pytest
 
 import needle as ndl
 import needle.backend_ndarray as nd
+from needle import nn
 from needle.backend_ndarray import BackendDevice, NDArray
 
 DEVICES = [d for d in (nd.cuda_sim(), nd.cuda()) if d.enabled()]
 HALVES: dict[str, Any] = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+UNITS = {name: float(ml_dtypes.finfo(held).eps) for name, held in HALVES.items()}
 Array = npt.NDArray[Any]
 Compute = Callable[[Any], Any]
 
@@ -116,11 +118,35 @@ def test_results_are_rounded_once(device: BackendDevice, dtype: str, op: str) ->
 
 @devices
 @halves
-def test_scalars_are_rounded_to_the_arrays_dtype(device: BackendDevice, dtype: str) -> None:
-    x = whole(100)
-    tenth = np.float32(HALVES[dtype](0.1))
-    same_bits(on(device, x, dtype) * 0.1, x * tenth, dtype)
-    same_bits(0.1 - on(device, x, dtype), tenth - x, dtype)
+@pytest.mark.parametrize("layout", [slice(None), slice(None, None, 3)], ids=["compact", "strided"])
+def test_scalars_of_arithmetic_are_float32(
+    device: BackendDevice, dtype: str, layout: slice
+) -> None:
+    x = whole(100)[layout]
+    a = on(device, whole(100), dtype)[layout]
+    for scalar in (0.1, 70000.0, 1e-8, 3e-6):
+        s = np.float32(scalar)
+        with np.errstate(all="ignore"):
+            same_bits(a * scalar, x * s, dtype)
+            same_bits(a / scalar, x / s, dtype)
+            same_bits(scalar / a, s / x, dtype)
+            same_bits(a + scalar, x + s, dtype)
+            same_bits(scalar - a, s - x, dtype)
+    root = x.astype(np.float64) ** float(np.float32(0.1))  # far from where roundings part
+    np.testing.assert_allclose((a**0.1).numpy().astype(np.float64), root, rtol=UNITS[dtype] * 0.51)
+
+
+@devices
+@halves
+def test_scalars_of_comparisons_are_rounded_to_the_arrays_dtype(
+    device: BackendDevice, dtype: str
+) -> None:
+    tenth = wide(np.full(3, 0.1).astype(HALVES[dtype]))
+    a = on(device, tenth, dtype)
+    same_bits(a == 0.1, np.ones(3, np.float32), dtype)
+    same_bits(a <= 0.1, np.ones(3, np.float32), dtype)
+    same_bits(a > 0.1, np.zeros(3, np.float32), dtype)
+    same_bits(a.maximum(0.1), tenth, dtype)
 
 
 @devices
@@ -170,3 +196,30 @@ def test_autograd_of_half_tensors(device: BackendDevice, dtype: str) -> None:
     share = np.exp(x * 0.5) / np.exp(x * 0.5).sum(1, keepdims=True)
     unit = float(ml_dtypes.finfo(dtype).eps)
     np.testing.assert_allclose(wide(a.grad.numpy()), 0.5 * share, rtol=0, atol=4 * unit)
+
+
+MEANS: dict[str, tuple[Callable[[Any], Any], Array, float]] = {
+    "mean": (ndl.mean, np.full(30_000, 3.0), 3.0),
+    "mean of large": (ndl.mean, np.full((4, 9), 60_000.0), 60_000.0),
+    "var": (ndl.var, np.resize([-90.0, 90.0], 30_000), 8100.0),
+    "avg_pool": (lambda x: ndl.avg_pool(x, 8)[0, 0, 0, 0], np.full((1, 8, 8, 1), 4096.0), 4096.0),
+    "MSELoss": (
+        lambda x: nn.MSELoss()(x, ndl.init.zeros_like(x)),
+        np.full(30_000, 16.0),
+        256.0,
+    ),
+    "cross_entropy": (
+        lambda x: ndl.cross_entropy(x, np.zeros(x.shape[0])),
+        np.tile(np.float64([0.0, 32.0]), (4_000, 1)),
+        32.0,
+    ),
+}
+
+
+@devices
+@halves
+@pytest.mark.parametrize("name", MEANS)
+def test_means_do_not_overflow_in_their_sum(device: BackendDevice, dtype: str, name: str) -> None:
+    function, values, want = MEANS[name]
+    y = function(ndl.Tensor(values, device=device, dtype=dtype))
+    same_bits(y.realize_cached_data(), np.float32(want), dtype)

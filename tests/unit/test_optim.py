@@ -11,6 +11,7 @@ import torch
 
 import needle as ndl
 from needle import optim
+from needle.backend_ndarray import NDArray
 
 STEPS = 12
 
@@ -267,3 +268,41 @@ def test_gradients_and_clipped_parameters_are_tensors() -> None:
     for params in (5, p, [5]):
         with pytest.raises(TypeError, match=r"\[clip_grad_norm\] param"):
             optim.clip_grad_norm(params, 1.0)  # type: ignore[arg-type]
+
+
+SIM = ndl.cuda_sim()
+HALVES: dict[str, Callable[[list[Any]], Any]] = {
+    "sgd": lambda p: optim.SGD(p, 0.1, 0.9, 0.01, nesterov=True),
+    "adam": lambda p: optim.Adam(p, 0.02, weight_decay=0.01),
+    "adamw": lambda p: optim.AdamW(p, 0.02),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.02, momentum=0.5),
+}
+
+
+@pytest.mark.skipif(not SIM.enabled(), reason=str(SIM.reason))
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", HALVES)
+def test_a_step_in_16_bits_is_that_of_float32_rounded_once(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    start, grad = (rng.standard_normal((3, 40)).astype(np.float32) for _ in range(2))
+    grad *= np.float32(10.0) ** np.arange(-8, 2).repeat(4).astype(np.float32)  # squares below 2^-24
+    grad[0] = 0.0  # where eps alone divides
+    for device, of in ((SIM, dtype), (ndl.cpu(), "float32")):
+        held = NDArray(start, dtype=dtype).astype(of).to(device)
+        p = ndl.Tensor(held)
+        p.grad = ndl.Tensor(NDArray(grad, dtype=dtype).astype(of).to(device))
+        HALVES[name]([p]).step()
+        found.append(p.realize_cached_data().to(ndl.cpu()).astype(dtype).numpy())
+    assert np.isfinite(found[0].astype(np.float32)).all()
+    np.testing.assert_array_equal(found[0].view(np.uint16), found[1].view(np.uint16))
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_gradient_of_another_dtype_is_refused(name: str) -> None:
+    for device, of, other in ((ndl.cpu(), "float32", "float64"), (SIM, "float16", "float32")):
+        if device.enabled():
+            p = ndl.Tensor(np.ones(3), dtype=of, device=device)
+            p.grad = ndl.Tensor(np.ones(3), dtype=other, device=device)
+            with pytest.raises(TypeError, match=rf"{other}.*{of}|{of}.*{other}"):
+                HALVES[name]([p]).step()

@@ -86,13 +86,42 @@ def test_cuda_says_why_it_is_unavailable() -> None:
         nd.NDArray([1.0], device=nd.cuda())
 
 
-def test_sim_seed_comes_from_the_environment() -> None:
-    program = "import needle._cuda_sim as sim; print(sim.seed())"
+def said(program: str, **variables: str) -> str:
+    """What a program prints under an environment, and the last line of its traceback."""
     result = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "NEEDLE_SIM_SEED": "77"},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        check=True,
     )
-    assert result.stdout.strip() == "77"
+    return (result.stdout + "\n".join(result.stderr.splitlines()[-1:])).strip()
+
+
+def test_sim_seed_comes_from_the_environment() -> None:
+    program = "import needle._cuda_sim as sim; print(sim.seed())"
+    assert said(program, NEEDLE_SIM_SEED="77") == "77"
+    assert said(program, NEEDLE_SIM_SEED="") == "1"
+
+
+@pytest.mark.parametrize("seed", ["abc", "7 ", "-1", "0x10", str(1 << 64)])
+def test_sim_seed_that_is_no_number_is_an_error(seed: str) -> None:
+    program = "import needle; print(needle.cuda_sim().reason)"
+    says = "NEEDLE_SIM_SEED is a whole number below 2^64, got NEEDLE_SIM_SEED="
+    assert said(program, NEEDLE_SIM_SEED=seed) == (says + seed).strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("NEEDLE_CHECKED", "import needle"),
+        ("NEEDLE_SIM_RACES", "import needle; needle.cuda_sim().enabled()"),
+        ("NEEDLE_ALLOW_TF32", "import needle; needle.cuda()"),
+        ("NEEDLE_CUDA_LIBS", "import needle; needle.cuda().enabled()"),
+    ],
+)
+def test_switches_are_0_or_1(name: str, program: str) -> None:
+    assert said(program, **{name: "yes"}) == (
+        f"ValueError: [environment] a switch is 0 or 1, got {name}=yes"
+    )
+    for value in ("", "0"):
+        assert said(program, **{name: value}) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,16 @@ def test_a_build_without_the_module_says_what_would_help() -> None:
         "print(needle.cuda_sim().reason)"
     )
     assert "NEEDLE_SIM_RACES=ON" in run("-c", program).stdout
+
+
+@pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("ninja")), reason="no cmake")
+@pytest.mark.parametrize("sanitize", ["", "address"])
+def test_cmake_says_that_the_module_is_left_out(tmp_path: Path, sanitize: str) -> None:
+    options = [f"-DNEEDLE_SANITIZE={sanitize}", "-DNEEDLE_SIM_RACES=ON", "-DNEEDLE_CUDA=OFF"]
+    options += [f"-DPython_EXECUTABLE={sys.executable}", "-G", "Ninja"]
+    result = subprocess.run(
+        ["cmake", "-S", ROOT, "-B", tmp_path, *options], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    told = " ".join(result.stderr.split())
+    assert ("needle/_cuda_sim_races is not built" in told) == bool(sanitize)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import needle as ndl
+from needle.backend_ndarray import NDArray
 from verify import checks
 from verify.precision import PRECISIONS
 from verify.spec import Case, Verdict
@@ -18,7 +19,7 @@ from verify.targets import call, devices
 
 
 def _stored(like: Any, y: Any) -> Any:
-    array = ndl.NDArray(np.asarray(y, like.dtype), device=like.device, dtype=like.dtype)
+    array = NDArray(np.asarray(y, like.dtype), device=like.device, dtype=like.dtype)
     return ndl.Tensor.make_const(array)
 
 
@@ -62,11 +63,17 @@ def flushes(a: Any, b: Any) -> Any:
 
 
 def overflows_early(a: Any, b: Any) -> Any:
-    """A sum that is infinite above the largest number, before it is rounded."""
+    """A sum that is infinite from the largest number on, before it is rounded."""
     with np.errstate(all="ignore"):
         y = _wide(a) + _wide(b)
-        large = np.isfinite(y) & (np.abs(y) > PRECISIONS[a.dtype].largest)
+        large = np.isfinite(y) & (np.abs(y) >= PRECISIONS[a.dtype].largest)
         return _stored(a, np.where(large, np.sign(y) * np.inf, y).astype(a.dtype))
+
+
+def rounds_its_number(a: Any, scalar: float) -> Any:
+    """A product with a number that is rounded to 16 bits first."""
+    with np.errstate(all="ignore"):
+        return _stored(a, (_wide(a) * float(np.asarray(scalar, a.dtype))).astype(a.dtype))
 
 
 FAULTS: dict[str, Callable[..., Any]] = {
@@ -75,6 +82,7 @@ FAULTS: dict[str, Callable[..., Any]] = {
     "sqrt": _truncating(np.sqrt),
     "multiply": flushes,
     "add": overflows_early,
+    "mul_scalar": rounds_its_number,
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 from verify.cli import main
 from verify.plan import DEVICES
 from verify.results import read
+from verify.selecting import SWITCHES
 from verify.spec import JUDGES, Status
 
 pytestmark = pytest.mark.timeout(120)
@@ -347,6 +348,16 @@ def test_a_malformed_simulator_seed_is_told_before_anything_runs(
     code, out, err = verify("--op", "good")
     assert (code, out) == (2, "")
     assert variable in err
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_that_is_neither_on_nor_off_is_told_before_anything_runs(
+    verify: Verify, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "yes")
+    code, out, err = verify("--op", "good")
+    assert (code, out) == (2, "")
+    assert f"a switch is 0 or 1, got {name}='yes'" in err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

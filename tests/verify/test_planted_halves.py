@@ -22,7 +22,14 @@ pytestmark = [
 ]
 HALVES = ("float16", "bfloat16")
 # op -> the region of its inputs that shows the fault; any: the interior does
-FOUND = {"summation": "", "exp": "", "sqrt": "", "multiply": "denormal", "add": "edge"}
+FOUND = {
+    "summation": "",
+    "exp": "",
+    "sqrt": "",
+    "multiply": "special",
+    "add": "edge",
+    "mul_scalar": "interior",
+}
 
 Run = Callable[..., list[Verdict]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import needle as ndl
 from needle import autograd, nn
 from needle.autograd import TensorTuple, reverse
+from needle.backend_ndarray.graph import Graph
 from needle.optim import SGD, Adam, Optimizer, Schedule
 from verify import checks, registry
 from verify.faults.baseline import cases_of
@@ -17,6 +19,8 @@ from verify.registry.planning import GRAPHS, plan_cases
 from verify.spec import BUDGETS, Broken, Case, Status
 
 ROWS = registry.rows()
+DROPOUT = importlib.import_module("needle.nn.dropout")
+NORMALIZATION = importlib.import_module("needle.ops.normalization")
 
 
 def told(name: str, device: str = "cpu", judge: str = "forward") -> list[str]:
@@ -35,6 +39,11 @@ def kept_by_the_result(output: Any) -> Any:
     """_count_uses, and a gradient on what is no leaf."""
     output.grad = output.detach()
     return _COUNT_USES(output)
+
+
+def unfilled(graph: Any, values: Any) -> Any:
+    """Graph.constant of zeros, whatever the values."""
+    return graph.number(lambda: 0.0, "float64").broadcast_to(values.shape)
 
 
 def accumulated(leaf: Any, cotangent: Any) -> None:
@@ -138,7 +147,7 @@ def test_captured_samples_are_asked_where_there_are_graphs() -> None:
             wanted = {(s.shapes, s.kwargs) for s in row.captured}
             assert asked == {d: wanted if d in GRAPHS else set() for d in asked}, row.name
     captured = [row for row in ROWS.values() if row.captured]
-    assert {row.family for row in captured} == {"optimizer", "schedule"}
+    assert {row.family for row in captured} == {"optimizer", "schedule", "layer", "softmax"}
 
 
 def test_faults_of_python_are_asked_for_what_the_cpu_cannot_capture() -> None:
@@ -163,10 +172,18 @@ def test_faults_of_python_are_asked_for_what_the_cpu_cannot_capture() -> None:
             "_captured",
             lambda self, i, value, grad, damping: value - grad * self.lr,
         ),
+        ("nn.BatchNorm1d", NORMALIZATION, "_resume", lambda running, captured: None),
+        (
+            "attention_weights",
+            Graph,
+            "constant",
+            lambda self, values, dtype: unfilled(self, values),
+        ),
+        ("nn.Dropout", DROPOUT, "current_graph", lambda device: None),
     ],
 )
 def test_captured_steps(
-    row: str, owner: type, name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+    row: str, owner: Any, name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = [
         Case(row, "forward", "cuda_sim", "float64", s.shapes, s.kwargs, "compact", s.region)

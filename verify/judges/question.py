@@ -12,7 +12,7 @@ import numpy as np
 from verify import budget, reference, sampling, targets
 from verify.accuracy import TF32
 from verify.budget import Comparison
-from verify.precision import rounded
+from verify.precision import PRECISIONS, rounded
 from verify.reference import Expected
 from verify.sampling import Laid
 from verify.spec import Case, Row, Shape, Status, UsageError
@@ -54,9 +54,12 @@ class Question:
         if case.dtype == "float32" and row.target is None and targets.rounds_factors(case.device):
             self.fmt = replace(self.fmt, factor_error=TF32)
         self.values: list[Any] = [laid.value for laid in self.problem.inputs]
-        # scalars as the device sees them: rounded to the dtype first
+        # scalars as the device sees them: rounded to what it computes in, or gives as a result
+        inner = PRECISIONS[case.dtype].inner or case.dtype
         self.arguments = {
-            name: rounded(v, case.dtype) if isinstance(v, float) else v
+            name: rounded(v, case.dtype if name in row.chosen else inner)
+            if isinstance(v, float)
+            else v
             for name, v in self.problem.arguments.items()
         }
 

@@ -88,7 +88,7 @@ class Bounded(torch.Tensor):
         elif name in RULES:
             rounds = not context.fmt.own_kernels or context.fmt.inner is not None
             if context.fmt.p < ORACLE_P and rounds and name in _WITH_NUMBERS:
-                # x * 0.1 multiplies by the format's number next to 0.1
+                # x * 0.1 multiplies by a format's number next to 0.1
                 args = tuple(constant(context, a) if isinstance(a, float) else a for a in args)
             lifted = [_lifted(a, context) for a in args]
             named = {k: _lifted(v, context) for k, v in kwargs.items()}
@@ -122,9 +122,12 @@ def _replaced(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def constant(context: Context, c: float) -> Bounded:
-    """A number of a formula, off by half a ULP where the format may not have it."""
-    fmt = context.fmt
-    held = fmt.name if fmt.inner is not None else "float32"
+    """A number of a formula, off by half a ULP where the format may not have it.
+
+    Kernels of ours for 16 bits have it in the inner format, a user's function perhaps in its own.
+    """
+    fmt = context.fmt.sums if context.fmt.own_kernels else context.fmt
+    held = fmt.name if context.fmt.inner is not None else "float32"
     value = torch.tensor(c, dtype=torch.float64)
     off = 0.0 if rounded(c, held) == c else max(abs(c) * fmt.u, 0.5 * fmt.eta)
     return Bounded(value, torch.tensor(off, dtype=torch.float64), context)

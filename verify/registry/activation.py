@@ -114,6 +114,7 @@ ROWS = (
         tuple(sample(*s.shapes, **_BOUNDS[i % len(_BOUNDS)]) for i, s in enumerate(UNARY)),
         regions=_TAILED,
         kinks=_bounds,
+        chosen=("low", "high"),
         decided=("special",),
     ),
     row("sigmoid", sigmoid, (*UNARY, _TAILS), domains=_WIDE, regions=_TAILED),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from verify.registry.planning import sample
+from verify.registry.promises import in_a_graph
 from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Shape
 
@@ -83,12 +84,13 @@ def _dropout_call(
     where: dict[str, Any],
     p: float | None = None,
     training: bool = True,
+    captured: bool = False,
 ) -> Any:
     made = found() if p is None else found(p)  # its own
     if not training:
         made.eval()
     np.random.seed(_SEED)
-    return made(tensors[0])
+    return in_a_graph(made, tensors, where, captured)
 
 
 def dropped(t: Any, x: Any, p: float) -> Any:
@@ -97,7 +99,7 @@ def dropped(t: Any, x: Any, p: float) -> Any:
     return x * mask / (1 - p) if p < 1 else x * (mask * 0)
 
 
-def _dropout(t: Any, x: Any, p: float = 0.5, training: bool = True) -> Any:
+def _dropout(t: Any, x: Any, p: float = 0.5, training: bool = True, captured: bool = False) -> Any:
     np.random.seed(_SEED)
     if training and p == 1:
         return t.where(t.ones(x.shape, dtype=t.bool), 0.0, x)  # of infinities too
@@ -215,6 +217,7 @@ ROWS = (
             sample((5, 13), training=False),
             sample((5, 13), p=1.0, training=False),
         ),
+        captured=(sample((5, 13), p=0.0, captured=True),),
         regions=("tiny", "huge", "zeros", "special", "integer"),
         call=_dropout_call,
         view=True,  # in evaluation it is its input

@@ -12,6 +12,7 @@ import numpy as np
 from verify.registry import activation, elementwise, normalization, pooling, softmax
 from verify.registry.layers import layer
 from verify.registry.planning import sample
+from verify.registry.promises import in_a_graph
 from verify.spec import Row, Sample
 
 _OPS = {
@@ -81,7 +82,14 @@ def _pool(op: str, name: str) -> Row:
 
 
 def _batch_norm(
-    t: Any, x: Any, weight: Any, bias: Any, *running: Any, momentum: float = 0.5, **arguments: Any
+    t: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *running: Any,
+    momentum: float = 0.5,
+    captured: bool = False,
+    **arguments: Any,
 ) -> Any:
     """The result and both running statistics, which in training start as weight and bias."""
     y = _OPS["batch_norm"].reference(t, x, weight, bias, *running, **arguments)
@@ -105,21 +113,27 @@ def _call_batch_norm(
     training: bool = True,
     momentum: float = 0.5,
     eps: float = 1e-5,
+    captured: bool = False,
 ) -> Any:
     x, weight, bias, *running = tensors
     made = found(weight.shape[0], eps, momentum, **where)
     made.weight, made.bias = weight, bias
-    if training:
+
+    def start() -> None:
+        """A graph that was captured before goes on from these."""
         made.running_mean.data, made.running_var.data = weight.detach() * 1, bias.detach() * 1
-    else:
+
+    if not training:
         made.eval()
         made.running_mean, made.running_var = running
-    return made(x), made.running_mean.detach() * 1, made.running_var.detach() * 1
+    y = in_a_graph(made, [x], where, captured, start if training else lambda: None)
+    return y, made.running_mean.detach() * 1, made.running_var.detach() * 1
 
 
 def _batch_row(name: str, samples: Sequence[Sample]) -> Row:
     changes = {"reference": _batch_norm, "samples": samples, "without_gradient": 2}
-    return _like("batch_norm", name, _call_batch_norm, **changes)
+    kept = (replace(samples[0], kwargs=(*samples[0].kwargs, ("captured", True))),)
+    return _like("batch_norm", name, _call_batch_norm, captured=kept, **changes)
 
 
 def _group_norm(t: Any, x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5) -> Any:

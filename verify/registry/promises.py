@@ -72,6 +72,31 @@ def refused_while_captured(device: Any, step: Callable[[], None], why: str) -> N
     raise Broken(f"{why}, and it was captured")
 
 
+def in_a_graph(
+    function: Callable[..., Any],
+    tensors: Sequence[Any],
+    where: Where,
+    captured: bool,
+    between: Callable[[], None] = lambda: None,
+    **arguments: Any,
+) -> Any:
+    """What a function gives; captured: with other tensors, and replayed with these.
+
+    between: what changes before the replay, or before the call.
+    """
+    if not (captured and captures(where)):
+        between()
+        return function(*tensors, **arguments)
+    memory = [t * 0.0 + 1.0 for t in tensors]
+    with where["device"].graph() as graph:
+        results = function(*memory, **arguments)
+    for held, t in zip(memory, tensors, strict=True):
+        held.realize_cached_data()[...] = t.realize_cached_data()
+    between()
+    graph.replay()
+    return results
+
+
 def replayed(
     optimizer: Any, parameters: Sequence[Any], rounds: Sequence[Any], device: Any, plain: bool
 ) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from verify.registry.planning import MANY, sample
+from verify.registry.promises import Where, in_a_graph
 from verify.registry.reduction import reduced_axes
 from verify.sampling import OF_TENSORS
 from verify.spec import Domain, Row, Shape
@@ -47,7 +48,14 @@ def _cross_entropy(t: Any, logits: Any, labels: Any) -> Any:
     return -chosen.sum() / chosen.numel()
 
 
-def _weights(t: Any, q: Any, k: Any, causal: bool = False, scale: float | None = None) -> Any:
+def _weights(
+    t: Any,
+    q: Any,
+    k: Any,
+    causal: bool = False,
+    scale: float | None = None,
+    captured: bool = False,
+) -> Any:
     scores = t.matmul(
         q * (1 / math.sqrt(q.shape[-1]) if scale is None else scale), k.transpose(-1, -2)
     )
@@ -97,6 +105,13 @@ _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
 MODEST = Domain(special=False, huge=lambda _: 20.0)
 # Infinities and NaN in the values only: among the scores the order of a matmul's sum decides.
 _SCORES = (MODEST, MODEST, replace(MODEST, special=True))
+
+
+def _call_weights(
+    found: Any, tensors: Any, where: Where, captured: bool = False, **arguments: Any
+) -> Any:
+    return in_a_graph(found, tensors, where, captured, **arguments)
+
 
 ROWS = (
     Row(
@@ -199,6 +214,8 @@ ROWS = (
             sample((65, 3), (65, 3), causal=True),
             sample((0, 3), (4, 3)),
         ),
+        captured=(sample((5, 8), (7, 8), causal=True, captured=True),),
+        call=_call_weights,
         regions=("tiny", "huge", "zeros", "integer", "ties"),
         domains=_SCORES,
         flops=_products,

@@ -10,6 +10,7 @@
 
 #include <cuda_runtime.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -36,10 +37,22 @@ Fiber main_fiber;
 std::vector<std::unique_ptr<Fiber>> fibers;
 std::vector<Fiber*> idle;  // waiting in run_threads() for a fresh thread
 std::mutex one_launch_at_a_time;
-std::uint64_t seed_value = [] {
-  const char* text = std::getenv("NEEDLE_SIM_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : 1u;
-}();
+
+struct Seed {
+  std::uint64_t value = 1;
+  std::string error;  // why launches are refused
+
+  Seed() {
+    const char* const text = std::getenv("NEEDLE_SIM_SEED");
+    if (text == nullptr || *text == '\0') return;
+    const char* const end = text + std::strlen(text);
+    const auto [stop, failure] = std::from_chars(text, end, value);
+    if (failure == std::errc() && stop == end) return;
+    error =
+        std::string("NEEDLE_SIM_SEED is a whole number below 2^64, got NEEDLE_SIM_SEED=") + text;
+  }
+} first_seed;
+std::uint64_t seed_value = first_seed.value;
 
 }  // namespace
 
@@ -195,7 +208,10 @@ void fail(const std::string& what) {
 void set_seed(std::uint64_t seed) {
   const std::lock_guard lock(one_launch_at_a_time);
   seed_value = seed;
+  first_seed.error.clear();
 }
+
+std::string seed_error() { return first_seed.error; }
 
 std::uint64_t seed() { return seed_value; }
 
@@ -222,6 +238,7 @@ cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*run)(const void*),
                      std::size_t bytes, const void* kernel) {
   if (!valid(config)) return record(cudaErrorInvalidConfiguration);
   const std::lock_guard lock(one_launch_at_a_time);
+  if (!first_seed.error.empty()) return record(cudaErrorLaunchFailure, first_seed.error);
   gridDim = config.gridDim;
   blockDim = config.blockDim;
   g.run = run;

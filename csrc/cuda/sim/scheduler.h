@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace needle_sim {
 
@@ -10,5 +11,6 @@ namespace needle_sim {
 // the same bits under every seed.
 void set_seed(std::uint64_t seed);
 std::uint64_t seed();
+std::string seed_error();  // what is wrong with NEEDLE_SIM_SEED, for which launches fail; or ""
 
 }  // namespace needle_sim
