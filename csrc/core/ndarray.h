@@ -121,8 +121,9 @@ class NDArray {
                                        // agree; overlap is safe
   void fill(Scalar value);  // ValueError on views that overlap themselves, read-only memory
 
-  // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of
-  // one dtype),
+  // --- computation; results are fresh arrays, compact ones but of elementwise ops and where, whose
+  // results lie as their operands do where these agree (layout.cc); TypeError unless float32 or
+  // float64 (both of one dtype),
   //     ValueError on shapes or devices that do not fit
   NDArray unary(UnaryOp op) const;
   static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);

@@ -41,6 +41,15 @@ NDArray of_rows(std::string_view op, const char* what, const NDArray* w, const N
   return w->reshape(shape).compact();
 }
 
+// The axes of bits `along`, in an array whose axes are permuted by order.
+Dims permuted_axes(unsigned along, const Dims& order) {
+  Dims axes;
+  for (int d = 0; d < order.size(); ++d) {
+    if ((along >> order[d] & 1u) != 0) axes.push_back(d);
+  }
+  return axes;
+}
+
 View view_or_none(const NDArray& a) { return a.storage().get() == nullptr ? View{} : a.view(); }
 
 }  // namespace
@@ -92,6 +101,18 @@ std::array<NDArray, 4> NDArray::standardize(const std::optional<Dims>& axes, dou
                                         weight != nullptr ? "weight" : "bias"));
   }
   const unsigned along = row_axes(op, axes, ndim());
+  const auto order = detail::common_order(shape_, {this});
+  const auto by_row = [&](const NDArray* v) {
+    return v == nullptr || v->shape_ == kept(shape_, along);
+  };
+  if (order && by_row(weight) && by_row(bias)) {  // in the order of x's memory
+    const auto turned = [&](const NDArray* v) { return v ? v->permute(*order) : NDArray(); };
+    const NDArray w = turned(weight), b = turned(bias);
+    std::array<NDArray, 4> out = permute(*order).standardize(
+        permuted_axes(along, *order), eps, weight ? &w : nullptr, bias ? &b : nullptr);
+    for (NDArray& a : out) a = a.permute(detail::inverse(*order));
+    return out;
+  }
   const NDArray x = compact(), w = of_rows(op, "weight.shape", weight, x, along),
                 b = of_rows(op, "bias.shape", bias, x, along);
   if (weight != nullptr && !(w.shape_ == b.shape_)) {
@@ -129,6 +150,14 @@ NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDA
     throw std::invalid_argument(
         message(op, "dy has the shape of x, mean and inverse are what standardize gives", "x.shape",
                 x.shape_.str(), "dy.shape", dy.shape_.str(), "mean.shape", mean.shape_.str()));
+  }
+  const auto order = detail::common_order(x.shape_, {&x});
+  if (order && (weight == nullptr || weight->shape_ == shape)) {  // in the order of x's memory
+    const NDArray w = weight ? weight->permute(*order) : NDArray();
+    const NDArray out = standardize_grad(dy.permute(*order), x.permute(*order),
+                                         mean.permute(*order), inverse.permute(*order),
+                                         weight ? &w : nullptr, permuted_axes(along, *order));
+    return out.permute(detail::inverse(*order));
   }
   const NDArray source = x.compact(), w = of_rows(op, "weight.shape", weight, source, along);
   NDArray out = empty(x.shape_, x.dtype_, x.device());
