@@ -151,10 +151,12 @@ class NDArray {
   // and 1 / sqrt(variance + eps), of size 1 at axes, float32 of 16-bit floats.
   std::array<NDArray, 4> standardize(const std::optional<Dims>& axes, double eps,
                                      const NDArray* weight, const NDArray* bias) const;
-  // Of dy, for the mean and inverse that standardize found of x.
-  static NDArray standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
-                                  const NDArray& inverse, const NDArray* weight,
-                                  const std::optional<Dims>& axes);
+  // Of dy, for the mean and inverse that standardize found of x: the cotangent of x; and, where
+  // sums are asked for, those of weight, which is given then, and bias.
+  static std::array<NDArray, 3> standardize_grad(const NDArray& dy, const NDArray& x,
+                                                 const NDArray& mean, const NDArray& inverse,
+                                                 const NDArray* weight,
+                                                 const std::optional<Dims>& axes, bool sums);
   // This array after a step along grad; the state (compact, writable, and of its shape) changes in
   // place. velocity: nullptr without momentum
   NDArray sgd_step(const NDArray& grad, const NDArray* velocity, const SgdStep& step) const;

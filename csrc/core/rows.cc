@@ -135,9 +135,10 @@ std::array<NDArray, 4> NDArray::standardize(const std::optional<Dims>& axes, dou
   return out;
 }
 
-NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
-                                  const NDArray& inverse, const NDArray* weight,
-                                  const std::optional<Dims>& axes) {
+std::array<NDArray, 3> NDArray::standardize_grad(const NDArray& dy, const NDArray& x,
+                                                 const NDArray& mean, const NDArray& inverse,
+                                                 const NDArray* weight,
+                                                 const std::optional<Dims>& axes, bool sums) {
   constexpr const char* op = "standardize_grad";
   detail::require_alike(op, dy, x);
   detail::require_alike(op, mean, inverse);
@@ -154,18 +155,39 @@ NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDA
   const auto order = detail::common_order(x.shape_, {&x});
   if (order && (weight == nullptr || weight->shape_ == shape)) {  // in the order of x's memory
     const NDArray w = weight ? weight->permute(*order) : NDArray();
-    const NDArray out = standardize_grad(dy.permute(*order), x.permute(*order),
-                                         mean.permute(*order), inverse.permute(*order),
-                                         weight ? &w : nullptr, permuted_axes(along, *order));
-    return out.permute(detail::inverse(*order));
+    std::array<NDArray, 3> out = standardize_grad(
+        dy.permute(*order), x.permute(*order), mean.permute(*order), inverse.permute(*order),
+        weight ? &w : nullptr, permuted_axes(along, *order), sums);
+    for (NDArray& a : out) {
+      if (a.storage_.get() != nullptr) a = a.permute(detail::inverse(*order));
+    }
+    return out;
   }
   const NDArray source = x.compact(), w = of_rows(op, "weight.shape", weight, source, along);
-  NDArray out = empty(x.shape_, x.dtype_, x.device());
-  if (out.size() > 0) {
-    x.device().backend->standardize_grad(out.view(), dy.compact().view(), source.view(),
-                                         mean.compact().view(), inverse.compact().view(),
-                                         view_or_none(w), along);
+  Backend& backend = *x.device().backend;
+  std::array<NDArray, 3> out{empty(x.shape_, x.dtype_, x.device())};
+  const bool at_once = sums && backend.sums_in_gradient() && x.size() > 0;
+  for (std::size_t i = 1; i < 3 && at_once; ++i) out[i] = empty(w.shape_, x.dtype_, x.device());
+  if (x.size() > 0) {
+    backend.standardize_grad({out[0].view(), view_or_none(out[1]), view_or_none(out[2])},
+                             dy.compact().view(), source.view(), mean.compact().view(),
+                             inverse.compact().view(), view_or_none(w), along);
   }
+  if (sums && !at_once) {
+    const NDArray g = dy.astype(precise);
+    const NDArray y =
+        binary(BinaryOp::multiply, binary(BinaryOp::subtract, x.astype(precise), mean), inverse);
+    Dims over;
+    for (int d = 0; d < x.ndim(); ++d) {
+      if (w.shape_[d] == 1) over.push_back(d);
+    }
+    const auto sum = [&](const NDArray& a) {
+      return a.reduce(ReduceOp::sum, over, true).astype(x.dtype_);
+    };
+    out[1] = sum(binary(BinaryOp::multiply, g, y));
+    out[2] = sum(g);
+  }
+  for (std::size_t i = 1; i < 3 && sums; ++i) out[i] = out[i].reshape(weight->shape_);
   return out;
 }
 
