@@ -174,15 +174,17 @@ std::array<NDArray, 3> NDArray::standardize_grad(const NDArray& dy, const NDArra
                              inverse.compact().view(), view_or_none(w), along);
   }
   if (sums && !at_once) {
-    const NDArray g = dy.astype(precise);
-    const NDArray y =
-        binary(BinaryOp::multiply, binary(BinaryOp::subtract, x.astype(precise), mean), inverse);
+    const auto as = [](const NDArray& a, DType dtype) {
+      return a.dtype_ == dtype ? a : a.astype(dtype);
+    };
+    const NDArray g = as(dy, precise), centred = binary(BinaryOp::subtract, as(x, precise), mean);
+    const NDArray y = binary(BinaryOp::multiply, centred, inverse);
     Dims over;
     for (int d = 0; d < x.ndim(); ++d) {
       if (w.shape_[d] == 1) over.push_back(d);
     }
     const auto sum = [&](const NDArray& a) {
-      return a.reduce(ReduceOp::sum, over, true).astype(x.dtype_);
+      return as(a.reduce(ReduceOp::sum, over, true), x.dtype_);
     };
     out[1] = sum(binary(BinaryOp::multiply, g, y));
     out[2] = sum(g);
