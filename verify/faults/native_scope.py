@@ -56,6 +56,8 @@ RULED = (
     "csrc/cpu/conv_axis.h",
     "csrc/cpu/conv_gather.h",
     "csrc/cpu/conv_grad_weight.cc",
+    "csrc/cpu/conv_winograd.cc",
+    "csrc/cpu/conv_winograd.h",
     "csrc/cpu/copy.cc",
     "csrc/cpu/elementwise.cc",
     "csrc/cpu/gemm.cc",
