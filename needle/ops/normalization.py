@@ -82,7 +82,7 @@ class Lanes:
         """The cotangents of x, weight and bias from that of find(x, weight, bias)."""
         if not hasattr(self, "inverse"):
             self.find(x)
-        return x.normalize_grad(g, self.mean, self.inverse, self.axes, weight)
+        return tuple(x.normalize_grad(g, self.mean, self.inverse, self.axes, weight))
 
     def mean_of(self, a: Tensor) -> Tensor:
         """The mean along each lane."""
