@@ -184,6 +184,9 @@ class NDArray:
         axis: _Dims | None,
         weight: NDArray | None = None,
     ) -> NDArray: ...
+    def normalize_grad(
+        self, dy: NDArray, mean: NDArray, inverse: NDArray, axis: _Dims | None, weight: NDArray
+    ) -> list[NDArray]: ...
     # steps
     def sgd_step(
         self,

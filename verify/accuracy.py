@@ -186,5 +186,10 @@ def _cascade(terms: int) -> int:
     return min(in_turn(terms), 31 + terms.bit_length() + cuts)
 
 
+# Devices whose 3 x 3 convolutions of stride 1 may be computed by Winograd's transforms; the
+# smallest images, the fewest channels of those that are (csrc/cpu/conv_winograd.h).
+WINOGRAD = frozenset({"cpu"})
+WINOGRAD_IMAGE, WINOGRAD_CHANNELS = 8, 32
+
 # device -> roundings of a sum of so many terms, where its kernels promise fewer than any order has
 ROUNDINGS_OF_SUM: dict[str, Callable[[int], int]] = {"cpu": _cascade}

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, in_turn
+from verify.accuracy import K_ULP, ORACLE_ULP, ROUNDINGS_OF_SUM, WINOGRAD, in_turn
 from verify.precision import PRECISIONS
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -47,6 +47,7 @@ class Format:
     own_kernels: bool = False  # sums and powers are those of the device's kernels
     roundings: Callable[[int], float] = in_turn  # of a sum of so many terms, see accuracy.py
     factor_error: float = 0.0  # relative, of the factors of dot's products: see accuracy.TF32
+    winograd: bool = False  # convolutions may be Winograd's: see verify/reference/winograd.py
     inner: Format | None = None  # None: this one
 
     @property
@@ -136,6 +137,7 @@ def format_of(dtype: str, device: str = "numpy", own_kernels: bool = False) -> F
         k_ulp,
         roundings=roundings,
         own_kernels=own_kernels,
+        winograd=own_kernels and device in WINOGRAD,
         inner=inner,
     )
 
@@ -315,7 +317,7 @@ def _sure(fmt: Format, magnitude: Array, e: Array, integral: Any) -> Any:
 
 
 def dot(
-    fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: bool
+    fmt: Format, y: Array, magnitude: Array, e: Array, terms: int, random: bool, integral: Any
 ) -> Array:
     """A sum of `terms` products: magnitude is sum |a||b|, e sum |a| eb + |b| ea + ea eb.
 

@@ -220,10 +220,19 @@ void define_methods(py::handle type) {
       [](const NDArray& x, const NDArray& dy, const NDArray& mean, const NDArray& inverse,
          const std::optional<Dims>& axis, const std::optional<NDArray>& weight) {
         return compute(x.size(), [&] {
-          return NDArray::standardize_grad(dy, x, mean, inverse, weight ? &*weight : nullptr, axis);
+          return NDArray::standardize_grad(dy, x, mean, inverse, weight ? &*weight : nullptr, axis,
+                                           false)[0];
         });
       },
       arg("dy"), arg("mean"), arg("inverse"), arg("axis"), arg("weight") = py::none());
+  def(
+      "normalize_grad",
+      [](const NDArray& x, const NDArray& dy, const NDArray& mean, const NDArray& inverse,
+         const std::optional<Dims>& axis, const NDArray& weight) {
+        py::gil_scoped_release release;
+        return NDArray::standardize_grad(dy, x, mean, inverse, &weight, axis, true);
+      },
+      arg("dy"), arg("mean"), arg("inverse"), arg("axis"), arg("weight"));
   def(
       "sgd_step",
       [](const NDArray& p, const NDArray& grad, const std::optional<NDArray>& velocity, double lr,

@@ -125,11 +125,12 @@ void PyBackend::standardize(const Standardized& out, View x, View weight, View b
                                axis_tuple(axes), eps);
 }
 
-void PyBackend::standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
-                                 unsigned axes) {
+void PyBackend::standardize_grad(const StandardizedGrad& out, View dy, View x, View mean,
+                                 View inverse, View weight, unsigned axes) {
   py::gil_scoped_acquire gil;
-  kernels_.attr("standardize_grad")(as_numpy(dx), as_numpy(dy), as_numpy(x), as_numpy(mean),
-                                    as_numpy(inverse), or_none(weight), axis_tuple(axes));
+  kernels_.attr("standardize_grad")(as_numpy(out.dx), or_none(out.dweight), or_none(out.dbias),
+                                    as_numpy(dy), as_numpy(x), as_numpy(mean), as_numpy(inverse),
+                                    or_none(weight), axis_tuple(axes));
 }
 
 void PyBackend::sgd_step(View out, View velocity, View p, View grad, const SgdStep& s) {

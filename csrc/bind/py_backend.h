@@ -34,8 +34,9 @@ class PyBackend final : public Backend {
   void softmax_grad(SoftmaxOp op, View dx, View y, View dy, unsigned axes) override;
   void standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
                    double eps) override;
-  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
-                        unsigned axes) override;
+  void standardize_grad(const StandardizedGrad& out, View dy, View x, View mean, View inverse,
+                        View weight, unsigned axes) override;
+  bool sums_in_gradient() const override { return true; }
   void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override;
   void adam_step(View out, View first, View second, View p, View grad,
                  const AdamStep& step) override;

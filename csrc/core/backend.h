@@ -70,6 +70,12 @@ struct Standardized {
   View y, mean, variance, inverse;
 };
 
+// What standardize_grad makes. dweight and dbias are like weight, or have null data where they are
+// not asked for.
+struct StandardizedGrad {
+  View dx, dweight, dbias;
+};
+
 // Numbers of one step of SGD: u <- momentum u + undamped g, where the first u is that of 0, or the
 // gradient itself when first_undamped.
 struct SgdStep {
@@ -188,9 +194,12 @@ class Backend {
   // one for each row, float32 of 16-bit floats.
   virtual void standardize(const Standardized& out, View x, View weight, View bias, unsigned axes,
                            double eps) = 0;
-  // dx = inverse (h - mean(h) - y mean(h y)), h = dy weight, y = (x - mean) inverse
-  virtual void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
-                                unsigned axes) = 0;
+  // dx = inverse (h - mean(h) - y mean(h y)), h = dy weight, y = (x - mean) inverse; dweight = dy y
+  // and dbias = dy, summed over what shares an element of weight. Only where sums_in_gradient()
+  // are the latter two asked for.
+  virtual void standardize_grad(const StandardizedGrad& out, View dy, View x, View mean,
+                                View inverse, View weight, unsigned axes) = 0;
+  virtual bool sums_in_gradient() const { return false; }
 
   // --- steps, all views compact: core/steps.h has the formulas
   // out = the new p (out may be p itself); the state changes in place, velocity has null data

@@ -7,6 +7,9 @@ namespace needle {
 
 NDArray NDArray::unary(UnaryOp op) const {
   detail::require_computed(name(op), *this);
+  if (const auto order = detail::common_order(shape_, {this})) {
+    return permute(*order).unary(op).permute(detail::inverse(*order));
+  }
   NDArray out = empty(shape_, dtype_, device());
   if (out.size() > 0) device().backend->unary(op, out.view(), view());
   return out;
@@ -18,20 +21,27 @@ NDArray NDArray::binary(BinaryOp op, const NDArray& a, const NDArray& b) {
   detail::require_computed(op_name, a);
   Backend& backend = *a.device().backend;
   if (a.shape_ == b.shape_) {
+    if (const auto order = detail::common_order(a.shape_, {&a, &b})) {
+      return binary(op, a.permute(*order), b.permute(*order)).permute(detail::inverse(*order));
+    }
     NDArray out = empty(a.shape_, a.dtype_, a.device());
     if (out.size() > 0) backend.binary(op, out.view(), a.view(), b.view());
     return out;
   }
-  NDArray out = empty(broadcast_shapes(op_name, a.shape_, b.shape_), a.dtype_, a.device());
-  if (out.size() > 0) {
-    backend.binary(op, out.view(), a.broadcast_to(out.shape_).view(),
-                   b.broadcast_to(out.shape_).view());
-  }
+  const Dims shape = broadcast_shapes(op_name, a.shape_, b.shape_);
+  const NDArray left = a.broadcast_to(shape), right = b.broadcast_to(shape);
+  if (detail::common_order(shape, {&left, &right})) return binary(op, left, right);
+  NDArray out = empty(shape, a.dtype_, a.device());
+  if (out.size() > 0) backend.binary(op, out.view(), left.view(), right.view());
   return out;
 }
 
 NDArray NDArray::binary_scalar(BinaryOp op, double scalar, bool reversed) const {
   detail::require_computed(name(op), *this);
+  if (const auto order = detail::common_order(shape_, {this})) {
+    const NDArray out = permute(*order).binary_scalar(op, scalar, reversed);
+    return out.permute(detail::inverse(*order));
+  }
   NDArray out = empty(shape_, dtype_, device());
   if (out.size() > 0) device().backend->binary_scalar(op, out.view(), view(), scalar, reversed);
   return out;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
 #include <string_view>
 
 #include "ndarray.h"
@@ -30,5 +32,13 @@ void require_representable(Scalar value, DType dtype);
 // computes in, one dtype, one device.
 void require_computed(std::string_view op, const NDArray& a);
 void require_alike(std::string_view op, const NDArray& a, const NDArray& b);
+
+// The order of axes in which all operands of this shape are compact; nullopt where that is
+// row-major for one, where they differ, or where none has an element for each place. The others are
+// spread.
+std::optional<Dims> common_order(const Dims& shape, std::initializer_list<const NDArray*> operands);
+
+// The order that undoes this one.
+Dims inverse(const Dims& order);
 
 }  // namespace needle::detail

@@ -127,8 +127,9 @@ class NDArray {
   // This array with so many values before and after it along each axis.
   NDArray pad(const Dims& before, const Dims& after, Scalar value) const;
 
-  // --- computation; results are fresh compact arrays; TypeError unless float32 or float64 (both of
-  // one dtype),
+  // --- computation; results are fresh arrays, compact ones but of elementwise ops and where, whose
+  // results lie as their operands do where these agree (layout.cc); TypeError unless float32 or
+  // float64 (both of one dtype),
   //     ValueError on shapes or devices that do not fit
   NDArray unary(UnaryOp op) const;
   static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);
@@ -156,10 +157,12 @@ class NDArray {
   // and 1 / sqrt(variance + eps), of size 1 at axes, float32 of 16-bit floats.
   std::array<NDArray, 4> standardize(const std::optional<Dims>& axes, double eps,
                                      const NDArray* weight, const NDArray* bias) const;
-  // Of dy, for the mean and inverse that standardize found of x.
-  static NDArray standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
-                                  const NDArray& inverse, const NDArray* weight,
-                                  const std::optional<Dims>& axes);
+  // Of dy, for the mean and inverse that standardize found of x: the cotangent of x; and, where
+  // sums are asked for, those of weight, which is given then, and bias.
+  static std::array<NDArray, 3> standardize_grad(const NDArray& dy, const NDArray& x,
+                                                 const NDArray& mean, const NDArray& inverse,
+                                                 const NDArray* weight,
+                                                 const std::optional<Dims>& axes, bool sums);
   // This array after a step along grad; the state (compact, writable, and of its shape) changes in
   // place. velocity: nullptr without momentum
   NDArray sgd_step(const NDArray& grad, const NDArray* velocity, const SgdStep& step) const;

@@ -41,6 +41,15 @@ NDArray of_rows(std::string_view op, const char* what, const NDArray* w, const N
   return w->reshape(shape).compact();
 }
 
+// The axes of bits `along`, in an array whose axes are permuted by order.
+Dims permuted_axes(unsigned along, const Dims& order) {
+  Dims axes;
+  for (int d = 0; d < order.size(); ++d) {
+    if ((along >> order[d] & 1u) != 0) axes.push_back(d);
+  }
+  return axes;
+}
+
 View view_or_none(const NDArray& a) { return a.storage().get() == nullptr ? View{} : a.view(); }
 
 }  // namespace
@@ -92,6 +101,18 @@ std::array<NDArray, 4> NDArray::standardize(const std::optional<Dims>& axes, dou
                                         weight != nullptr ? "weight" : "bias"));
   }
   const unsigned along = row_axes(op, axes, ndim());
+  const auto order = detail::common_order(shape_, {this});
+  const auto by_row = [&](const NDArray* v) {
+    return v == nullptr || v->shape_ == kept(shape_, along);
+  };
+  if (order && by_row(weight) && by_row(bias)) {  // in the order of x's memory
+    const auto turned = [&](const NDArray* v) { return v ? v->permute(*order) : NDArray(); };
+    const NDArray w = turned(weight), b = turned(bias);
+    std::array<NDArray, 4> out = permute(*order).standardize(
+        permuted_axes(along, *order), eps, weight ? &w : nullptr, bias ? &b : nullptr);
+    for (NDArray& a : out) a = a.permute(detail::inverse(*order));
+    return out;
+  }
   const NDArray x = compact(), w = of_rows(op, "weight.shape", weight, x, along),
                 b = of_rows(op, "bias.shape", bias, x, along);
   if (weight != nullptr && !(w.shape_ == b.shape_)) {
@@ -114,9 +135,10 @@ std::array<NDArray, 4> NDArray::standardize(const std::optional<Dims>& axes, dou
   return out;
 }
 
-NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDArray& mean,
-                                  const NDArray& inverse, const NDArray* weight,
-                                  const std::optional<Dims>& axes) {
+std::array<NDArray, 3> NDArray::standardize_grad(const NDArray& dy, const NDArray& x,
+                                                 const NDArray& mean, const NDArray& inverse,
+                                                 const NDArray* weight,
+                                                 const std::optional<Dims>& axes, bool sums) {
   constexpr const char* op = "standardize_grad";
   detail::require_alike(op, dy, x);
   detail::require_alike(op, mean, inverse);
@@ -130,13 +152,44 @@ NDArray NDArray::standardize_grad(const NDArray& dy, const NDArray& x, const NDA
         message(op, "dy has the shape of x, mean and inverse are what standardize gives", "x.shape",
                 x.shape_.str(), "dy.shape", dy.shape_.str(), "mean.shape", mean.shape_.str()));
   }
-  const NDArray source = x.compact(), w = of_rows(op, "weight.shape", weight, source, along);
-  NDArray out = empty(x.shape_, x.dtype_, x.device());
-  if (out.size() > 0) {
-    x.device().backend->standardize_grad(out.view(), dy.compact().view(), source.view(),
-                                         mean.compact().view(), inverse.compact().view(),
-                                         view_or_none(w), along);
+  const auto order = detail::common_order(x.shape_, {&x});
+  if (order && (weight == nullptr || weight->shape_ == shape)) {  // in the order of x's memory
+    const NDArray w = weight ? weight->permute(*order) : NDArray();
+    std::array<NDArray, 3> out = standardize_grad(
+        dy.permute(*order), x.permute(*order), mean.permute(*order), inverse.permute(*order),
+        weight ? &w : nullptr, permuted_axes(along, *order), sums);
+    for (NDArray& a : out) {
+      if (a.storage_.get() != nullptr) a = a.permute(detail::inverse(*order));
+    }
+    return out;
   }
+  const NDArray source = x.compact(), w = of_rows(op, "weight.shape", weight, source, along);
+  Backend& backend = *x.device().backend;
+  std::array<NDArray, 3> out{empty(x.shape_, x.dtype_, x.device())};
+  const bool at_once = sums && backend.sums_in_gradient() && x.size() > 0;
+  for (std::size_t i = 1; i < 3 && at_once; ++i) out[i] = empty(w.shape_, x.dtype_, x.device());
+  if (x.size() > 0) {
+    backend.standardize_grad({out[0].view(), view_or_none(out[1]), view_or_none(out[2])},
+                             dy.compact().view(), source.view(), mean.compact().view(),
+                             inverse.compact().view(), view_or_none(w), along);
+  }
+  if (sums && !at_once) {
+    const auto as = [](const NDArray& a, DType dtype) {
+      return a.dtype_ == dtype ? a : a.astype(dtype);
+    };
+    const NDArray g = as(dy, precise), centred = binary(BinaryOp::subtract, as(x, precise), mean);
+    const NDArray y = binary(BinaryOp::multiply, centred, inverse);
+    Dims over;
+    for (int d = 0; d < x.ndim(); ++d) {
+      if (w.shape_[d] == 1) over.push_back(d);
+    }
+    const auto sum = [&](const NDArray& a) {
+      return as(a.reduce(ReduceOp::sum, over, true), x.dtype_);
+    };
+    out[1] = sum(binary(BinaryOp::multiply, g, y));
+    out[2] = sum(g);
+  }
+  for (std::size_t i = 1; i < 3 && sums; ++i) out[i] = out[i].reshape(weight->shape_);
   return out;
 }
 

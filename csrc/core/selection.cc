@@ -72,10 +72,16 @@ NDArray NDArray::where(const NDArray& mask, const NDArray& a, const NDArray& b) 
   require_device("where", "mask.device", mask, a);
   const Dims shape =
       broadcast_shapes("where", mask.shape_, broadcast_shapes("where", a.shape_, b.shape_));
+  const NDArray chosen = mask.broadcast_to(shape), first = a.broadcast_to(shape),
+                second = b.broadcast_to(shape);
+  if (const auto order = detail::common_order(shape, {&chosen, &first, &second})) {
+    const NDArray out =
+        where(chosen.permute(*order), first.permute(*order), second.permute(*order));
+    return out.permute(detail::inverse(*order));
+  }
   NDArray out = empty(shape, a.dtype_, a.device());
   if (out.size() > 0) {
-    a.device().backend->where(out.view(), mask.broadcast_to(shape).view(),
-                              a.broadcast_to(shape).view(), b.broadcast_to(shape).view());
+    a.device().backend->where(out.view(), chosen.view(), first.view(), second.view());
   }
   return out;
 }

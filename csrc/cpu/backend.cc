@@ -103,10 +103,11 @@ class CpuBackend final : public Backend {
                    double eps) override {
     kernels_.standardize(out, x, weight, bias, axes, eps);
   }
-  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
-                        unsigned axes) override {
-    kernels_.standardize_grad(dx, dy, x, mean, inverse, weight, axes);
+  void standardize_grad(const StandardizedGrad& out, View dy, View x, View mean, View inverse,
+                        View weight, unsigned axes) override {
+    kernels_.standardize_grad(out, dy, x, mean, inverse, weight, axes);
   }
+  bool sums_in_gradient() const override { return true; }
   void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override {
     kernels_.sgd_step(out, velocity, p, grad, step);
   }

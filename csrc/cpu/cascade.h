@@ -44,6 +44,23 @@ class Cascade {
     }
   }
 
+  // Adds n rows that are computed on the way: vector k of row r is of(r, k).
+  template <class Of>
+  void push_made(std::int64_t n, const Of& of) {
+    for (std::int64_t first = 0; first < n;) {
+      const std::int64_t room = kBlockRows - open_rows_, rows = n - first < room ? n - first : room;
+      V sum[N];
+      for (int k = 0; k < N; ++k) sum[k] = open_[k];
+      for (std::int64_t r = first; r < first + rows; ++r) {
+#pragma GCC unroll 16
+        for (int k = 0; k < N; ++k) sum[k] = F::combine(sum[k], of(r, k));
+      }
+      for (int k = 0; k < N; ++k) open_[k] = sum[k];
+      close(rows);
+      first += rows;
+    }
+  }
+
   // Adds one row of fewer than kColumns elements.
   void push_short(const T* p, std::int64_t columns) {
     for (int k = 0; k < N && columns > 0; ++k, p += lanes<T>, columns -= lanes<T>) {

@@ -172,21 +172,22 @@ static void gather(const needle::View& result, const needle::View& source, const
   const int64_t taken = w.shape[2],
                 made = w.shape[3] / p.groups;  // a group's input and output channels
   const int64_t to_next_output = 1, to_next_input = w.shape[3];
-  run(Gathered<T>{.result = {static_cast<T*>(result.data), result.shape[1], result.shape[2],
-                             result.shape[3], backward ? taken : made},
-                  .source = {static_cast<const T*>(source.data), source.shape[1], source.shape[2],
-                             source.shape[3], backward ? made : taken},
-                  .batch = result.shape[0],
-                  .groups = p.groups,
-                  .weights = static_cast<const T*>(w.data),
-                  .tap_stride = taken * w.shape[3],
-                  .group_stride = made,
-                  .source_stride = backward ? to_next_output : to_next_input,
-                  .result_stride = backward ? to_next_input : to_next_output,
-                  .kernel_height = w.shape[0],
-                  .kernel_width = w.shape[1],
-                  .backward = backward,
-                  .p = p});
+  const Gathered<T> g = {.result = {static_cast<T*>(result.data), result.shape[1], result.shape[2],
+                                    result.shape[3], backward ? taken : made},
+                         .source = {static_cast<const T*>(source.data), source.shape[1],
+                                    source.shape[2], source.shape[3], backward ? made : taken},
+                         .batch = result.shape[0],
+                         .groups = p.groups,
+                         .weights = static_cast<const T*>(w.data),
+                         .tap_stride = taken * w.shape[3],
+                         .group_stride = made,
+                         .source_stride = backward ? to_next_output : to_next_input,
+                         .result_stride = backward ? to_next_input : to_next_output,
+                         .kernel_height = w.shape[0],
+                         .kernel_width = w.shape[1],
+                         .backward = backward,
+                         .p = p};
+  if (!conv_by_winograd(g, run<T>)) run(g);
 }
 
 void conv2d(needle::View y, needle::View x, needle::View w, const needle::Conv2dParams& p) {

@@ -93,4 +93,9 @@ static void pack_weights(const Gathered<T>& g, int64_t group, int64_t k0, int64_
   }
 }
 
+// conv_winograd.cc: computes g by Winograd's transforms where they suit, images that they do not by
+// `otherwise`; false, and nothing is computed, where they suit none.
+bool conv_by_winograd(const Gathered<float>& g, void (*otherwise)(const Gathered<float>&));
+bool conv_by_winograd(const Gathered<double>& g, void (*otherwise)(const Gathered<double>&));
+
 }  // namespace NEEDLE_NS

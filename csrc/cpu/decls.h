@@ -35,8 +35,8 @@ void softmax_grad(needle::SoftmaxOp op, needle::View dx, needle::View y, needle:
 // standardize.cc
 void standardize(const needle::Standardized& out, needle::View x, needle::View weight,
                  needle::View bias, unsigned axes, double eps);
-void standardize_grad(needle::View dx, needle::View dy, needle::View x, needle::View mean,
-                      needle::View inverse, needle::View weight, unsigned axes);
+void standardize_grad(const needle::StandardizedGrad& out, needle::View dy, needle::View x,
+                      needle::View mean, needle::View inverse, needle::View weight, unsigned axes);
 
 // steps.cc
 void sgd_step(needle::View out, needle::View velocity, needle::View p, needle::View grad,

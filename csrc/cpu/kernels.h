@@ -24,8 +24,8 @@ struct CpuKernels {
   void (*softmax_grad)(SoftmaxOp op, View dx, View y, View dy, unsigned axes);
   void (*standardize)(const Standardized& out, View x, View weight, View bias, unsigned axes,
                       double eps);
-  void (*standardize_grad)(View dx, View dy, View x, View mean, View inverse, View weight,
-                           unsigned axes);
+  void (*standardize_grad)(const StandardizedGrad& out, View dy, View x, View mean, View inverse,
+                           View weight, unsigned axes);
   void (*sgd_step)(View out, View velocity, View p, View grad, const SgdStep& step);
   void (*adam_step)(View out, View first, View second, View p, View grad, const AdamStep& step);
   void (*lstm_cell)(View h, View next, View gates, View c);

@@ -12,56 +12,12 @@
 
 #include <type_traits>
 
-#include "../core/row_layout.h"
-#include "loops.h"
-#include "math.h"
-#include "reduce_task.h"
+#include "row_walk.h"
 
 namespace NEEDLE_NS {
 
 constexpr int64_t kShortRow = 128;  // elements that are transposed
 constexpr int64_t kMaxRowParts = 32, kRowPart = 16 * 1024, kFewRowTasks = 8;
-
-// Calls body(offset) for every index into n axes, in row-major order.
-template <class Body>
-static void for_offsets(const needle::RowLayout::Axis* axes, int n, const Body& body) {
-  int64_t index[needle::kMaxDims] = {}, at = 0;
-  for (int d = 0; d >= 0;) {
-    body(at);
-    for (d = n - 1; d >= 0; --d) {
-      at += axes[d].stride;
-      if (++index[d] < axes[d].size) break;
-      at -= index[d] * axes[d].stride;
-      index[d] = 0;
-    }
-  }
-}
-
-// to[i] = of(load(p)...) for n elements, where load(p) is the vector of p[i].
-template <class T, class Of>
-NEEDLE_INLINE void map_run(T* to, int64_t n, const Of& of) {
-  int64_t i = 0;
-  for (; i + lanes<T> <= n; i += lanes<T>) {
-    store(to + i, of([&](const T* p) { return load(p + i); }));
-  }
-  if (i < n)
-    store_partial(to + i, of([&](const T* p) { return load_partial(p + i, n - i); }), n - i);
-}
-
-// What a fold takes as it is.
-struct Itself {};
-
-// All lanes of v by F, in each lane.
-template <class F, int Half, class V>
-NEEDLE_INLINE V fold_lanes(V v) {
-  if constexpr (Half == 0) {
-    return v;
-  } else {
-    int_of<V> order = {};
-    for (int i = 0; i < lanes<scalar_of<V>>; ++i) order[i] = i ^ Half;
-    return fold_lanes<F, Half / 2>(F::combine(v, __builtin_shuffle(v, order)));
-  }
-}
 
 // A row (Along), or `columns` rows side by side, (N - 1) * lanes < columns <= N * lanes.
 template <class T, int N, bool Along>
@@ -95,6 +51,25 @@ class Row {
       for (int k = 0; k < N; ++k) result[k] = part[0][k];
     }
     if constexpr (Along) result[0] = fold_lanes<F, lanes<T> / 2>(result[0]);
+  }
+
+  // M sums in one pass: result[m] = of(m, k, elements of in...), summed.
+  template <int M, class Of, class... In>
+  void sums(V (&result)[M][N], const Of& of, const In*... in) const {
+    if (parts_ == 1) {
+      sums_part<M>(result, 0, run().size, of, in...);
+    } else {
+      V part[kMaxRowParts][M][N];
+      parallel(parts_, kParallelElements, [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          sums_part<M>(part[p], first_of(p), first_of(p + 1), of, in...);
+        }
+      });
+      add_halves(part, parts_, result);
+    }
+    if constexpr (Along) {
+      for (V(&sum)[N] : result) sum[0] = fold_lanes<reduce_sum, lanes<T> / 2>(sum[0]);
+    }
   }
 
   // to = of(k, elements of in...)
@@ -221,6 +196,51 @@ class Row {
       fold_all(to);
     }
     result[0] = fold_vectors<F>(sums);
+  }
+
+  template <int M, class Of, class... In>
+  void sums_part(V (&result)[M][N], int64_t begin, int64_t end, const Of& of,
+                 const In*... in) const {
+    Cascade<reduce_sum, T, M * kWidth> sum;
+    constexpr int64_t across = kWidth * lanes<T>;
+    const int64_t last = lanes_of(N - 1);
+    stretches(begin, end, end - begin, [&](int64_t from, int64_t n) {
+      const int64_t step = Along ? across : run().stride, rows = Along ? n / across : n;
+      const auto place = [&](int64_t r, int j) { return from + r * step + j % kWidth * lanes<T>; };
+      const auto whole = [&](int64_t r, int j) __attribute__((always_inline)) {
+        return of(j / kWidth, Along ? 0 : j % kWidth, load(in + place(r, j))...);
+      };
+      // The first lanes of what is no whole vector.
+      const auto edge = [&](int64_t r, int j, int64_t left) {
+        if (left <= 0) return V{};
+        const V v = of(j / kWidth, Along ? 0 : j % kWidth, load_partial(in + place(r, j), left)...);
+        return first_lanes<T>(v, left);
+      };
+      if (Along || last == lanes<T>) {
+        sum.push_made(rows, whole);
+      } else {
+        sum.push_made(rows, [&](int64_t r, int j) {
+          return j % kWidth < N - 1 ? whole(r, j) : edge(r, j, last);
+        });
+      }
+      if (Along && n > rows * across) {
+        sum.push_made(1, [&](int64_t, int j) {
+          const int64_t left = n - rows * across - j % kWidth * lanes<T>;
+          return left >= lanes<T> ? whole(rows, j) : edge(rows, j, left);
+        });
+      }
+    });
+    V all[M * kWidth];
+    sum.finish(all);
+    for (int m = 0; m < M; ++m) {
+      if constexpr (Along) {
+        V wide[kWidth];
+        for (int k = 0; k < kWidth; ++k) wide[k] = all[m * kWidth + k];
+        result[m][0] = fold_vectors<reduce_sum>(wide);
+      } else {
+        for (int k = 0; k < N; ++k) result[m][k] = all[m * kWidth + k];
+      }
+    }
   }
 
   template <class Sum>

@@ -124,9 +124,10 @@ class CudaBackend final : public needle::Backend {
                    double eps) override {
     NEEDLE_NS::standardize(stream("standardize"), out, x, weight, bias, axes, eps);
   }
-  void standardize_grad(View dx, View dy, View x, View mean, View inverse, View weight,
-                        unsigned axes) override {
-    NEEDLE_NS::standardize_grad(stream("standardize_grad"), dx, dy, x, mean, inverse, weight, axes);
+  void standardize_grad(const needle::StandardizedGrad& out, View dy, View x, View mean,
+                        View inverse, View weight, unsigned axes) override {
+    NEEDLE_NS::standardize_grad(stream("standardize_grad"), out.dx, dy, x, mean, inverse, weight,
+                                axes);
   }
   void sgd_step(View out, View velocity, View p, View grad, const needle::SgdStep& step) override {
     NEEDLE_NS::sgd_step(stream("sgd_step"), out, velocity, p, grad, step);

@@ -71,6 +71,8 @@ def standardize(
 @_quiet
 def standardize_grad(
     dx: Array,
+    dweight: Array | None,
+    dbias: Array | None,
     dy: Array,
     x: Array,
     mean: Array,
@@ -78,12 +80,18 @@ def standardize_grad(
     weight: Array | None,
     axes: tuple[int, ...],
 ) -> None:
-    """dx = inverse (h - mean(h) - y mean(h y)), h = dy weight, y = (x - mean) inverse."""
+    """dx = inverse (h - mean(h) - y mean(h y)), h = dy weight, y = (x - mean) inverse; where they
+    are asked for, dweight = dy y and dbias = dy, summed over the axes that weight broadcasts along.
+    """
     n = x.dtype.type(math.prod(x.shape[d] for d in axes))
     h = dy if weight is None else dy * weight
     y = (x - mean) * inverse
     of_h, of_hy = (np.sum(a, axis=axes, keepdims=True) / n for a in (h, h * y))
     dx[...] = (h - of_h - y * of_hy) * inverse
+    if weight is not None and dweight is not None and dbias is not None:
+        over = tuple(d for d, size in enumerate(weight.shape) if size == 1)
+        np.sum(dy * y, axis=over, keepdims=True, out=dweight)
+        np.sum(dy, axis=over, keepdims=True, out=dbias)
 
 
 @_quiet

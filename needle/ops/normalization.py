@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from needle.autograd import Tensor, TensorOp, composed_vjp
+from needle.autograd import Tensor, TensorOp, TensorTuple, TensorTupleOp, composed_vjp, make_tuple
 from needle.backend_ndarray import NDArray
 from needle.backend_ndarray.checks import finite, real
 from needle.backend_ndarray.graph import current_graph, stored
@@ -32,6 +32,7 @@ __all__ = [
     "InverseDeviation",
     "Normalize",
     "NormalizeGrad",
+    "NormalizeGrads",
     "Standardize",
     "StandardizeGrad",
     "batch_norm",
@@ -77,6 +78,12 @@ class Lanes:
         if not hasattr(self, "inverse"):
             self.find(x)
         return x.standardize_grad(h, self.mean, self.inverse, self.axes, weight)
+
+    def pull_back_all(self, g: NDArray, x: NDArray, weight: NDArray) -> tuple[NDArray, ...]:
+        """The cotangents of x, weight and bias from that of find(x, weight, bias)."""
+        if not hasattr(self, "inverse"):
+            self.find(x)
+        return tuple(x.normalize_grad(g, self.mean, self.inverse, self.axes, weight))
 
     def mean_of(self, a: Tensor) -> Tensor:
         """The mean along each lane."""
@@ -152,6 +159,32 @@ class NormalizeGrad(_OfLanes):
         return StandardizeGrad(self.lanes)(multiply(g, weight), x)
 
 
+class NormalizeGrads(TensorTupleOp):
+    """The cotangents of x, weight and bias from (g, x, weight), found in one go.
+
+    The first is NormalizeGrad; that of weight is g y, that of bias g, summed over the axes that
+    weight broadcasts along.
+    Gradient: that of the same of other ops.
+    """
+
+    __slots__ = ("lanes",)
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.lanes = lanes
+
+    def compute(self, g: NDArray, x: NDArray, weight: NDArray) -> tuple[NDArray, ...]:
+        return self.lanes.pull_back_all(g, x, weight)
+
+    def gradient(self, out_grad: TensorTuple, node: TensorTuple) -> tuple[Tensor | None, ...]:
+        return composed_vjp(self.composed, node.inputs, out_grad)
+
+    def composed(self, g: Tensor, x: Tensor, weight: Tensor) -> TensorTuple:
+        """The same of other ops."""
+        slope = multiply(g, Standardize(self.lanes)(x))
+        sums = (sum_to_shape(a, weight.shape) for a in (slope, g))
+        return make_tuple(NormalizeGrad(self.lanes)(g, x, weight), *sums)
+
+
 class InverseDeviation(_OfLanes):
     """1 / sqrt(variance + eps), reduced axes kept with size 1.
 
@@ -174,8 +207,7 @@ class Normalize(_OfLanes):
     """Standardize(x) * weight + bias in one node; weight and bias broadcast to x.
 
     They have one element for each lane, or for each place in lanes of the last axes.
-    Gradient: dx is NormalizeGrad of (g, x, weight), dweight = g y, dbias = g, summed over the axes
-    that were broadcast.
+    Gradient: NormalizeGrads of (g, x, weight), or NormalizeGrad where dx alone is asked for.
     """
 
     __slots__ = ()
@@ -187,15 +219,15 @@ class Normalize(_OfLanes):
         self, out_grad: Tensor, node: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias = node.inputs
-        dx = dweight = dbias = None
-        if x.requires_grad:
-            dx = NormalizeGrad(self.lanes)(out_grad, x, weight)
-        if weight.requires_grad:
-            slope = multiply(out_grad, Standardize(self.lanes)(x))
-            dweight = sum_to_shape(slope, weight.shape)
-        if bias.requires_grad:
-            dbias = sum_to_shape(out_grad, bias.shape)
-        return dx, dweight, dbias
+        if not (weight.requires_grad or bias.requires_grad):
+            return NormalizeGrad(self.lanes)(out_grad, x, weight), None, None
+        # All three, though one may not be asked for: the same bits whatever else is.
+        dx, dweight, dbias = NormalizeGrads(self.lanes)(out_grad, x, weight)
+        return (
+            dx if x.requires_grad else None,
+            dweight if weight.requires_grad else None,
+            dbias if bias.requires_grad else None,
+        )
 
     def composed(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The same of other ops."""

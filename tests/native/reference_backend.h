@@ -194,7 +194,9 @@ class ReferenceBackend : public Backend {
   void standardize(const Standardized&, View, View, View, unsigned, double) override {
     CHECK(false);
   }
-  void standardize_grad(View, View, View, View, View, View, unsigned) override { CHECK(false); }
+  void standardize_grad(const StandardizedGrad&, View, View, View, View, View, unsigned) override {
+    CHECK(false);
+  }
   void sgd_step(View, View, View, View, const SgdStep&) override { CHECK(false); }
   void adam_step(View, View, View, View, View, const AdamStep&) override { CHECK(false); }
   void lstm_cell(View, View, View, View) override { CHECK(false); }

@@ -142,6 +142,7 @@ MEMBERS: dict[str, Arguments] = {
         fuzz.axes(w),
         st.none() | fuzz.arrays(w),
     ),
+    "normalize_grad": lambda w: (*(fuzz.arrays(w) for _ in range(3)), fuzz.axes(w), fuzz.arrays(w)),
     "lstm_cell": lambda w: (fuzz.arrays(w),),
     "lstm_cell_grad": lambda w: (fuzz.arrays(w), fuzz.arrays(w), fuzz.arrays(w)),
     "sgd_step": lambda w: (

@@ -35,18 +35,28 @@ def softmax(a: Any, axes: tuple[int, ...]) -> Any:
     return powers / powers.sum(axis=axes, keepdims=True)
 
 
+@pytest.fixture(params=["row-major", "reversed", "strided"])
+def lies(request: pytest.FixtureRequest) -> str:
+    """How arrays lie in memory: as they are, compact in another order of axes, with gaps."""
+    return str(request.param)
+
+
 @pytest.fixture(params=LAYOUTS, ids=str)
-def rows(request: pytest.FixtureRequest, dtype: str, device: nd.BackendDevice) -> Any:
-    """(a, g, the same in float64, axes): a and g in other strides than their own."""
+def rows(request: pytest.FixtureRequest, lies: str, dtype: str, device: nd.BackendDevice) -> Any:
+    """(a, g, the same in float64, axes)."""
     shape, axes = request.param
     rng = np.random.default_rng(3)
     values = [rng.standard_normal(shape).astype(dtype) for _ in range(2)]
-    order = tuple(reversed(range(len(shape))))
-    arrays = [
-        nd.NDArray(np.array(v.transpose(order), order="C"), device=device, dtype=dtype)
-        for v in values
-    ]
-    return [a.permute(order) for a in arrays], [v.astype(np.float64) for v in values], axes
+    order = tuple(range(len(shape)))
+    order = order[::-1] if lies == "reversed" else order
+
+    def placed(v: Any) -> nd.NDArray:
+        v = np.array(v.transpose(order), order="C")
+        if lies == "strided":
+            return nd.NDArray(np.stack((v, -v), -1), device=device, dtype=dtype)[..., 0]
+        return nd.NDArray(v, device=device, dtype=dtype).permute(order)
+
+    return [placed(v) for v in values], [v.astype(np.float64) for v in values], axes
 
 
 def near(got: nd.NDArray, want: Any, dtype: str) -> None:
@@ -101,9 +111,16 @@ def test_standardize_and_its_gradient(
     means = [v.mean(axis=axes, keepdims=True) for v in (h, h * wanted)]
     want = (h - means[0] - wanted * means[1]) / np.sqrt(spread + 0.01)
     near(a.standardize_grad(g, mean, inverse, axes, arrays[0]), want, dtype)
+    if arrays[0] is not None:
+        dx, dweight, dbias = a.normalize_grad(g, mean, inverse, axes, arrays[0])
+        near(dx, want, dtype)
+        near(dweight, (dy * wanted).sum(axis=axes, keepdims=True), dtype)
+        near(dbias, dy.sum(axis=axes, keepdims=True), dtype)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (4, 1), (2, 200), (2, 3, 130)])
+@pytest.mark.parametrize(
+    "shape", [(3, 5), (4, 1), (2, 200), (2, 3, 130), (70, 97), (3000, 40), (0, 3)]
+)
 def test_standardize_with_weights_of_places(
     shape: tuple[int, ...], dtype: str, device: nd.BackendDevice
 ) -> None:
@@ -118,6 +135,11 @@ def test_standardize_with_weights_of_places(
     means = [v.mean(-1, keepdims=True) for v in (h, h * wanted)]
     want = (h - means[0] - wanted * means[1]) / np.sqrt(spread + 0.1)
     near(a.standardize_grad(g, mean, inverse, -1, weight), want, dtype)
+    dx, dweight, dbias = a.normalize_grad(g, mean, inverse, -1, weight)
+    near(dx, want, dtype)
+    before = tuple(range(x.ndim - 1))
+    near(dweight, (dy * wanted).sum(before), dtype)
+    near(dbias, dy.astype(np.float64).sum(before), dtype)
 
 
 def test_results_do_not_depend_on_threads(rows: Any, device: nd.BackendDevice) -> None:
@@ -130,7 +152,8 @@ def test_results_do_not_depend_on_threads(rows: Any, device: nd.BackendDevice) -
             y = a.softmax(axes)
             z, mean, variance, inverse = a.standardize(axes, 0.1)
             dx = a.standardize_grad(g, mean, inverse, axes)
-            results = (y, a.logsumexp(axes), y.softmax_grad(g, axes), z, variance, dx)
+            all_three = a.normalize_grad(g, mean, inverse, axes, variance)
+            results = (y, a.logsumexp(axes), y.softmax_grad(g, axes), z, variance, dx, *all_three)
             found.append([r.numpy() for r in results])
         finally:
             _core.set_num_threads(threads)
@@ -157,3 +180,5 @@ def test_refusals(device: nd.BackendDevice) -> None:
         a.standardize(1, 0.1, mean.reshape(2), mean.reshape(2))
     with pytest.raises(ValueError, match=r"\[standardize_grad\] .* mean.shape=\(2, 3\)"):
         a.standardize_grad(a, a, a, 1)
+    with pytest.raises(ValueError, match=r"\[standardize_grad\] .*, got weight.shape=\(2,\)"):
+        a.normalize_grad(a, mean, mean, 1, mean.reshape(2))

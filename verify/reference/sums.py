@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from verify import budget
-from verify.budget import Array
+from verify.budget import Array, Format
+from verify.reference import winograd
 from verify.reference.bounded import Bounded, Context, done, pair, rule
 
 
@@ -98,8 +99,12 @@ def _products(
     b: Bounded,
     terms: int,
     random: Callable[[], bool],
+    otherwise: Callable[[Format, Array, Any, Any, bool], Array] | None = None,
 ) -> torch.Tensor:
-    """A bilinear operation whose results are sums of `terms` products."""
+    """A bilinear operation whose results are sums of `terms` products.
+
+    otherwise: the bound of what a device may compute instead, of (format, e, a, b, integral).
+    """
     (av, ae), (bv, be) = ([torch.from_numpy(np.asarray(p)) for p in pair(x)] for x in (a, b))
     magnitude = product(av.abs(), bv.abs()).numpy()
     e = np.zeros(())
@@ -107,11 +112,14 @@ def _products(
         e = (product(av.abs(), be) + product(ae, bv.abs() + be)).numpy()
     integral = bool((av == av.round()).all() and (bv == bv.round()).all())
     uncorrelated = terms > 36 and random()
-    return done(
-        context,
-        name,
-        lambda fmt: budget.dot(fmt, y.numpy(), magnitude, e, terms, uncorrelated, integral),
-    )
+
+    def own(fmt: Format) -> Array:
+        summed = budget.dot(fmt, y.numpy(), magnitude, e, terms, uncorrelated, integral)
+        if otherwise is None:
+            return summed
+        return np.maximum(summed, otherwise(fmt, e, (av, ae), (bv, be), integral))
+
+    return done(context, name, own)
 
 
 @rule("mm", "bmm", "mv", "dot")
@@ -138,6 +146,10 @@ def _convolution(
     shape = (1, -1, *(1,) * (weights.ndim - 2))
     b, eb = (np.zeros(()),) * 2 if bias is None else (p.reshape(shape) for p in pair(bias))
     product = y.numpy() - b
+
+    def transformed(fmt: Format, e: Array, x: Any, w: Any, integral: bool) -> Array:
+        return winograd.bound(fmt, product, e, x, w, geometry[1], integral)
+
     e = _products(
         context,
         "conv",
@@ -147,6 +159,7 @@ def _convolution(
         w,
         math.prod(weights.shape[1:]),
         lambda: budget.uncorrelated(weights, tuple(range(1, weights.ndim))),
+        transformed if winograd.suits(context.fmt, y.shape, weights.shape, geometry) else None,
     )
     if bias is None:
         return e
@@ -179,6 +192,12 @@ def _convolution_backward(
 
         return product
 
+    def transformed(fmt: Format, e: Array, dy: Any, w: Any, integral: bool) -> Array:
+        turned = [p.flip(2, 3).transpose(0, 1) for p in w]
+        padding = [2 - p for p in geometry[1]]
+        return winograd.bound(fmt, grads[0].numpy(), e, dy, turned, padding, integral)
+
+    suits = mask[0] and winograd.suits(context.fmt, x.shape, weights.shape, geometry)
     errors: list[Any] = [None, None, None]
     if mask[0]:
         errors[0] = _products(
@@ -190,6 +209,7 @@ def _convolution_backward(
             w,
             outputs_per_group * math.prod(weights.shape[2:]),
             lambda: budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, (0,)),
+            transformed if suits else None,
         )
     if mask[1]:
         errors[1] = _products(

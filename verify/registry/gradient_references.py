@@ -84,6 +84,17 @@ def normalize_grad(t: Any, g: Any, x: Any, weight: Any, axes: Any = -1, eps: flo
     return standardize_grad(t, g * weight, x, axes, eps)
 
 
+def normalize_grads(t: Any, g: Any, x: Any, weight: Any, axes: Any = -1, eps: float = 1e-5) -> Any:
+    sizes = (1,) * (x.dim() - weight.dim()) + tuple(weight.shape)
+    over = tuple(d for d, n in enumerate(sizes) if n == 1)
+
+    def total(a: Any) -> Any:
+        return (a.sum(over) if over else a).reshape(weight.shape)
+
+    dx = normalize_grad(t, g, x, weight, axes, eps)
+    return dx, total(g * standardized(t, x, axes, eps)), total(g)
+
+
 # --- places and windows
 
 

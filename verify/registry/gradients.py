@@ -69,6 +69,18 @@ _AXES = (
     _alike((2, 257), axes=1),
 )
 
+_NORMALIZED = (
+    sample((7,), (7,), (7,)),
+    sample((5, 13), (5, 13), (13,)),
+    sample((5, 13), (5, 13), (13,), axes=-1, eps=0.5),
+    sample((33, 3), (33, 3), (1, 3), axes=0),
+    sample((2, 3, 4), (2, 3, 4), (1, 3, 1), axes=(0, 2)),
+    sample((2, 3, 4), (2, 3, 4), (4,), axes=2),
+    sample((2, 3, 4), (2, 3, 4), (1, 1, 4), axes=(-3, -2)),
+    sample((0, 3), (0, 3), (3,)),
+    sample((2, 257), (2, 257), (257,)),
+)
+
 ROWS = (
     _row(
         "TanhGrad",
@@ -141,21 +153,28 @@ ROWS = (
     _row(
         "NormalizeGrad",
         g.normalize_grad,
-        (
-            sample((7,), (7,), (7,)),
-            sample((5, 13), (5, 13), (13,)),
-            sample((5, 13), (5, 13), (13,), axes=-1, eps=0.5),
-            sample((33, 3), (33, 3), (1, 3), axes=0),
-            sample((2, 3, 4), (2, 3, 4), (1, 3, 1), axes=(0, 2)),
-            sample((2, 3, 4), (2, 3, 4), (4,), axes=2),
-            sample((2, 3, 4), (2, 3, 4), (1, 1, 4), axes=(-3, -2)),
-            sample((0, 3), (0, 3), (3,)),
-            sample((2, 257), (2, 257), (257,)),
-        ),
+        _NORMALIZED,
         domains=(_WIDE,),
         kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),
         call=g.of_lanes,
         flops=_times(11.0),
+        errors=(
+            refuses((3, 4), (3, 4), (3,), axes=-1, says=r"weight.shape=\(3,\)"),
+            refuses((3, 5), (3, 4), (4,), axes=-1, says="dy has the shape of x"),
+        ),
+    ),
+    _row(
+        "NormalizeGrads",
+        g.normalize_grads,
+        (
+            *_NORMALIZED,
+            sample((40, 70), (40, 70), (70,)),
+            sample((3, 300, 2), (3, 300, 2), (1, 1, 2), axes=(0, 1)),
+        ),
+        domains=(_WIDE,),
+        kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),
+        call=g.of_lanes,
+        flops=_times(14.0),
         errors=(
             refuses((3, 4), (3, 4), (3,), axes=-1, says=r"weight.shape=\(3,\)"),
             refuses((3, 5), (3, 4), (4,), axes=-1, says="dy has the shape of x"),
