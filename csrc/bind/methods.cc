@@ -154,6 +154,14 @@ void define_methods(py::handle type) {
       arg("axis") = py::none(), arg("keepdims") = false);
 #include "core/ops.def"
   def(
+      "clip",
+      [](const NDArray& a, std::optional<double> low, std::optional<double> high) {
+        return compute(a.size(), [&] {
+          return a.clip(low.value_or(-__builtin_inf()), high.value_or(__builtin_inf()));
+        });
+      },
+      arg("low"), arg("high"));
+  def(
       "where",
       [](const NDArray& mask, py::handle a, py::handle b) {
         const NDArray x = operand("where", a, b, mask), y = operand("where", b, a, mask);

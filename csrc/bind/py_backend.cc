@@ -76,6 +76,11 @@ void PyBackend::binary_scalar(BinaryOp op, View dst, View a, double s, bool reve
   kernels_.attr("binary_scalar")(name(op), as_numpy(dst), as_numpy(a), s, reversed);
 }
 
+void PyBackend::clip(View dst, View a, double low, double high) {
+  py::gil_scoped_acquire gil;
+  kernels_.attr("clip")(as_numpy(dst), as_numpy(a), low, high);
+}
+
 void PyBackend::where(View dst, View mask, View a, View b) {
   py::gil_scoped_acquire gil;
   kernels_.attr("where")(as_numpy(dst), as_numpy(mask), as_numpy(a), as_numpy(b));

@@ -24,6 +24,7 @@ class PyBackend final : public Backend {
   void unary(UnaryOp op, View dst, View a) override;
   void binary(BinaryOp op, View dst, View a, View b) override;
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override;
+  void clip(View dst, View a, double low, double high) override;
   void where(View dst, View mask, View a, View b) override;
   void gather(View dst, View a, View index, int axis) override;
   void scatter_add(View dst, View a, View index, int axis) override;

@@ -159,6 +159,9 @@ class Backend {
   // a op s, or s op a when reversed; s is rounded to the array's dtype first
   virtual void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) = 0;
 
+  // the nearest number to a in [low, high], infinite where there is no bound; NaN stays
+  virtual void clip(View dst, View a, double low, double high) = 0;
+
   // mask != 0 ? a : b; the mask is bool or of the operands' dtype
   virtual void where(View dst, View mask, View a, View b) = 0;
 

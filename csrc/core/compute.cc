@@ -47,6 +47,16 @@ NDArray NDArray::binary_scalar(BinaryOp op, double scalar, bool reversed) const 
   return out;
 }
 
+NDArray NDArray::clip(double low, double high) const {
+  detail::require_computed("clip", *this);
+  if (const auto order = detail::common_order(shape_, {this})) {
+    return permute(*order).clip(low, high).permute(detail::inverse(*order));
+  }
+  NDArray out = empty(shape_, dtype_, device());
+  if (out.size() > 0) device().backend->clip(out.view(), view(), low, high);
+  return out;
+}
+
 NDArray NDArray::reduce(ReduceOp op, const std::optional<Dims>& axes, bool keepdims) const {
   const char* op_name = name(op);
   detail::require_computed(op_name, *this);

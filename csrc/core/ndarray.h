@@ -134,6 +134,7 @@ class NDArray {
   NDArray unary(UnaryOp op) const;
   static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);
   NDArray binary_scalar(BinaryOp op, double scalar, bool reversed) const;
+  NDArray clip(double low, double high) const;
   NDArray reduce(ReduceOp op, const std::optional<Dims>& axes,
                  bool keepdims) const;  // nullopt: all axes
   // mask, a and b broadcast; the mask is bool or of the operands' dtype

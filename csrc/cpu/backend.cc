@@ -79,6 +79,9 @@ class CpuBackend final : public Backend {
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
     kernels_.binary_scalar(op, dst, a, s, reversed);
   }
+  void clip(View dst, View a, double low, double high) override {
+    kernels_.clip(dst, a, low, high);
+  }
   void where(View dst, View mask, View a, View b) override { kernels_.where(dst, mask, a, b); }
   void gather(View dst, View a, View index, int axis) override {
     kernels_.gather(dst, a, index, axis);

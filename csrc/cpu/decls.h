@@ -14,6 +14,7 @@ void fill(needle::View dst, needle::Scalar value);
 void unary(needle::UnaryOp op, needle::View dst, needle::View a);
 void binary(needle::BinaryOp op, needle::View dst, needle::View a, needle::View b);
 void binary_scalar(needle::BinaryOp op, needle::View dst, needle::View a, double s, bool reversed);
+void clip(needle::View dst, needle::View a, double low, double high);
 
 // select.cc
 void where(needle::View dst, needle::View mask, needle::View a, needle::View b);

@@ -67,6 +67,18 @@ static void evaluate(T* dst, const T* const (&x)[2], const bool (&repeats)[2], s
   }
 }
 
+// A view and two numbers.
+template <class F, class T>
+static void evaluate(T* dst, const T* const (&x)[3], const bool (&repeats)[3], std::int64_t n,
+                     bool streamed) {
+  const auto number = [&](int k) { return Repeated<T>{broadcast<vec<T>>(*x[k])}; };
+  if (repeats[0]) {  // the last one is gathered then
+    run<F>(dst, n, streamed, number(0), number(1), Contiguous<T>{x[2]});
+  } else {
+    run<F>(dst, n, streamed, Contiguous<T>{x[0]}, number(1), number(2));
+  }
+}
+
 // The axis along which some operand is contiguous that would be gathered along the innermost one,
 // so that rows are best taken several at a time; -1 where there is none.
 template <int N>
@@ -187,6 +199,25 @@ void binary(needle::BinaryOp op, View dst, View a, View b) {
     case needle::BinaryOp::count:
       break;
   }
+}
+
+struct clipped {
+  template <class V>
+  static V apply(V x, V low, V high) {
+    return binary_minimum::apply(binary_maximum::apply(x, low), high);
+  }
+};
+
+void clip(View dst, View a, double low, double high) {
+  float singles[2] = {static_cast<float>(low), static_cast<float>(high)};
+  View views[4] = {dst, a, dst, dst};
+  for (int k = 0; k < 2; ++k) {
+    views[k + 2].data = dst.dtype == needle::DType::float64
+                            ? static_cast<void*>(k == 0 ? &low : &high)
+                            : &singles[k];
+    for (int d = 0; d < dst.ndim; ++d) views[k + 2].strides[d] = 0;
+  }
+  needle::visit_computed(dst.dtype, [&](auto zero) { map<clipped, decltype(zero), 3>(views); });
 }
 
 // Powers by whole numbers, no less exact than m::pow; what the products of a cube lost is added.

@@ -14,6 +14,7 @@ struct CpuKernels {
   void (*unary)(UnaryOp op, View dst, View a);
   void (*binary)(BinaryOp op, View dst, View a, View b);
   void (*binary_scalar)(BinaryOp op, View dst, View a, double s, bool reversed);
+  void (*clip)(View dst, View a, double low, double high);
   void (*where)(View dst, View mask, View a, View b);
   void (*gather)(View dst, View a, View index, int axis);
   void (*scatter_add)(View dst, View a, View index, int axis);

@@ -12,6 +12,7 @@ const needle::CpuKernels& kernels() {
       .unary = unary,
       .binary = binary,
       .binary_scalar = binary_scalar,
+      .clip = clip,
       .where = where,
       .gather = gather,
       .scatter_add = scatter_add,

@@ -96,6 +96,9 @@ class CudaBackend final : public needle::Backend {
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
     NEEDLE_NS::binary_scalar(stream(needle::name(op)), op, dst, a, s, reversed);
   }
+  void clip(View dst, View a, double low, double high) override {
+    NEEDLE_NS::clip(stream("clip"), dst, a, low, high);
+  }
   void where(View dst, View mask, View a, View b) override {
     NEEDLE_NS::where(stream("where"), dst, mask, a, b);
   }

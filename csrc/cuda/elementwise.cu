@@ -76,6 +76,14 @@ struct WithScalar {
   }
 };
 
+template <class T>
+struct Clip {
+  Compute<T> low, high;
+  NEEDLE_HD T operator()(T x) const {
+    return narrow<T>(binary_minimum::apply(binary_maximum::apply(widen(x), low), high));
+  }
+};
+
 // What is compared with an array of 16-bit floats is a number of theirs, so that x == 0.1 holds
 // where x was made of it; beside them in a formula it is one of float32, as in torch.
 bool compares(BinaryOp op) {
@@ -156,6 +164,16 @@ void binary_scalar(const Stream& stream, BinaryOp op, View dst, View a, double s
     case BinaryOp::count:
       return;
   }
+}
+
+void clip(const Stream& stream, View dst, View a, double low, double high) {
+  View views[] = {dst, a};
+  needle::visit_floating(dst.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using C = needle::Convert<Compute<T>>;
+    const Clip<T> f{C::from(low), C::from(high)};
+    map<T, T>(stream, f, f, views);
+  });
 }
 
 }  // namespace NEEDLE_NS

@@ -13,6 +13,7 @@ void binary(const Stream& stream, needle::BinaryOp op, needle::View dst, needle:
             needle::View b);
 void binary_scalar(const Stream& stream, needle::BinaryOp op, needle::View dst, needle::View a,
                    double s, bool reversed);
+void clip(const Stream& stream, needle::View dst, needle::View a, double low, double high);
 void where(const Stream& stream, needle::View dst, needle::View mask, needle::View a,
            needle::View b);
 void gather(const Stream& stream, needle::View dst, needle::View a, needle::View index, int axis);

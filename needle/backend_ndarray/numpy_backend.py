@@ -148,6 +148,12 @@ def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> Non
 
 
 @_quiet
+def clip(dst: Array, a: Array, low: float, high: float) -> None:
+    """dst = the nearest number to a in [low, high], infinite where there is no bound."""
+    dst[...] = np.minimum(np.maximum(a, a.dtype.type(low)), a.dtype.type(high))
+
+
+@_quiet
 def where(dst: Array, mask: Array, a: Array, b: Array) -> None:
     """dst = a where mask is not 0, elsewhere b; mask is bool or of the operands' dtype."""
     dst[...] = np.where(mask != 0, a, b)

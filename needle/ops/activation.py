@@ -84,9 +84,7 @@ class Clip(TensorOp):
         self.low, self.high = low, high
 
     def compute(self, a: NDArray) -> NDArray:
-        if self.low is not None:
-            a = a.maximum(self.low)
-        return a if self.high is None else a.minimum(self.high)
+        return a.clip(self.low, self.high)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0].realize_cached_data()

@@ -97,6 +97,13 @@ class ReferenceBackend : public Backend {
       return reversed ? apply(op, s, load(a, at)) : apply(op, load(a, at), s);
     });
   }
+  void clip(View dst, View a, double low, double high) override {
+    check_output(dst, {a}, true);
+    each(dst, [&](const std::int64_t* at) {
+      const double x = load(a, at);
+      return x < low ? low : x > high ? high : x;
+    });
+  }
   void where(View dst, View mask, View a, View b) override {
     check_output(dst, {a, b}, true);
     CHECK(std::equal(dst.shape, dst.shape + dst.ndim, mask.shape));

@@ -89,6 +89,7 @@ MEMBERS: dict[str, Arguments] = {
         (*_core.op_names()["reduce"], "argmax", "argmin"), lambda w: (fuzz.axes(w), KEEPDIMS)
     ),
     "is_like": operand,
+    "clip": lambda w: (st.none() | fuzz.numbers(), st.none() | fuzz.numbers()),
     "where": lambda w: (*operand(w), *operand(w)),
     "cumsum": lambda w: (fuzz.axis(w), st.booleans()),
     "take_along_axis": lambda w: (indices(w), fuzz.axis(w)),
