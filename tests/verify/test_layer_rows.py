@@ -305,9 +305,8 @@ FAULTS = {
     "ties counted fully": ("max_pool", "vjp", ops.MaxPool, "gradient", without_count),
     "padding of zeros": ("max_pool", "forward", ops.MaxPool, "compute",
         lambda self, x: self.geometry.windows(x, 0.0).max(axis=(3, 4))),
-    "padding counted": ("avg_pool", "forward", ops.AvgPool, "sizes",
-        lambda self, x: NDArray(
-            np.float64(math.prod(self.geometry.kernel)), device=x.device, dtype=x.dtype)),
+    "padding counted": ("avg_pool", "forward", ops.AvgPool, "compute",
+        lambda self, x: x.avg_pool2d(*self.geometry[1:], True)),
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def broadcast(p: Place) -> Iterator[Change]:
     """A sum over broadcast axes, or the repetition itself, left out."""
     if not isinstance(p.node, ast.Call) or not p.node.args:
         return
-    if called_name(p.node) in ("sum_to_shape", "summation", "broadcast_to"):
+    if called_name(p.node) in ("sum_to", "sum_to_shape", "summation", "broadcast_to"):
         of = p.node.func.value if isinstance(p.node.func, ast.Attribute) else p.node.args[0]
         if p.source.of(of) != "ops":
             yield p.node, p.text(of)
