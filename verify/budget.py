@@ -370,7 +370,8 @@ class Held:
 
     def __init__(self, fmt: Format, want: Array, error: Array, signed_zero: bool = False) -> None:
         self.fmt, self.want = fmt, want
-        bound = error * (1.0 + 2.0 ** (fmt.sums.p - ORACLE_P))
+        with np.errstate(over="ignore"):  # an infinite bound claims nothing
+            bound = error * (1.0 + 2.0 ** (fmt.sums.p - ORACLE_P))
         self.bound: Array = np.where(np.isnan(bound), np.inf, bound)
         self.finite = np.isfinite(want)
         self.claimed = np.isfinite(self.bound) | ~self.finite

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from needle._core import Counted, counted
 from needle.autograd.grad_mode import grad_mode, is_grad_enabled, no_grad
 from needle.backend_ndarray import BackendDevice, NDArray, full
+from needle.backend_ndarray.counted import Counted, counted
 from needle.backend_selection import BACKEND, default_device
 
 __all__ = [
