@@ -8,6 +8,7 @@
 #include "bind/devices.h"
 #include "bind/dlpack_abi.h"
 #include "bind/interchange.h"
+#include "core/streams.h"
 
 namespace needle::bind {
 
@@ -25,6 +26,17 @@ dlpack::Device device_of(const NDArray& a) {
   if (a.device().backend->host_memory()) return {dlpack::kCpu, 0};
   // The simulator's memory is its own: nobody else may take it for a GPU's or for the host's.
   return {a.device().name == "cuda" ? dlpack::kCuda : dlpack::kExtension, a.device().index};
+}
+
+// Two ints, as the standard says of `what`; TypeError for anything else.
+std::pair<int, int> to_pair(const char* op, const char* what, py::handle value) {
+  try {
+    return value.cast<std::pair<int, int>>();
+  } catch (const py::cast_error&) {
+    PyErr_Clear();
+    throw TypeMismatch(message(op, std::string(what) + " is a pair of ints", "value",
+                               py::repr(value).cast<std::string>()));
+  }
 }
 
 // --- export: the consumer owns this object, which owns the array
@@ -81,7 +93,8 @@ DType to_dtype(dlpack::DataType type) {
 py::dict stream_for(py::handle producer) {
   py::dict wanted;
   if (!py::hasattr(producer, "__dlpack_device__")) return wanted;
-  const auto place = producer.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+  const auto place =
+      to_pair("from_dlpack", "__dlpack_device__()", producer.attr("__dlpack_device__")());
   if (place.first == dlpack::kCuda || place.first == dlpack::kCudaManaged)
     wanted["stream"] = current_stream("from_dlpack", cuda_device(place.second));
   return wanted;
@@ -122,7 +135,6 @@ template <class Managed>
 NDArray take(py::handle capsule, const char* name, const char* used_name, py::handle wanted,
              bool writable) {
   auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), name));
-  if (!managed) throw py::error_already_set();
   NDArray result = adopt(managed->tensor, wanted, writable, [managed] {
     if (!managed->deleter || !Py_IsInitialized()) return;
     py::gil_scoped_acquire gil;
@@ -141,10 +153,21 @@ py::tuple dlpack_device(const NDArray& a) {
 
 py::object to_dlpack(const NDArray& a, py::handle stream, py::handle max_version,
                      py::handle dl_device, std::optional<bool> copy) {
+  const bool cuda = device_of(a).type == dlpack::kCuda;
+  // None stands for the legacy default stream; -1 asks for no order.
+  const std::intptr_t number = stream.is_none() ? 1 : to_stream_number("dlpack", stream);
+  if (!cuda && !stream.is_none() && number != -1) {
+    throw std::invalid_argument(message("dlpack", "only CUDA's memory is handed to a stream",
+                                        "stream", number, "device", a.device().repr()));
+  }
+  const bool versioned =
+      !max_version.is_none() && to_pair("dlpack", "max_version", max_version).first >= 1;
+  if (Runtime* const runtime = a.device().backend->runtime())
+    forbid_in_capture("dlpack", "arrays cannot be exchanged", *runtime);
   NDArray source = a;
   bool copied = copy.value_or(false);
   if (!dl_device.is_none() && !dlpack_device(a).equal(dl_device)) {
-    if (dl_device.cast<std::pair<int, int>>() != std::pair<int, int>{dlpack::kCpu, 0}) {
+    if (to_pair("dlpack", "dl_device", dl_device) != std::pair<int, int>{dlpack::kCpu, 0}) {
       throw py::buffer_error("[dlpack] arrays are exported to their own device or the host");
     }
     if (copy == false) throw py::buffer_error("[dlpack] another device needs a copy");
@@ -159,14 +182,12 @@ py::object to_dlpack(const NDArray& a, py::handle stream, py::handle max_version
       throw py::buffer_error("[dlpack] negative strides: use .compact() or copy=True");
   }
   if (device_of(source).type == dlpack::kCuda) {
-    // None stands for the legacy default stream; -1 asks for no order.
-    const std::intptr_t number = stream.is_none() ? 1 : to_stream_number("dlpack", stream);
     hand_over("dlpack", source, number);
   } else {
     source.device().backend->synchronize();
   }
   const bool locked = !source.storage()->writable;
-  if (!max_version.is_none() && max_version.attr("__getitem__")(0).cast<int>() >= 1) {
+  if (versioned) {
     auto exported = std::make_unique<Exported<dlpack::ManagedTensorVersioned>>(std::move(source));
     exported->managed.version = {1, 0};
     const bool read_only = locked || exported->array.overlaps_itself();
@@ -195,6 +216,10 @@ NDArray from_dlpack(py::handle producer, py::handle device) {
     if (!error.matches(PyExc_TypeError)) throw;
     capsule = producer.attr("__dlpack__")(**old);  // a producer older than DLPack 1.0
   }
+  if (!PyCapsule_CheckExact(capsule.ptr())) {
+    throw TypeMismatch(message("from_dlpack", "__dlpack__() gives a capsule", "type",
+                               Py_TYPE(capsule.ptr())->tp_name));
+  }
   NDArray result;
   if (PyCapsule_IsValid(capsule.ptr(), dlpack::kVersioned)) {
     const auto* managed = static_cast<dlpack::ManagedTensorVersioned*>(
@@ -205,6 +230,11 @@ NDArray from_dlpack(py::handle producer, py::handle device) {
     result =
         take<dlpack::ManagedTensorVersioned>(capsule, dlpack::kVersioned, dlpack::kVersionedUsed,
                                              device, !(managed->flags & dlpack::kReadOnly));
+  } else if (!PyCapsule_IsValid(capsule.ptr(), dlpack::kLegacy)) {
+    const char* const held = PyCapsule_GetName(capsule.ptr());
+    throw std::invalid_argument(message("from_dlpack",
+                                        "the capsule holds a tensor that nobody has taken", "name",
+                                        held == nullptr ? "None" : held));
   } else {
     result =
         take<dlpack::ManagedTensor>(capsule, dlpack::kLegacy, dlpack::kLegacyUsed, device, true);

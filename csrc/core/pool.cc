@@ -18,17 +18,18 @@ Dims pooled_shape(std::string_view op, const Dims& x, const Pool2dParams& p) {
   for (int i = 0; i < 2; ++i) {
     const bool in_range = p.kernel[i] >= 1 && p.kernel[i] <= most && p.stride[i] >= 1 &&
                           p.stride[i] <= most && p.padding[i] >= 0 &&
-                          2 * p.padding[i] <= p.kernel[i];
+                          p.padding[i] <= p.kernel[i] / 2;
     if (!in_range) {
       throw std::invalid_argument(
           message(op, "kernel and stride lie in [1, 2**31), padding in [0, kernel / 2]", "kernel",
                   pair(p.kernel), "stride", pair(p.stride), "padding", pair(p.padding)));
     }
+    if (x[1 + i] > most - 2 * p.padding[i]) {
+      throw std::invalid_argument(message(op, "a padded image has less than 2**31 rows and columns",
+                                          "image", Dims{x[1], x[2]}.str(), "padding",
+                                          pair(p.padding)));
+    }
     padded.push_back(x[1 + i] + 2 * p.padding[i]);
-  }
-  if (padded[0] > most || padded[1] > most) {
-    throw std::invalid_argument(
-        message(op, "a padded image has less than 2**31 rows and columns", "image", padded.str()));
   }
   if (padded[0] < p.kernel[0] || padded[1] < p.kernel[1]) {
     throw std::invalid_argument(message(op, "the kernel fits into the padded image", "kernel",

@@ -82,6 +82,7 @@ void Stream::enter() {
 }
 
 void Stream::leave() {
+  forbid_in_capture("stream", "a stream cannot be left", runtime_of(*queue_));
   leave_dropped();
   if (entered.empty() || entered.back().queue != queue_) {
     throw std::runtime_error(message("stream", "the stream entered last is left first"));

@@ -33,6 +33,7 @@ class Graph:
     def __init__(self, device: BackendDevice) -> None:
         self.device = device
         self._native = _core.Graph(device)
+        self._checks: list[Callable[[], None]] = []
         self._refreshes: list[Callable[[], None]] = []
 
     def __enter__(self) -> Graph:
@@ -55,19 +56,26 @@ class Graph:
             self._native.end()
         else:
             self._native.abandon()
+            self._checks.clear()
             self._refreshes.clear()
 
     def replay(self) -> None:
         """Queues the captured work in the current stream."""
         if capturing():
             raise RuntimeError("[replay] a graph cannot be replayed while one is captured")
+        for check in self._checks:  # all of them first: a replay that is refused changes nothing
+            check()
         self._native.await_last()
         for refresh in self._refreshes:
             refresh()
         self._native.replay()
 
+    def check_replay(self, check: Callable[[], None]) -> None:
+        """Calls check before every replay, which it refuses by an error, and changes nothing."""
+        self._checks.append(check)
+
     def before_replay(self, refresh: Callable[[], None]) -> None:
-        """Calls refresh before every replay, in the order in which they are given."""
+        """Calls refresh before every replay, in the order given and behind all checks."""
         self._refreshes.append(refresh)
 
     def number(self, value: Callable[[], float], dtype: str) -> _core.NDArray:

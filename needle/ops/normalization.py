@@ -23,9 +23,9 @@ from needle.ops.broadcast import (
     normalized_axis,
     reshape,
     sum_to_shape,
-    summation,
 )
 from needle.ops.elementwise import add, multiply, negate
+from needle.ops.reduction import mean
 from needle.ops.scalar import add_scalar, divide_scalar, power_scalar
 
 __all__ = [
@@ -86,8 +86,8 @@ class Lanes:
         return tuple(x.normalize_grad(g, self.mean, self.inverse, self.axes, weight))
 
     def mean_of(self, a: Tensor) -> Tensor:
-        """The mean along each lane."""
-        return divide_scalar(summation(a, self.axes, keepdims=True), self.size(a.shape))
+        """The mean along each lane; of no elements it is what nobody asks for."""
+        return mean(a, self.axes, keepdims=True)
 
 
 class _OfLanes(TensorOp):
@@ -295,6 +295,8 @@ def batch_norm(
     weight, bias = (t if axis == x.ndim - 1 else reshape(t, shape) for t in (weight, bias))
     lanes = Lanes("batch_norm", tuple(d for d in range(x.ndim) if d != axis), eps)
     if not training:
+        for t in running.values():
+            _captured(t)
         mean, variance = (reshape(t, shape) for t in running.values())
         inverse = power_scalar(add_scalar(variance, eps), -0.5)
         return add(multiply(add(x, negate(mean)), multiply(inverse, weight)), bias)
@@ -304,15 +306,21 @@ def batch_norm(
     if running:
         y.realize_cached_data()  # a lazy value has found no statistics yet
         for t, found in zip(running.values(), (lanes.mean, lanes.variance), strict=True):
-            old = t.realize_cached_data()
+            old = _captured(t)
             if found.dtype != old.dtype:
                 found = found.astype(old.dtype)
             new = old * (1 - momentum) + found.reshape(channels) * momentum
             t.data = Tensor.make_const(stored(old, new))
-            graph = current_graph(old.device)
-            if graph is not None:
-                graph.before_replay(partial(_resume, t, old))
     return y
+
+
+def _captured(running: Tensor) -> NDArray:
+    """The array of running statistics, which the graph that is captured, if any, goes on from."""
+    array: NDArray = running.realize_cached_data()
+    graph = current_graph(array.device)
+    if graph is not None:
+        graph.before_replay(partial(_resume, running, array))
+    return array
 
 
 def _resume(running: Tensor, captured: NDArray) -> None:

@@ -180,7 +180,7 @@ class Optimizer:
                 graph = current_graph(value.device)
                 if graph is not None:
                     self._require_memory(i)
-                    graph.before_replay(partial(self._require_same, i, self._arrays(i)))
+                    graph.check_replay(partial(self._require_same, i, self._arrays(i)))
                 yield i, p, value, p.grad.realize_cached_data()
                 if graph is not None and p.cached_data is not value:
                     raise RuntimeError(

@@ -167,6 +167,7 @@ def test_cuda_graph_refuses_what_needs_the_host(device: BackendDevice) -> None:
         ("query", event.query),
         ("wait", lambda: stream.wait(event)),
         ("stream", stream.__enter__),
+        ("dlpack", x.__dlpack__),
         ("graph", device.graph().__enter__),
     ):
         graph = device.graph()
@@ -175,6 +176,31 @@ def test_cuda_graph_refuses_what_needs_the_host(device: BackendDevice) -> None:
         with pytest.raises(RuntimeError, match="nothing has been captured"):
             graph.replay()
         assert (x + 1).tolist() == [2, 3]
+
+
+@on_each
+def test_cuda_graph_refuses_to_leave_the_stream_around_it(device: BackendDevice) -> None:
+    x, stream, graph = NDArray([1.0, 2.0], device=device), device.stream(), device.graph()
+    with stream:
+        with (
+            pytest.raises(RuntimeError, match=r"\[stream\].*left while a graph is captured"),
+            graph,
+        ):
+            stream.__exit__(None, None, None)
+        with pytest.raises(RuntimeError, match="nothing has been captured"):
+            graph.replay()
+        assert x.tolist() == [1, 2]
+        with device.graph() as graph:
+            with pytest.raises(RuntimeError, match=r"\[stream\]"):
+                stream.__exit__(None, None, None)
+            y = x + 1
+        graph.replay()
+        assert y.tolist() == [2, 3]
+    with pytest.raises(RuntimeError, match="entered last is left first"):
+        stream.__exit__(None, None, None)
+    del graph
+    device.synchronize()
+    assert (x + 1).tolist() == [2, 3]
 
 
 class Constants:
@@ -268,6 +294,42 @@ def test_cuda_graph_goes_on_from_the_running_statistics_of_eager_steps(
 
 
 @on_each
+def test_cuda_graph_in_evaluation_reads_the_running_statistics_in_use(
+    device: BackendDevice,
+) -> None:
+    norm = nn.BatchNorm1d(3, device=device)
+    x = ndl.Tensor(np.random.default_rng(0).normal(size=(6, 3)) * 4 + 5, device=device)
+    with device.graph() as trained:
+        norm(x)
+    norm.eval()
+    with device.graph() as graph:
+        y = norm(x)
+
+    def train() -> None:
+        norm.train()
+        norm(x)
+        norm.eval()
+
+    def load() -> None:
+        held = norm.state_dict()
+        held = {k: v * 2 if k.startswith("running") else v for k, v in held.items()}
+        norm.load_state_dict(held)
+
+    for change in (lambda: None, train, load, trained.replay, train, trained.replay):
+        change()
+        graph.replay()
+        assert y.numpy().tobytes() == norm(x).numpy().tobytes()
+    with device.graph() as both:  # an evaluation behind a training step of the same graph
+        norm.train()
+        norm(x)
+        norm.eval()
+        y = norm(x)
+    train()
+    both.replay()
+    assert y.numpy().tobytes() == norm(x).numpy().tobytes()
+
+
+@on_each
 def test_cuda_graph_ends_in_the_thread_that_began_it(device: BackendDevice) -> None:
     x = NDArray([1.0], device=device)
     errors: list[BaseException] = []
@@ -358,13 +420,14 @@ def test_cuda_graph_refuses_to_step_arrays_that_are_no_longer_in_use(
         run.step()
     graph.replay()
     before = run.state()
-    parameter = run.model.parameters()[0]
-    kept = parameter.cached_data
-    parameter.data = parameter.detach() * 2
-    with pytest.raises(RuntimeError, match=r"capture again .* got a new array for params\[0\]"):
-        graph.replay()
-    parameter.cached_data = kept
-    assert run.state() == before, "a refused replay changes nothing"
+    for i, parameter in enumerate(run.model.parameters()):
+        kept = parameter.cached_data
+        parameter.data = parameter.detach() * 2
+        refused = rf"capture again .* got a new array for params\[{i}\]"
+        with pytest.raises(RuntimeError, match=refused):
+            graph.replay()
+        parameter.cached_data = kept
+        assert run.state() == before, "a refused replay changes nothing"
     graph.replay()
     run.step()  # eager
     with pytest.raises(RuntimeError, match="capture again"):

@@ -223,3 +223,17 @@ def test_means_do_not_overflow_in_their_sum(device: BackendDevice, dtype: str, n
     function, values, want = MEANS[name]
     y = function(ndl.Tensor(values, device=device, dtype=dtype))
     same_bits(y.realize_cached_data(), np.float32(want), dtype)
+
+
+@devices
+@halves
+def test_second_order_of_norms_does_not_overflow_in_its_sums(
+    device: BackendDevice, dtype: str
+) -> None:
+    """4096 products of 900 are more than float16 holds, their mean is not."""
+    values = np.random.default_rng(0).normal(size=(2, 4096))
+    x = ndl.Tensor(values, device=device, dtype=dtype)
+    h = ndl.Tensor(np.full(x.shape, 30.0), device=device, dtype=dtype)
+    ndl.standardize(x).backward(h)
+    x.grad.backward(h)
+    assert np.isfinite(wide(x.grad.numpy())).all()

@@ -123,6 +123,50 @@ def test_nd_backend_dlpack_arguments(device: BackendDevice) -> None:
         nd.from_dlpack(np.zeros(2, dtype="complex64"))
 
 
+class Offer:
+    """An object with a capsule and a device of somebody's choice."""
+
+    def __init__(self, capsule: object, place: object = (1, 0)) -> None:
+        self.capsule, self.place = capsule, place
+
+    def __dlpack__(self, **how: object) -> object:
+        return self.capsule
+
+    def __dlpack_device__(self) -> object:
+        return self.place
+
+
+def test_nd_backend_dlpack_errors_name_rule_and_value() -> None:
+    a = NDArray([1.0, 2.0])
+    capsule = a.__dlpack__()
+    assert nd.from_dlpack(Offer(capsule)).tolist() == [1, 2]
+    for error, text, call in (
+        (TypeError, r"capsule, got type=int", lambda: nd.from_dlpack(Offer(5))),
+        (ValueError, "nobody has taken, got name=used_", lambda: nd.from_dlpack(Offer(capsule))),
+        (TypeError, "pair of ints, got value=None", lambda: nd.from_dlpack(Offer(0, None))),
+        (TypeError, r"pair of ints, got value=\(1,\)", lambda: nd.from_dlpack(Offer(0, (1,)))),
+    ):
+        with pytest.raises(error, match=rf"^\[from_dlpack\] .*{text}"):
+            call()
+
+
+def test_nd_backend_dlpack_of_other_devices_takes_no_stream(device: BackendDevice) -> None:
+    a = NDArray([1.0, 2.0], device=device)
+    for how in ({"stream": None}, {"stream": -1}):
+        assert "dltensor" in repr(a.__dlpack__(**how))
+    for error, text, how in (
+        (TypeError, "type=str", {"stream": "a"}),
+        (ValueError, "stream=0", {"stream": 0}),
+        (TypeError, "value=5", {"max_version": 5}),
+        (TypeError, "value='cpu'", {"dl_device": "cpu"}),
+    ):
+        with pytest.raises(error, match=rf"^\[dlpack\] .*, got {text}"):
+            a.__dlpack__(**how)
+    if device.name != "cuda":
+        with pytest.raises(ValueError, match=r"^\[dlpack\] .*, got stream=3"):
+            a.__dlpack__(stream=3)
+
+
 @pytest.mark.parametrize("host", HOST)
 @pytest.mark.parametrize("dtype", DTYPES[:-1])
 def test_nd_backend_buffer_protocol(host: BackendDevice, dtype: str) -> None:

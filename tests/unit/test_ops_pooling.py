@@ -182,3 +182,19 @@ def test_sizes_are_ints(device: nd.BackendDevice) -> None:
 def test_images_have_four_axes(device: nd.BackendDevice) -> None:
     with pytest.raises(ValueError, match=r"\[max_pool\] images have 4 axes .* x.shape=\(4, 4\)"):
         ndl.max_pool(ndl.Tensor(np.ones((4, 4)), device=device), 2)
+
+
+@pytest.mark.parametrize("huge", [2**31 - 1, 2**62, 2**63 - 1])
+def test_what_does_not_fit_into_64_bits_is_refused(huge: int, device: nd.BackendDevice) -> None:
+    x = nd.NDArray(np.ones((1, 4, 4, 1)), device=device)
+    windows = ((2, 2), (2, 2))
+    for padding in ((huge, 0), (0, huge)):
+        for call, op in (
+            (lambda padding=padding: x.max_pool2d(*windows, padding), "max_pool"),
+            (lambda padding=padding: x.avg_pool2d(*windows, padding, True), "avg_pool"),
+            (lambda padding=padding: x.max_pool2d_grad(x, *windows, padding), "max_pool_grad"),
+        ):
+            with pytest.raises(ValueError, match=rf"\[{op}\] .*padding in .*{huge}"):
+                call()
+    with pytest.raises(ValueError, match=r"\[avg_pool_grad\] .*, got image=.*padding="):
+        x.avg_pool2d_grad((1, huge, 4, 1), *windows, (1, 1), True)

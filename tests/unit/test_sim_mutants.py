@@ -175,6 +175,60 @@ MUTANTS = [
         "thread; first < end - lanes.begin(slice)",
     ),
     Mutant(
+        "pool-window-begins-in-padding",
+        "pool.cu",
+        "return start < 0 ? 0 : start;",
+        "return start;",
+    ),
+    Mutant(
+        "pool-window-past-border",
+        "pool.cu",
+        "return stop < size[axis] ? stop : size[axis];",
+        "return stop <= size[axis] ? stop : size[axis] + 1;",
+    ),
+    Mutant(
+        "pool-sum-not-divided", "pool.cu", "narrow<T>(sum / window.divisor())", "narrow<T>(sum)"
+    ),
+    Mutant("pool-padding-always-divides", "pool.cu", "g.inside ? inside() : whole()", "whole()"),
+    Mutant(
+        "pool-row-stride-of-results",
+        "pool.cu",
+        "std::int64_t{h} * g.size[1] * g.channels",
+        "std::int64_t{h} * g.out[1] * g.channels",
+    ),
+    Mutant(
+        "pool-stride-of-other-axis",
+        "pool.cu",
+        "const int stop = window * stride[axis]",
+        "const int stop = window * stride[1 - axis]",
+    ),
+    Mutant("pool-columns-not-by-channels", "pool.cu", "row[w * g.channels]", "row[w]"),
+    Mutant(
+        "pool-grad-first-window-missing",
+        "pool.cu",
+        "return reach < 0 ? 0 : reach / stride[axis] + 1;",
+        "return reach < 0 ? 1 : reach / stride[axis] + 1;",
+    ),
+    Mutant(
+        "pool-grad-window-past-the-last",
+        "pool.cu",
+        "return last < out[axis] ? last : out[axis];",
+        "return last;",
+    ),
+    Mutant("pool-grad-ties-not-shared", "pool.cu", "parts = window.ties(best);", "parts = 1;"),
+    Mutant(
+        "pool-grad-to-all",
+        "pool.cu",
+        "if (own != best && own == own) continue;",
+        "",
+    ),
+    Mutant(
+        "pool-grad-of-first-image",
+        "pool.cu",
+        "dy += place.image * (std::int64_t{g.out[0]} * g.out[1] * g.channels) + place.channel;",
+        "dy += place.channel;",
+    ),
+    Mutant(
         "copy-stride-not-in-bytes",
         "copy.cu",
         "views[1].strides[d] *= item;",
@@ -184,9 +238,11 @@ MUTANTS = [
 
 
 def compile_unit(source: Path, tree: Path, target: Path) -> None:
+    """-Werror=switch: an op that the test's own formulas leave out would be accused."""
     subprocess.run(
         [
-            CXX, "-std=c++20", "-O0", "-w", "-x", "c++", "-c", str(source), "-o", str(target),
+            CXX, "-std=c++20", "-O0", "-Werror=switch",
+            "-x", "c++", "-c", str(source), "-o", str(target),
             "-DNEEDLE_NS=needle_cuda_sim", "-DNEEDLE_SIM=1",
             f"-I{tree / 'csrc/cuda/sim'}", f"-I{tree / 'csrc'}",
         ],

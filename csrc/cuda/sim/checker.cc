@@ -12,14 +12,9 @@
 
 #include "accesses.h"
 #include "launch.h"
+#include "program.h"
 #include "runtime.h"
 #include "shadow.h"
-
-// This program or shared library, as the linker lays it out.
-extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char _end[] __attribute__((visibility("hidden")));
-}
 
 namespace needle_sim {
 
@@ -104,6 +99,7 @@ std::string who(unsigned thread) { return "thread " + text(g.thread[thread].inde
 std::string astray(const void* start) {
   if (in_shared_memory(start)) return "outside the shared objects of the kernel";
   const Address address = number(start);
+  if (in_program(start)) return "in a global variable or constant of the host's program";
   const std::lock_guard lock(blocks_mutex);
   const auto gone = freed.upper_bound(address);
   if (gone != freed.begin() && address - std::prev(gone)->first < std::prev(gone)->second) {
@@ -143,9 +139,8 @@ void check_access(const void* start, std::size_t bytes, Access access, const voi
   if (!in_kernel || bytes == 0) return;
   const Outside simulator;
   if (g.thread[g.current].fiber->holds(start)) return;
-  const Address address = number(start), image = number(__ehdr_start);
-  const bool in_image = address - image < number(_end) - image;
-  if (in_image && !in_shared_memory(start)) return;  // threadIdx and its like, constants
+  const Address address = number(start);
+  if (access == Access::read && in_program(start) && readable(start)) return;
   if (address - arguments_start < arguments_bytes) return;
 
   const auto deed = [&] {

@@ -108,7 +108,8 @@ cudaError_t run_grid(const cudaLaunchConfig_t& config, void (*run)(const void*),
 void* shared_object(const void* key, std::size_t bytes, std::size_t alignment);
 void* dynamic_shared_memory();
 
-template <class T>
+// One object at each place in the source that says it, as `__shared__ T name` would be.
+template <class T, class Place = decltype([] {})>
 T& shared() {
   static const char key = 0;
   return *static_cast<T*>(shared_object(&key, sizeof(T), alignof(T)));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -15,19 +16,31 @@ Clock now{2, 2, 2};
 
 namespace {
 
-// What is known of other blocks: everything that block `first` did in epochs before `until`, and
-// that `thread` did in that one.
-struct Source {
-  std::uint32_t first;
-  unsigned thread;
-  auto operator<=>(const Source&) const = default;
+struct Moment {
+  std::uint32_t epoch;
+  std::uint16_t tick;
+  auto operator<=>(const Moment&) const = default;
 };
-using Known = std::map<Source, std::uint32_t>;
+
+// What is known of a block: all that it did before the epoch `before`, and what each thread did
+// before a moment.
+struct Deeds {
+  std::uint32_t before;
+  std::vector<Moment> of;
+};
+using Known = std::map<std::uint32_t, std::shared_ptr<const Deeds>>;  // by a block's first epoch
 
 void add(Known& to, const Known& from) {
-  for (const auto& [source, until] : from) {
-    std::uint32_t& known = to[source];
-    known = std::max(known, until);
+  for (const auto& [block, deeds] : from) {
+    std::shared_ptr<const Deeds>& known = to[block];
+    if (known == nullptr) known = deeds;
+    if (known == deeds) continue;
+    Deeds both = *known;
+    both.before = std::max(both.before, deeds->before);
+    both.of.resize(std::max(both.of.size(), deeds->of.size()));
+    for (std::size_t i = 0; i < deeds->of.size(); ++i)
+      both.of[i] = std::max(both.of[i], deeds->of[i]);
+    known = std::make_shared<const Deeds>(std::move(both));
   }
 }
 
@@ -39,10 +52,14 @@ std::vector<Start> starts;  // of this launch's blocks
 std::unordered_map<const void*, Known> released;
 Known known_to_block;
 Known known_to[kMaxThreads];
-bool fenced[kMaxThreads], block_fenced;
 bool any_known;  // whether known_to holds anything
 
-// How often each lane has passed a warp barrier, as far as each thread knows.
+// What lies before a fence, and may be told to others: of threads since the last barrier, and of
+// the block before it.
+Known fenced_by[kMaxThreads], fenced_by_block;
+bool any_fenced;  // whether fenced_by holds anything
+
+// How often each lane has passed a warp barrier or a fence, as far as each thread knows.
 std::uint16_t ticks[kMaxThreads][kWarp];
 bool ticked[kMaxThreads / kWarp];  // whether the warp has ticks: rare, so they are reset on demand
 
@@ -52,12 +69,17 @@ const Start& start_of(std::uint32_t epoch) {
 }
 
 bool covers(const Known& known, std::uint32_t block_start, const Record& before) {
-  for (auto at = known.lower_bound({block_start, 0});
-       at != known.end() && at->first.first == block_start; ++at) {
-    if (before.epoch < at->second) return true;
-    if (before.epoch == at->second && before.thread == at->first.thread) return true;
-  }
-  return false;
+  const auto at = known.find(block_start);
+  if (at == known.end()) return false;
+  const Deeds& deeds = *at->second;
+  if (before.epoch < deeds.before) return true;
+  return before.thread < deeds.of.size() &&
+         Moment{before.epoch, before.tick} < deeds.of[before.thread];
+}
+
+void begin_ticks(unsigned warp) {
+  if (!ticked[warp]) std::fill_n(&ticks[warp * kWarp][0], kWarp * kWarp, std::uint16_t{0});
+  ticked[warp] = true;
 }
 
 }  // namespace
@@ -88,11 +110,10 @@ void meet(const void* address, unsigned thread, Access access) {
     if (at == released.end()) return;
     add(known_to[thread], at->second);
     any_known = true;
-  } else if (fenced[thread] || block_fenced) {
+  } else if (!fenced_by_block.empty() || !fenced_by[thread].empty()) {
     Known& known = released[address];
-    add(known, known_to_block);
-    add(known, known_to[thread]);
-    add(known, {{{now.block_first, thread}, now.epoch}});
+    add(known, fenced_by_block);
+    add(known, fenced_by[thread]);
   }
 }
 
@@ -108,8 +129,9 @@ void note_block() {
                                    (blockIdx.y + std::uint64_t{gridDim.y} * blockIdx.z)});
   known_to_block.clear();
   for (unsigned i = 0; any_known && i < kMaxThreads; ++i) known_to[i].clear();
-  any_known = block_fenced = false;
-  std::fill_n(fenced, kMaxThreads, false);
+  fenced_by_block.clear();
+  for (unsigned i = 0; any_fenced && i < kMaxThreads; ++i) fenced_by[i].clear();
+  any_known = any_fenced = false;
   std::fill_n(ticked, kMaxThreads / kWarp, false);
 }
 
@@ -117,16 +139,17 @@ void note_barrier() {
   if (!instrumented()) return;
   ++now.epoch;
   for (unsigned i = 0; i < g.threads; ++i) {
-    block_fenced |= fenced[i];
+    if (any_fenced) {
+      add(fenced_by_block, fenced_by[i]);
+      fenced_by[i].clear();
+    }
     if (any_known) add(known_to_block, known_to[i]);
   }
 }
 
 void note_warp_barrier(unsigned first, unsigned lanes) {
   if (!instrumented()) return;
-  bool& begun = ticked[first / kWarp];
-  if (!begun) std::fill_n(&ticks[first][0], kWarp * kWarp, std::uint16_t{0});
-  begun = true;
+  begin_ticks(first / kWarp);
   std::uint16_t latest[kWarp] = {};
   for (unsigned lane = 0; lane < kWarp; ++lane) {
     if ((lanes >> lane & 1u) == 0) continue;
@@ -140,7 +163,16 @@ void note_warp_barrier(unsigned first, unsigned lanes) {
 }
 
 void note_fence() {
-  if (instrumented()) fenced[g.current] = true;
+  if (!instrumented()) return;
+  any_fenced = true;
+  const unsigned thread = g.current;
+  begin_ticks(thread / kWarp);
+  Deeds own{now.epoch, std::vector<Moment>(thread + 1)};
+  own.of[thread] = {now.epoch, ++ticks[thread][thread % kWarp]};
+  Known& known = fenced_by[thread];
+  add(known, known_to_block);
+  add(known, known_to[thread]);
+  add(known, {{now.block_first, std::make_shared<const Deeds>(std::move(own))}});
 }
 
 void begin_order() {

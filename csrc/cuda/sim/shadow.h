@@ -4,8 +4,9 @@
 // Time is counted in epochs: each block of each launch begins one, and each barrier that a block
 // passes. Two accesses are ordered when one thread makes both, when their launches differ, when
 // they belong to different epochs of one block, when __syncwarp lies between them, or when their
-// blocks met: one wrote, passed __threadfence and changed a value atomically, the other accessed
-// that value atomically.
+// blocks met: after the first access a thread that knows of it (its own, or of an earlier epoch)
+// passed __threadfence, then it or, behind a barrier, another of its block changed a value
+// atomically; and the other accessed that value atomically before the second.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ struct Record {
   std::uint32_t epoch;  // 0: none, 1: the host
   std::uint16_t thread : 15;
   std::uint16_t atomic : 1;
-  std::uint16_t tick;  // of the thread in its warp
+  std::uint16_t tick;  // of the thread: barriers of its warp and fences that it has passed
   const void* code;
 };
 

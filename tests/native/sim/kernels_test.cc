@@ -195,6 +195,20 @@ T formula(BinaryOp op, T a, T b) {
       return a > b || a != a ? a : b;
     case BinaryOp::minimum:
       return a < b || a != a ? a : b;
+    case BinaryOp::leaky_relu:
+      return a > 0 ? a : a * b;
+    case BinaryOp::leaky_slope:
+      return a > 0 ? 1 : b;
+    case BinaryOp::tanh_grad:
+      return a * NEEDLE_NS::m::tanh_slope(b);
+    case BinaryOp::sigmoid_grad:
+      return a * NEEDLE_NS::m::sigmoid_slope(b);
+    case BinaryOp::softplus_grad:
+      return a * NEEDLE_NS::m::sigmoid(b);
+    case BinaryOp::silu_grad:
+      return a * NEEDLE_NS::m::silu_slope(b);
+    case BinaryOp::gelu_grad:
+      return a * NEEDLE_NS::m::gelu_slope(b);
     case BinaryOp::equal:
       return a == b;
     case BinaryOp::not_equal:

@@ -229,6 +229,31 @@ PLANTED(host_pointer) {
   return device.host() == values(kThreads, [](int) { return 2; });
 }
 
+// A global variable without __device__ is the host's; constants come with the kernel.
+float host_weights[kThreads];
+
+__global__ void weigh(const float* weights, float* y) {
+  static constexpr float signs[] = {1, -1, 1, 1};
+  y[threadIdx.x] =
+      signs[threadIdx.x % 4] * weights[threadIdx.x];  // BUG variable_of_the_host: out of bounds
+}
+
+PLANTED(variable_of_the_host) {
+  const Array<float> weights(ones(kThreads)), y(kThreads);
+  launch(weigh, 1, kThreads, 0, fixed ? weights.data() : host_weights, y.data());
+  return y.host() == values(kThreads, [](int i) { return i % 4 == 1 ? -1 : 1; });
+}
+
+__global__ void add_to(float* total, const float* y) {
+  total[0] += y[0];  // BUG result_in_a_variable_of_the_host: out of bounds
+}
+
+PLANTED(result_in_a_variable_of_the_host) {
+  const Array<float> total(ones(1)), y(ones(1));
+  launch(add_to, 1, 1, 0, fixed ? total.data() : host_weights, y.data());
+  return total.host()[0] == 2;
+}
+
 __global__ void copy_one(const float* x, float* y) {
   y[threadIdx.x] = x[threadIdx.x];  // BUG use_after_free: out of bounds
 }

@@ -116,6 +116,54 @@ bool sum_twice() {
 PLANTED(last_block_without_fence) { return sum_twice<fixed, true>(); }
 PLANTED(last_block_counter_not_reset) { return sum_twice<true, fixed>(); }
 
+// A fence orders what its thread knows of: what it wrote before, and its block before a barrier.
+enum class Fence { before_the_write, of_one_thread, of_all, behind_the_barrier };
+
+template <Fence fence>
+__global__ void totals_by_last_block(float* part, float* own, unsigned* arrived, float* y) {
+  SHARED(int, last, [1]);
+  const unsigned t = threadIdx.x, at = blockIdx.x * kThreads + t;
+  if constexpr (fence == Fence::before_the_write) __threadfence();
+  part[at] = 1;
+  if constexpr (fence == Fence::of_all) __threadfence();
+  if constexpr (fence == Fence::of_one_thread) {
+    if (t == 0) __threadfence();
+  }
+  own[at] = 2;  // which no other block reads
+  __syncthreads();
+  if (t == 0) {
+    if constexpr (fence == Fence::behind_the_barrier) __threadfence();
+    last[0] = atomicAdd(arrived, 1u) == kBlocks - 1;
+  }
+  __syncthreads();
+  if (last[0] == 0 || t != 0) return;
+  float sum = 0;
+  for (int i = 0; i < kAll; ++i) {
+    if constexpr (fence == Fence::of_one_thread) {
+      sum += part[i];  // BUG fence_of_another_thread: race
+    } else {
+      sum += part[i];  // BUG fence_before_the_write: race
+    }
+  }
+  y[0] = sum;
+}
+
+template <Fence fence>
+bool totals() {
+  const Array<float> part(kAll), own(kAll), y(1);
+  const Array<unsigned> arrived(std::vector<unsigned>{0});
+  launch(totals_by_last_block<fence>, kBlocks, kThreads, 0, part.data(), own.data(), arrived.data(),
+         y.data());
+  return y.host()[0] == kAll;
+}
+
+PLANTED(fence_before_the_write) {
+  return totals<fixed ? Fence::of_all : Fence::before_the_write>();
+}
+PLANTED(fence_of_another_thread) {
+  return totals<fixed ? Fence::behind_the_barrier : Fence::of_one_thread>();
+}
+
 __global__ void neighbours(const float* x, float* y) {
   const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (i > 0 && i < kAll - 1) {

@@ -23,14 +23,9 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(bytes);
 }
 #else
-#define SHARED(T, name, dims)                                                        \
-  using name##_type = T dims;                                                        \
-  name##_type& name = []()->name##_type& {                                           \
-    static const char key = 0;                                                       \
-    return *static_cast<name##_type*>(                                               \
-        needle_sim::shared_object(&key, sizeof(name##_type), alignof(name##_type))); \
-  }                                                                                  \
-  ()
+#define SHARED(T, name, dims) \
+  using name##_type = T dims; \
+  name##_type& name = needle_sim::shared<name##_type>()
 template <class T>
 T* dynamic_shared() {
   return static_cast<T*>(needle_sim::dynamic_shared_memory());
