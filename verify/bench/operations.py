@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import needle as ndl
-from verify.bench.definitions import Pair, both, steps
+from verify.bench.definitions import ITEM, Pair, both, steps
 from verify.bench.place import PLACE, Call
 
 F = torch.nn.functional
@@ -20,7 +20,9 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Operation:
     """`shapes` makes the inputs' shapes from a number of elements; `positive` where the domain is;
-    `passes` arrays of the first input's size are read or written, backward as many again and one.
+    `passes` arrays of the first input's size are read or written, backward as many again and one;
+    `work` operations are done for each of its elements, backward as many again: an elementary
+    function counts as one, and what only moves elements has none.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Operation:
     passes: float = 2.0
     positive: bool = False
     gradient: bool = True
+    work: float = 1.0
     of: str = ""  # the op, where it is not the name's first word
 
     @property
@@ -106,11 +109,16 @@ OPERATIONS = [
         lambda a: ndl.permute(a, (1, 0)) + 0.0,
         lambda t: t.T.clone(memory_format=torch.contiguous_format),
         square,
+        work=0.0,
         of="permute",
     ),
-    Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square),
+    Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square, work=0.0),
     Operation(
-        "pad", lambda a: ndl.pad(a, ((1, 1), (1, 1))), lambda t: F.pad(t, (1, 1, 1, 1)), square
+        "pad",
+        lambda a: ndl.pad(a, ((1, 1), (1, 1))),
+        lambda t: F.pad(t, (1, 1, 1, 1)),
+        square,
+        work=0.0,
     ),
     Operation(
         "concatenate",
@@ -118,23 +126,39 @@ OPERATIONS = [
         lambda a, b: torch.cat([a, b]),
         two,
         4.0,
+        work=0.0,
     ),
     Operation(
-        "stack", lambda a, b: ndl.stack([a, b], 0), lambda a, b: torch.stack([a, b]), two, 4.0
+        "stack",
+        lambda a, b: ndl.stack([a, b], 0),
+        lambda a, b: torch.stack([a, b]),
+        two,
+        4.0,
+        work=0.0,
     ),
-    Operation("getitem", lambda a: a[1:, ::2] + 0.0, lambda t: t[1:, ::2].clone(), square, 1.5),
+    Operation(
+        "getitem",
+        lambda a: a[1:, ::2] + 0.0,
+        lambda t: t[1:, ::2].clone(),
+        square,
+        1.5,
+        work=0.0,
+    ),
     Operation(
         "broadcast_to",
         lambda a: ndl.broadcast_to(a, (64, *a.shape)) + 0.0,
         lambda t: t.expand(64, *t.shape).clone(),
         lambda n: [(max(n // 64, 1),)],
         65.0,
+        work=0.0,
     ),
     Operation("summation", ndl.summation, torch.sum, square, 1.0),
     Operation("summation axis 0", lambda a: ndl.summation(a, 0), lambda t: t.sum(0), square, 1.0),
     Operation("summation axis 1", lambda a: ndl.summation(a, 1), lambda t: t.sum(1), square, 1.0),
     Operation("mean", lambda a: ndl.mean(a, 1), lambda t: t.mean(1), square, 1.0),
-    Operation("var", lambda a: ndl.var(a, 1), lambda t: t.var(1, unbiased=False), square, 1.0),
+    Operation(
+        "var", lambda a: ndl.var(a, 1), lambda t: t.var(1, unbiased=False), square, 1.0, work=4.0
+    ),
     Operation("max axis 0", lambda a: ndl.max(a, 0), lambda t: t.amax(0), square, 1.0),
     Operation("max axis 1", lambda a: ndl.max(a, 1), lambda t: t.amax(1), square, 1.0),
     Operation("prod", lambda a: ndl.prod(a, 1), lambda t: t.prod(1), square, 1.0),
@@ -142,9 +166,11 @@ OPERATIONS = [
         "argmax", lambda a: ndl.argmax(a, 1), lambda t: t.argmax(1), square, 1.0, gradient=False
     ),
     Operation("cumsum", lambda a: ndl.cumsum(a, 1), lambda t: t.cumsum(1), square),
-    Operation("softmax", ndl.softmax, lambda t: torch.softmax(t, -1), square),
-    Operation("logsoftmax", ndl.logsoftmax, lambda t: torch.log_softmax(t, -1), square),
-    Operation("logsumexp", lambda a: ndl.logsumexp(a, 1), lambda t: t.logsumexp(1), square, 1.0),
+    Operation("softmax", ndl.softmax, lambda t: torch.softmax(t, -1), square, work=5.0),
+    Operation("logsoftmax", ndl.logsoftmax, lambda t: torch.log_softmax(t, -1), square, work=5.0),
+    Operation(
+        "logsumexp", lambda a: ndl.logsumexp(a, 1), lambda t: t.logsumexp(1), square, 1.0, work=4.0
+    ),
     Operation(
         "max_pool",
         lambda a: ndl.max_pool(a, 2),
@@ -187,15 +213,22 @@ def _pairs(op: Operation, n: int, dtype: str) -> Iterator[Pair]:
     ours, theirs = [a for a, _ in inputs], [t for _, t in inputs]
     name = f"{op.name} {'x'.join(map(str, shapes[0]))}"
     calls: dict[str, Call] = {"": lambda: op.torch(*theirs)}
-    yield Pair(op.op, name, dtype, lambda: op.needle(*ours), calls, bytes=moved)
+    size = float(np.prod(shapes[0]))
+    flops, moves = op.work * size, "read" if op.passes == 1.0 else "copy"
+    yield Pair(
+        op.op,
+        name,
+        dtype,
+        lambda: op.needle(*ours),
+        calls,
+        flops=flops,
+        bytes=moved,
+        moves=moves,
+    )
     if not op.gradient:
         return
     inputs = [both(s, dtype, i, True, op.positive) for i, s in enumerate(shapes)]
     out = tuple(op.torch(*(t.detach() for _, t in inputs)).shape)
     step, twin = steps(op.needle, op.torch, inputs, both(out, dtype, 9))
-    size = float(np.prod(shapes[0])) * ITEM[dtype]
-    name, moved = f"{name} forward + backward", 2 * moved + size
-    yield Pair(op.op, name, dtype, step, {"": twin}, bytes=moved)
-
-
-ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+    name, moved = f"{name} forward + backward", 2 * moved + size * ITEM[dtype]
+    yield Pair(op.op, name, dtype, step, {"": twin}, flops=2 * flops, bytes=moved)

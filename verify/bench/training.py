@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import needle as ndl
-from verify.bench.definitions import Pair, both
+from verify.bench.definitions import Pair, both, bytes_of, pull_back
 from verify.bench.place import PLACE, Call
 from verify.bench.twins import LSTMLanguageModel, ResNet9, copy_weights
 
@@ -212,15 +214,24 @@ def _training(
         mine.step()
         return loss
 
+    def twin_loss() -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
+
     def twin_step() -> object:
-        loss: Any = torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
+        loss: Any = twin_loss()
         other.zero_grad()
         loss.backward()
         other.step()
         return loss
 
     calls: dict[str, Call] = {"": twin_step}
-    yield Pair(op, name, dtype, step, calls, whole_step=True)
+    # What Adam reads and writes of every parameter is the least that must move.
+    weights = [tuple(p.shape) for p in twin.parameters()]
+    work: dict[str, Any] = {
+        "flops": products(twin, twin_loss),
+        "bytes": 7 * bytes_of(dtype, *weights),
+    }
+    yield Pair(op, name, dtype, step, calls, whole_step=True, **work)
     if PLACE.name == "cuda":
         captured: list[Any] = []
 
@@ -232,4 +243,20 @@ def _training(
                 captured.append(graph)
             return captured[0].replay()
 
-        yield Pair(op, f"{name}, captured, beside torch eager", dtype, replay, calls)
+        yield Pair(op, f"{name}, captured, beside torch eager", dtype, replay, calls, **work)
+
+
+def products(twin: torch.nn.Module, loss_of: Callable[[], torch.Tensor]) -> float:
+    """Operations of torch's matrix products and convolutions, forward and backward, as it counts.
+
+    Not in fused kernels of LSTMs and attention: these it does not look into.
+    """
+    counter = FlopCounterMode(display=False)
+    recurrent = any(isinstance(module, torch.nn.RNNBase) for module in twin.modules())
+    plain = torch.nn.attention.SDPBackend.MATH
+    with warnings.catch_warnings(), torch.nn.attention.sdpa_kernel(plain), counter:
+        warnings.simplefilter("ignore")  # of flags(), about Intel's GPUs
+        with torch.backends.mkldnn.flags(enabled=not recurrent):
+            pull_back(loss_of(), None)
+    twin.zero_grad()
+    return float(counter.get_total_flops())
