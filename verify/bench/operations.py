@@ -20,9 +20,10 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Operation:
     """`shapes` makes the inputs' shapes from a number of elements; `positive` where the domain is;
-    `passes` arrays of the first input's size are read or written, backward as many again and one;
-    `work` operations are done for each of its elements, backward as many again: an elementary
-    function counts as one, and what only moves elements has none.
+    `passes` arrays of the first input's size are read or written at least, backward `back`: nothing
+    where a cotangent goes on as it is, or as a view of it; `work` operations are done for each of
+    its elements, backward as many again: an elementary function counts as one, and what only moves
+    elements has none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Operation:
     positive: bool = False
     gradient: bool = True
     work: float = 1.0
+    back: float = 3.0
     of: str = ""  # the op, where it is not the name's first word
 
     @property
@@ -65,27 +67,27 @@ def column(n: int) -> list[Shape]:
 
 
 def unary(name: str, positive: bool = False, gradient: bool = True, **other: Any) -> Operation:
-    theirs = other.get("torch") or getattr(torch, name)
-    return Operation(name, getattr(ndl, name), theirs, flat, 2.0, positive, gradient)
+    theirs = other.pop("torch", None) or getattr(torch, name)
+    return Operation(name, getattr(ndl, name), theirs, flat, 2.0, positive, gradient, **other)
 
 
 OPERATIONS = [
     *(unary(n) for n in ("exp", "tanh", "sin", "cos", "erf", "erfc", "expm1", "abs", "sigmoid")),
     *(unary(n, positive=True) for n in ("log", "log1p", "sqrt", "rsqrt")),
     unary("sign", gradient=False),
-    unary("negate", torch=torch.neg),
+    unary("negate", torch=torch.neg, back=2.0),
     *(unary(n, torch=getattr(F, n)) for n in ("relu", "gelu", "silu", "softplus", "leaky_relu")),
     Operation("clip", lambda a: ndl.clip(a, -1, 1), lambda t: t.clamp(-1, 1), flat),
     Operation("power_scalar 3", lambda a: a**3, lambda t: t**3, flat),
-    Operation("add_scalar", lambda a: a + 2.0, lambda t: t + 2.0, flat),
-    Operation("mul_scalar", lambda a: a * 2.0, lambda t: t * 2.0, flat),
-    Operation("divide_scalar", lambda a: a / 3.0, lambda t: t / 3.0, flat),
-    Operation("add", ndl.add, torch.add, two, 3.0),
-    Operation("multiply", ndl.multiply, torch.mul, two, 3.0),
-    Operation("divide", ndl.divide, torch.div, two, 3.0, positive=True),
-    Operation("power", ndl.power, torch.pow, two, 3.0, positive=True),
-    Operation("maximum", ndl.maximum, torch.maximum, two, 3.0),
-    Operation("minimum", ndl.minimum, torch.minimum, two, 3.0),
+    Operation("add_scalar", lambda a: a + 2.0, lambda t: t + 2.0, flat, back=0.0),
+    Operation("mul_scalar", lambda a: a * 2.0, lambda t: t * 2.0, flat, back=2.0),
+    Operation("divide_scalar", lambda a: a / 3.0, lambda t: t / 3.0, flat, back=2.0),
+    Operation("add", ndl.add, torch.add, two, 3.0, back=0.0),
+    Operation("multiply", ndl.multiply, torch.mul, two, 3.0, back=5.0),
+    Operation("divide", ndl.divide, torch.div, two, 3.0, positive=True, back=5.0),
+    Operation("power", ndl.power, torch.pow, two, 3.0, positive=True, back=5.0),
+    Operation("maximum", ndl.maximum, torch.maximum, two, 3.0, back=5.0),
+    Operation("minimum", ndl.minimum, torch.minimum, two, 3.0, back=5.0),
     Operation("less", ndl.less, lambda a, b: (a < b).to(a.dtype), two, 3.0, gradient=False),
     Operation(
         "where",
@@ -93,9 +95,10 @@ OPERATIONS = [
         lambda a, b: torch.where(a > 0, a, b),
         two,
         5.0,
+        back=4.0,
     ),
-    Operation("add a row", ndl.add, torch.add, row, 2.0),
-    Operation("add a column", ndl.add, torch.add, column, 2.0),
+    Operation("add a row", ndl.add, torch.add, row, 2.0, back=1.0),
+    Operation("add a column", ndl.add, torch.add, column, 2.0, back=1.0),
     Operation("multiply by a row", ndl.multiply, torch.mul, row, 2.0),
     Operation(
         "add a transposed",
@@ -110,15 +113,17 @@ OPERATIONS = [
         lambda t: t.T.clone(memory_format=torch.contiguous_format),
         square,
         work=0.0,
+        back=2.0,
         of="permute",
     ),
-    Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square, work=0.0),
+    Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square, work=0.0, back=2.0),
     Operation(
         "pad",
         lambda a: ndl.pad(a, ((1, 1), (1, 1))),
         lambda t: F.pad(t, (1, 1, 1, 1)),
         square,
         work=0.0,
+        back=2.0,
     ),
     Operation(
         "concatenate",
@@ -127,6 +132,7 @@ OPERATIONS = [
         two,
         4.0,
         work=0.0,
+        back=0.0,
     ),
     Operation(
         "stack",
@@ -135,6 +141,7 @@ OPERATIONS = [
         two,
         4.0,
         work=0.0,
+        back=0.0,
     ),
     Operation(
         "getitem",
@@ -143,6 +150,7 @@ OPERATIONS = [
         square,
         1.5,
         work=0.0,
+        back=1.5,
     ),
     Operation(
         "broadcast_to",
@@ -151,25 +159,42 @@ OPERATIONS = [
         lambda n: [(max(n // 64, 1),)],
         65.0,
         work=0.0,
+        back=65.0,
     ),
-    Operation("summation", ndl.summation, torch.sum, square, 1.0),
-    Operation("summation axis 0", lambda a: ndl.summation(a, 0), lambda t: t.sum(0), square, 1.0),
-    Operation("summation axis 1", lambda a: ndl.summation(a, 1), lambda t: t.sum(1), square, 1.0),
-    Operation("mean", lambda a: ndl.mean(a, 1), lambda t: t.mean(1), square, 1.0),
+    Operation("summation", ndl.summation, torch.sum, square, 1.0, back=0.0),
     Operation(
-        "var", lambda a: ndl.var(a, 1), lambda t: t.var(1, unbiased=False), square, 1.0, work=4.0
+        "summation axis 0", lambda a: ndl.summation(a, 0), lambda t: t.sum(0), square, 1.0, back=0.0
     ),
-    Operation("max axis 0", lambda a: ndl.max(a, 0), lambda t: t.amax(0), square, 1.0),
-    Operation("max axis 1", lambda a: ndl.max(a, 1), lambda t: t.amax(1), square, 1.0),
-    Operation("prod", lambda a: ndl.prod(a, 1), lambda t: t.prod(1), square, 1.0),
+    Operation(
+        "summation axis 1", lambda a: ndl.summation(a, 1), lambda t: t.sum(1), square, 1.0, back=0.0
+    ),
+    Operation("mean", lambda a: ndl.mean(a, 1), lambda t: t.mean(1), square, 1.0, back=0.0),
+    Operation(
+        "var",
+        lambda a: ndl.var(a, 1),
+        lambda t: t.var(1, unbiased=False),
+        square,
+        1.0,
+        work=4.0,
+        back=2.0,
+    ),
+    Operation("max axis 0", lambda a: ndl.max(a, 0), lambda t: t.amax(0), square, 1.0, back=2.0),
+    Operation("max axis 1", lambda a: ndl.max(a, 1), lambda t: t.amax(1), square, 1.0, back=2.0),
+    Operation("prod", lambda a: ndl.prod(a, 1), lambda t: t.prod(1), square, 1.0, back=2.0),
     Operation(
         "argmax", lambda a: ndl.argmax(a, 1), lambda t: t.argmax(1), square, 1.0, gradient=False
     ),
-    Operation("cumsum", lambda a: ndl.cumsum(a, 1), lambda t: t.cumsum(1), square),
+    Operation("cumsum", lambda a: ndl.cumsum(a, 1), lambda t: t.cumsum(1), square, back=2.0),
     Operation("softmax", ndl.softmax, lambda t: torch.softmax(t, -1), square, work=5.0),
     Operation("logsoftmax", ndl.logsoftmax, lambda t: torch.log_softmax(t, -1), square, work=5.0),
     Operation(
-        "logsumexp", lambda a: ndl.logsumexp(a, 1), lambda t: t.logsumexp(1), square, 1.0, work=4.0
+        "logsumexp",
+        lambda a: ndl.logsumexp(a, 1),
+        lambda t: t.logsumexp(1),
+        square,
+        1.0,
+        work=4.0,
+        back=2.0,
     ),
     Operation(
         "max_pool",
@@ -177,6 +202,7 @@ OPERATIONS = [
         lambda t: channels(t, F.max_pool2d),
         lambda n: [images(n)],
         1.25,
+        back=2.25,
     ),
     Operation(
         "avg_pool",
@@ -184,6 +210,7 @@ OPERATIONS = [
         lambda t: channels(t, F.avg_pool2d),
         lambda n: [images(n)],
         1.25,
+        back=1.25,
     ),
 ]
 
@@ -208,12 +235,12 @@ def operation(name: str, dtype: str) -> Iterator[Pair]:
 
 def _pairs(op: Operation, n: int, dtype: str) -> Iterator[Pair]:
     shapes = op.shapes(n)
-    moved = op.passes * float(np.prod(shapes[0])) * ITEM[dtype]
+    size = float(np.prod(shapes[0]))
+    moved = op.passes * size * ITEM[dtype]
     inputs = [both(s, dtype, i, positive=op.positive) for i, s in enumerate(shapes)]
     ours, theirs = [a for a, _ in inputs], [t for _, t in inputs]
     name = f"{op.name} {'x'.join(map(str, shapes[0]))}"
     calls: dict[str, Call] = {"": lambda: op.torch(*theirs)}
-    size = float(np.prod(shapes[0]))
     flops, moves = op.work * size, "read" if op.passes == 1.0 else "copy"
     yield Pair(
         op.op,
@@ -230,5 +257,5 @@ def _pairs(op: Operation, n: int, dtype: str) -> Iterator[Pair]:
     inputs = [both(s, dtype, i, True, op.positive) for i, s in enumerate(shapes)]
     out = tuple(op.torch(*(t.detach() for _, t in inputs)).shape)
     step, twin = steps(op.needle, op.torch, inputs, both(out, dtype, 9))
-    name, moved = f"{name} forward + backward", 2 * moved + size * ITEM[dtype]
+    name, moved = f"{name} forward + backward", moved + op.back * size * ITEM[dtype]
     yield Pair(op.op, name, dtype, step, {"": twin}, flops=2 * flops, bytes=moved)

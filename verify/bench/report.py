@@ -49,7 +49,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{origin['gpu'] or origin['cpu']}; torch {origin['torch']}; commit {origin['commit']}; "
         f"`{origin['command']}`. Ratio: torch's time by needle's, median of rounds in which both "
         "took turns, with quartiles; above 1 needle is faster. Torch's products are in the "
-        "precision of their dtype (no TF32), its fastest layout counts.",
+        "precision of their dtype (no TF32), its fastest layout counts. Flops and bytes are the "
+        "least that a call needs if every product is a sum over its terms (Winograd's convolutions "
+        "do fewer) and every array is read or written once.",
         "",
         *(
             f"- geometric mean, {name}: {mean:.2f}"
