@@ -26,9 +26,9 @@ def _place(dtype: str) -> dict[str, Any]:
     return {"dtype": dtype, "device": PLACE.needle}
 
 
-def resnet(dtype: str) -> Iterator[Pair]:
+def resnet(dtype: str, batch: int = 0) -> Iterator[Pair]:
     """ResNet9 of two sizes."""
-    place, batch = _place(dtype), PLACE.batch
+    place, batch = _place(dtype), batch or PLACE.batch
     images, torch_images = both((batch, 3, 32, 32), dtype, 1)
     labels = np.arange(batch) % 10
     for name, net, twin in (
@@ -44,27 +44,27 @@ def resnet(dtype: str) -> Iterator[Pair]:
         )
 
 
-def language_model(dtype: str) -> Iterator[Pair]:
+def language_model(dtype: str, texts: int = TEXTS) -> Iterator[Pair]:
     """LSTM language models of two vocabularies."""
     place = _place(dtype)
     for words in (1000, 10000):
         model = ndl.models.LanguageModel(256, words, 256, 2, "lstm", **place)
         twin_model = LSTMLanguageModel(256, words, 256, 2)
-        ids = np.random.randint(0, words, (STEPS, TEXTS))
+        ids = np.random.randint(0, words, (STEPS, texts))
         text = ndl.Tensor(ids, device=PLACE.needle, requires_grad=False)
         torch_text = torch.from_numpy(ids).to(PLACE.name)
         yield from _training(
             "models.LanguageModel",
-            f"LSTM language model 2 x 256 training step, {words} words, {STEPS} x {TEXTS}",
+            f"LSTM language model 2 x 256 training step, {words} words, {STEPS} x {texts}",
             dtype,
             (model, _first(model, text), np.roll(ids, -1, 0).ravel()),
             (twin_model, _first(twin_model, torch_text)),
         )
 
 
-def transformers(dtype: str) -> Iterator[Pair]:
+def transformers(dtype: str, texts: int = 16) -> Iterator[Pair]:
     """A Transformer of four layers."""
-    place, width, length, texts = _place(dtype), 256, 64, 16
+    place, width, length = _place(dtype), 256, 64
     tokens, torch_tokens = both((length, texts, width), dtype, 3)
     yield from _training(
         "nn.Transformer",
@@ -76,9 +76,9 @@ def transformers(dtype: str) -> Iterator[Pair]:
     )
 
 
-def perceptron(dtype: str) -> Iterator[Pair]:
+def perceptron(dtype: str, batch: int = 0) -> Iterator[Pair]:
     """An MLP of three layers."""
-    place, batch = _place(dtype), PLACE.batch
+    place, batch = _place(dtype), batch or PLACE.batch
     labels = np.arange(batch) % 10
     wide, torch_wide = both((batch, 784), dtype, 2)
     sizes = (784, 512, 512, 10)
@@ -210,7 +210,8 @@ def _training(
     def step() -> object:
         loss = loss_of(forward(), ndl_labels)
         mine.reset_grad()
-        loss.backward()
+        with ndl.no_grad():  # as in torch, the gradients have no graph of their own
+            loss.backward()
         mine.step()
         return loss
 
