@@ -210,8 +210,7 @@ def _training(
     def step() -> object:
         loss = loss_of(forward(), ndl_labels)
         mine.reset_grad()
-        with ndl.no_grad():  # as in torch, the gradients have no graph of their own
-            loss.backward()
+        loss.backward(retain_graph=False)  # torch's default
         mine.step()
         return loss
 
