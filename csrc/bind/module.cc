@@ -5,6 +5,7 @@
 #include "bind/handle.h"
 #include "bind/interchange.h"
 #include "bind/joining.h"
+#include "bind/limits.h"
 #include "bind/methods.h"
 #include "bind/pooling.h"
 #include "bind/streams.h"
@@ -62,6 +63,7 @@ PYBIND11_MODULE(_core, module) {
   define_handle(module);
   define_counted(module);
   define_devices(module);
+  define_limits(module);
   define_streams(module);
   module.def("op_names", op_names);
   module.def("from_dlpack", from_dlpack, py::arg("producer"), py::arg("device") = py::none());

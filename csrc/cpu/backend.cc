@@ -54,7 +54,7 @@ const CpuKernels& choose() {
 class CpuBackend final : public Backend {
  public:
   CpuBackend() : kernels_(choose()) {}
-  const char* isa() const { return kernels_.isa; }
+  const CpuKernels& kernels() const { return kernels_; }
 
   void* raw_allocate(std::size_t bytes) override {
     const std::size_t alignment = bytes >= kHugeFrom ? kHugePage : kAlignment;
@@ -156,6 +156,8 @@ CpuBackend& instance() {
 
 Backend* cpu_backend() { return &instance(); }
 
-const char* cpu_isa() { return instance().isa(); }
+const char* cpu_isa() { return cpu_kernels().isa; }
+
+const CpuKernels& cpu_kernels() { return instance().kernels(); }
 
 }  // namespace needle

@@ -63,4 +63,8 @@ void pool2d(needle::PoolOp op, needle::View y, needle::View x, const needle::Poo
 void pool2d_grad(needle::PoolOp op, needle::View dx, needle::View dy, needle::View x,
                  const needle::Pool2dParams& p);
 
+// limits.cc
+double multiply_adds(needle::DType dtype, std::int64_t rounds);
+void move(void* dst, const void* src, std::int64_t bytes, std::int64_t times, bool past);
+
 }  // namespace NEEDLE_NS

@@ -37,6 +37,10 @@ struct CpuKernels {
   void (*conv2d_grad_weight)(View dw, View x, View dy, const Conv2dParams& p);
   void (*pool2d)(PoolOp op, View y, View x, const Pool2dParams& p);
   void (*pool2d_grad)(PoolOp op, View dx, View dy, View x, const Pool2dParams& p);
+  // For benchmarks. Operations done by all threads, each of which does so many rounds.
+  double (*multiply_adds)(DType dtype, std::int64_t rounds);
+  // Reads src so many times, or copies it to dst unless that is null.
+  void (*move)(void* dst, const void* src, std::int64_t bytes, std::int64_t times, bool past);
 };
 
 }  // namespace needle

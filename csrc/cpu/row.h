@@ -12,23 +12,20 @@
 
 #include <type_traits>
 
-#include "row_walk.h"
+#include "row_place.h"
 
 namespace NEEDLE_NS {
 
-constexpr int64_t kShortRow = 128;  // elements that are transposed
-constexpr int64_t kMaxRowParts = 32, kRowPart = 16 * 1024, kFewRowTasks = 8;
-
-// A row (Along), or `columns` rows side by side, (N - 1) * lanes < columns <= N * lanes.
+// A row or some side by side, and what is computed of it.
 template <class T, int N, bool Along>
-class Row {
+class Row : public RowPlace<T, N, Along> {
+  using Place = RowPlace<T, N, Along>;
+  using Place::at_, Place::rows_, Place::columns_, Place::parts_;
+  using Place::first_of, Place::lanes_of, Place::run, Place::stretches;
+
  public:
   using V = vec<T>;
-  static constexpr int kStats = N;
-
-  // The row of this index or the first of several; it begins at `at`.
-  Row(const needle::RowLayout& rows, int64_t index, int64_t at, int64_t columns, int64_t parts)
-      : rows_(rows), index_(index), at_(at), columns_(columns), parts_(parts) {}
+  using Place::Place;
 
   // result = of(k, elements of in...) folded by F, where k is a statistic's vector; the values are
   // kept in `keep` unless that is null.
@@ -81,41 +78,9 @@ class Row {
     });
   }
 
-  int64_t length() const { return rows_.length; }
-
-  // An array of one element for each place in a row, for map and fold; of rows along the last axes.
-  const T* places(const T* p) const { return p - at_; }
-
-  // A statistic from and to an array of one element for each row.
-  void get(const T* of_rows, V (&stat)[N]) const {
-    for (int k = 0; k < N; ++k) {
-      stat[k] = Along ? broadcast<V>(of_rows[index_])
-                      : load_partial(of_rows + index_ + k * lanes<T>, lanes_of(k));
-    }
-  }
-  void put(T* of_rows, const V (&stat)[N]) const {
-    for (int k = 0; k < N; ++k) {
-      store_partial(of_rows + index_ + k * lanes<T>, stat[k], Along ? 1 : lanes_of(k));
-    }
-  }
-
  private:
   static constexpr int kWidth = Along ? 4 : N;  // vectors that are folded side by side
   static constexpr int64_t kBuffer = 32 * kWidth * lanes<T>, kShort = 31 * kWidth * lanes<T>;
-
-  const needle::RowLayout::Axis& run() const { return rows_.reduced[rows_.n_reduced - 1]; }
-  int64_t first_of(int64_t part) const { return run().size * part / parts_; }
-  int64_t lanes_of(int k) const { return k < N - 1 ? lanes<T> : columns_ - (N - 1) * lanes<T>; }
-
-  // Calls body(from, n) for stretches of the row: n elements (rows of columns) from there on.
-  template <class Body>
-  void stretches(int64_t begin, int64_t end, int64_t most, const Body& body) const {
-    for_offsets(rows_.reduced, rows_.n_reduced - 1, [&](int64_t offset) {
-      for (int64_t i = begin; i < end; i += most) {
-        body(at_ + offset + i * run().stride, end - i < most ? end - i : most);
-      }
-    });
-  }
 
   // n elements, or rows of columns_ that are `to_step` and run().stride apart.
   template <class Of, class... In>
@@ -253,9 +218,6 @@ class Row {
       sum.push(p, n, step, columns_);
     }
   }
-
-  const needle::RowLayout& rows_;
-  int64_t index_, at_, columns_, parts_;
 };
 
 }  // namespace NEEDLE_NS

@@ -33,6 +33,8 @@ const needle::CpuKernels& kernels() {
       .conv2d_grad_weight = conv2d_grad_weight,
       .pool2d = pool2d,
       .pool2d_grad = pool2d_grad,
+      .multiply_adds = multiply_adds,
+      .move = move,
   };
   return table;
 }

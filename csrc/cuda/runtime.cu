@@ -1,3 +1,5 @@
+// CudaRuntime: streams, events and graphs (core/runtime.h) by CUDA's own, a current stream for each
+// thread and device.
 #include <cstring>
 #include <string>
 

@@ -315,13 +315,16 @@ class Tensor(Value):
     def __str__(self) -> str:
         return str(self.realize_cached_data())
 
-    def backward(self, out_grad: Tensor | None = None) -> None:
+    def backward(self, out_grad: Tensor | None = None, *, retain_graph: bool = True) -> None:
         """Sets `.grad` of every leaf that requires grad and that this Tensor was computed from.
 
         out_grad is the cotangent of this Tensor, ones unless given. With grad mode on, the
         gradients have a graph themselves; under no_grad() they have none.
-        Raises: RuntimeError when the Tensor requires no grad, TypeError or ValueError when out_grad
-        does not fit it.
+        retain_graph: False, for a step of training, is less memory: gradients have no graph, and
+        the one that leads here lets go of its arrays on the way, so that no other backward can
+        walk it.
+        Raises: RuntimeError when the Tensor requires no grad or its graph was let go of, TypeError
+        or ValueError when out_grad does not fit it.
         """
         if not self.requires_grad:
             raise RuntimeError("[backward] the tensor must require grad, got requires_grad=False")
@@ -332,7 +335,11 @@ class Tensor(Value):
         elif not isinstance(out_grad, Tensor):
             raise TypeError(f"[backward] out_grad is a Tensor, got type={type(out_grad).__name__}")
         check_out_grad(out_grad.realize_cached_data(), data)
-        run_backward(self, out_grad)
+        if retain_graph:
+            run_backward(self, out_grad)
+        else:
+            with no_grad():
+                run_backward(self, out_grad, retain_graph=False)
 
     if TYPE_CHECKING:  # attached by needle/ops/operators.py
 

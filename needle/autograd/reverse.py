@@ -37,10 +37,27 @@ def find_topo_sort(nodes: Sequence[Value]) -> list[Value]:
     return order
 
 
-def run_backward(output: Value, out_grad: Value) -> None:
+class Released(Op):
+    """What a node is of once backward let go of its graph."""
+
+    __slots__ = ()
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        raise RuntimeError(
+            "[backward] a graph is walked once where it is not retained, got a node of one that "
+            "backward(retain_graph=False) let go of"
+        )
+
+
+_RELEASED = Released()
+
+
+def run_backward(output: Value, out_grad: Value, retain_graph: bool = True) -> None:
     """Carries out_grad from output to the leaves and sets their `.grad`.
 
     A node is visited when all its uses have sent their cotangents, and its own is dropped then.
+    Unless the graph is retained the node then lets go of its inputs: values that nobody else holds
+    are free before the next node is visited.
     """
     uses = _count_uses(output)
     cotangents: dict[Value, Cotangent] = {output: out_grad}
@@ -77,7 +94,10 @@ def run_backward(output: Value, out_grad: Value) -> None:
             if left:
                 uses[x] = left
             else:
+                del uses[x]  # which keeps it alive no longer
                 ready.append(x)
+        if not retain_graph and node.cached_data is not None:  # a lazy value still needs them
+            node.op, node.inputs = _RELEASED, ()
 
 
 def _count_uses(output: Value) -> dict[Value, int]:

@@ -41,8 +41,7 @@ class Epoch:
         else:
             scores, state, loss = self._forward(y, inputs)
             self.opt.reset_grad()
-            with no_grad():  # no graph of the gradients: nothing differentiates them again
-                loss.backward()
+            loss.backward(retain_graph=False)  # nothing differentiates it again
             if self.clip is not None:
                 self.opt.clip_grad_norm(self.clip)
             self.opt.step()

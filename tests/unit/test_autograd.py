@@ -378,6 +378,70 @@ def test_backward_under_no_grad_gives_plain_gradients(device: nd.BackendDevice) 
     assert x.grad.requires_grad
 
 
+# --- retain_graph
+
+
+def test_a_graph_that_is_not_retained_is_freed_on_the_way(device: nd.BackendDevice) -> None:
+    alive: list[int] = []
+    seen: list[weakref.ref[Tensor]] = []
+
+    class Watch(TensorOp):
+        def compute(self, a: nd.NDArray) -> nd.NDArray:
+            return a + 0
+
+        def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
+            alive.append(sum(ref() is not None for ref in seen))
+            return out_grad * 2
+
+    def chain(x: Tensor) -> Tensor:
+        seen.clear()
+        for _ in range(20):
+            x = Watch()(x)
+            seen.append(weakref.ref(x))
+        return x
+
+    x = tensor([1.0], device)
+    y = chain(x)
+    y.backward(retain_graph=False)
+    assert alive == [20, *range(20, 1, -1)], "a value is free once its user is behind"
+    assert x.grad is not None
+    assert x.grad.numpy() == [2.0**20]
+    assert not x.grad.requires_grad
+    assert y.numpy() == [1.0], "a value that is held stays"
+    alive.clear()
+    y = chain(x)
+    y.backward()
+    assert set(alive) == {20}
+
+
+def test_a_graph_that_was_let_go_of_is_refused(device: nd.BackendDevice) -> None:
+    x = tensor([3.0], device)
+    middle = x * x
+    y = middle * x
+    y.backward(retain_graph=False)
+    assert x.grad is not None
+    assert x.grad.numpy() == [27.0]
+    for z in (y, middle, middle * 2):
+        with pytest.raises(RuntimeError, match=r"\[backward\] a graph is walked once"):
+            z.backward()
+    again = middle.detach() * x
+    again.backward()
+    assert x.grad.numpy() == [9.0]
+
+
+def test_what_shares_a_graph_that_was_let_go_of_is_refused(device: nd.BackendDevice) -> None:
+    x, w = tensor([3.0], device), tensor([2.0], device)
+    shared = x * 1.0
+    other = shared * w
+    (shared * shared).backward(retain_graph=False)
+    with pytest.raises(RuntimeError, match=r"\[backward\]"):
+        other.backward()
+    tuples = ndl.ops.make_tuple(x * 2, x * 3)
+    (tuples[0] * tuples[1]).backward(retain_graph=False)
+    assert x.grad is not None
+    assert x.grad.numpy() == [36.0]
+
+
 # --- ops of one's own
 
 

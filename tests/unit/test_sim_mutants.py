@@ -36,7 +36,7 @@ class Mutant:
         users = {
             "gemm.cuh": ["matmul.cu", "conv.cu"],
             "conv_operands.cuh": ["conv.cu"],
-            "map.cuh": ["elementwise.cu", "copy.cu"],
+            "map_kernels.cuh": ["elementwise.cu", "copy.cu"],
             "nest.cuh": [
                 *("elementwise.cu", "copy.cu", "reduce.cu", "matmul.cu", "select.cu"),
                 *("lanes.cu", "scan.cu"),
@@ -105,22 +105,27 @@ MUTANTS = [
         "out + k * p.output_stride",
         "out + k",
     ),
-    Mutant("map-store-off-by-one", "map.cuh", "if (i >= n) return;", "if (i > n) return;"),
+    Mutant("map-store-off-by-one", "map_kernels.cuh", "if (i >= n) return;", "if (i > n) return;"),
     Mutant(
         "map-pack-past-end",
-        "map.cuh",
+        "map_kernels.cuh",
         "first + size <= rows.length",
         "first < rows.length",
     ),
-    Mutant("map-repeated-element-walked", "map.cuh", "(rows.still >> k & 1u ? 0 : first)", "first"),
-    Mutant("map-tile-no-barrier", "map.cuh", "__syncthreads();", ""),
+    Mutant(
+        "map-repeated-element-walked",
+        "map_kernels.cuh",
+        "(rows.still >> k & 1u ? 0 : first)",
+        "first",
+    ),
+    Mutant("map-tile-no-barrier", "map_kernels.cuh", "__syncthreads();", ""),
     Mutant(
         "map-tile-not-turned",
-        "map.cuh",
+        "map_kernels.cuh",
         "return tile.of[k][threadIdx.x][y];",
         "return tile.of[k][y][threadIdx.x];",
     ),
-    Mutant("map-wrong-operand", "map.cuh", "at.of[k + 1]]", "at.of[1]]"),
+    Mutant("map-wrong-operand", "map_kernels.cuh", "at.of[k + 1]]", "at.of[1]]"),
     Mutant("nest-wrong-remainder", "nest.cuh", "number - rest * shape[d].value", "number - rest"),
     Mutant("nest-quotient-too-small", "nest.cuh", "excess / n + 1", "excess / n"),
     Mutant(

@@ -198,3 +198,49 @@ def test_the_gate_is_told_from_noise_of_speed(gate: ModuleType, tmp_path: Path) 
     report = json.loads(path.read_text())
     assert [(r["runs"], r["runs with an alarm"]) for r in report["reruns"]] == [(6, 0), (2, 0)]
     assert [(r["runs"], r["runs with an alarm"]) for r in report["planted"]] == [(3, 3), (1, 1)]
+
+
+def test_growth_finds_a_cliff_that_torch_does_not_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    growth = importlib.import_module("growth")
+
+    def points(**of: list[float]) -> list[dict[str, float]]:
+        return [
+            {"size": 1 << k, "needle_us": a, "torch_us": b}
+            for k, (a, b) in enumerate(zip(of["needle"], of["torch"], strict=True))
+        ]
+
+    straight, jump = [1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 8.2, 16.0]
+    assert growth.cliffs(points(needle=straight, torch=straight), int) == []
+    (cliff,) = growth.cliffs(points(needle=jump, torch=straight), int)
+    assert (cliff["size"], cliff["torch"]) == (4, 1)
+    assert growth.cliffs(points(needle=jump, torch=jump), int) == []
+    cubes = [1.0, 8.0, 64.0, 512.0]
+    assert growth.cliffs(points(needle=cubes, torch=cubes), lambda n: n**3) == []
+
+    path, page = tmp_path / "g.json", tmp_path / "g.md"
+    arguments = ["--series", "exp", "matmul", "MLP", "--largest", "16", "--rounds", "2"]
+    files = ["--target", "1e-6", "--json", str(path), "--markdown", str(page)]
+    assert growth.main([*arguments, *files]) == 0
+    series = {s["name"]: s for s in json.loads(path.read_text())["series"]}
+    assert [p["size"] for p in series["MLP"]["points"]] == [1, 2, 4, 8, 16]
+    assert [p["size"] for p in series["matmul"]["points"]] == [4, 8, 16]
+    assert "## exp, float32" in page.read_text()
+    assert str(tmp_path) not in page.read_text()
+
+
+def test_memory_is_of_one_library_in_one_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    memory = importlib.import_module("memory")
+    path = tmp_path / "m.json"
+    monkeypatch.setattr(memory, "SIZES", {"course": 0})
+    assert memory.main(["--batch", "16", "--json", str(path)]) == 0
+    (row,) = json.loads(path.read_text())["rows"]
+    assert row["needle"]["arrays_peak_bytes"] > 16 * 3 * 32 * 32 * 4
+    assert row["needle"]["peak_bytes"] > 0
+    assert row["torch"]["peak_bytes"] > 0
+    assert row["ratio"] == row["needle"]["peak_bytes"] / row["torch"]["peak_bytes"]

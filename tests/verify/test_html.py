@@ -326,7 +326,13 @@ def test_what_is_handed_over_is_shown(tmp_path: Path) -> None:
     origin = {"cpu": "a cpu", "torch": "2", "commit": "c" * 40}
     path = tmp_path / "speed.json"
     data = {"provenance": origin, "geometric_mean": {"1 thread(s)": 2.0}, "rows": rows}
-    path.write_text(json.dumps(data))
+    for limits, shown in (
+        ({}, []),
+        ({"copy": 3e12, "float32": 5e13}, [(0, {"copy": 3e12, "float32": 5e13})]),
+        ({"2 thread(s)": {"copy": 3e10}}, [(2, {"copy": 3e10})]),
+    ):
+        path.write_text(json.dumps(data | {"limits": limits}))
+        assert beside_files.speed(path)["limits"] == shown
     calibrated = beside_files.accuracy(ROOT / "reports/accuracy-cpu.json")
     found = page(ALL[0], beside=Beside(None, beside_files.speed(path), [calibrated]))
     assert found.data["speed"]["rows"] == [

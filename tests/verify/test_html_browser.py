@@ -97,7 +97,7 @@ def cases() -> list[Verdict]:
 def text() -> str:
     """The page of these cases, with everything beside it."""
     speed = beside_files.speed(ROOT / "reports/speed-slice.json")
-    speed["limits"] = {"copy": 1e12, "float32": 1e13}
+    speed["limits"] = [(1, {"copy": 1e12, "copy 16 KiB": 5e12, "read": 2e12, "float32": 1e13})]
     speed["rows"][0][3:] = [0.1, 0.1, 0.1, 1, 1, 100, 50, 0.4]
     files = ("cpu", "torch")
     accuracy = [beside_files.accuracy(ROOT / f"reports/accuracy-{name}.json") for name in files]
@@ -262,7 +262,11 @@ def test_an_op_has_its_pictures(opened: Open) -> None:
 
 def test_speed_roofline_and_changes(opened: Open) -> None:
     page = opened()
-    assert page.locator("#speed svg.chart").get_attribute("aria-label").startswith("Roofline: 1")
+    chart = page.locator("#speed svg.chart")
+    assert chart.get_attribute("aria-label").startswith("Roofline: 1")
+    assert chart.locator("polyline.limit").count() == 2, "the roofs of memory and of the caches"
+    assert "GB/s copy 16 KiB" in page.inner_text("#ratios")
+    assert "Roofline, float32, 1 thread(s)" in page.inner_text("#ratios")
     assert "40 %" in page.inner_text("#ratios")
     assert page.locator("#ratios tbody tr").count() == 15
     page.locator("#ratios").get_by_role("button", name="Show 15 more").click()

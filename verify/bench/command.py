@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from verify.spec import DTYPES, Exit, UsageError
 
 if TYPE_CHECKING:
     from verify.bench.definitions import Pair
+    from verify.bench.limits import Limits
 
 DESCRIPTION = """\
 Times ops, layers, optimizers and models of needle beside torch in one process: both take turns,
@@ -92,11 +93,10 @@ def run(chosen: argparse.Namespace, arguments: Sequence[str], parts: Parts | Non
     _require_device(PLACE)
     # Products of torch in the precision of their dtype: TF32 would be another computation.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    limits = PLACE.limits()
     timed = Timed()
-    threads = chosen.threads or [1, 2]
-    work = [(n, *step, d) for n in threads[: 1 if chosen.device == "cuda" else None]
-            for step in steps for d in dtypes]  # fmt: skip
+    threads = (chosen.threads or [1, 2])[: 1 if chosen.device == "cuda" else None]
+    limits = {f"{n} thread(s)": PLACE.limits(n) for n in threads}
+    work = [(n, *step, d) for n in threads for step in steps for d in dtypes]
     try:
         _time(work, chosen, timed, limits)
     except KeyboardInterrupt:  # what is timed counts
@@ -151,7 +151,7 @@ def _time(
     work: Sequence[tuple[int, str, str, str]],
     chosen: argparse.Namespace,
     timed: Timed,
-    limits: dict[str, float],
+    limits: Mapping[str, Limits],
 ) -> None:
     """Every pair of every op in turn; an interrupt leaves what is done."""
     from verify.bench.measure import compare
@@ -168,7 +168,13 @@ def _time(
                     timed.left.append(f"{pair.name} {dtype}")
                     continue
                 try:
-                    found = compare(pair, chosen.rounds, chosen.target, chosen.slowdown, limits)
+                    found = compare(
+                        pair,
+                        chosen.rounds,
+                        chosen.target,
+                        chosen.slowdown,
+                        limits[f"{threads} thread(s)"],
+                    )
                 except Exception as error:  # the others count all the same; the exit code tells
                     _failed(timed, f"{pair.name} {dtype}", error)
                     continue

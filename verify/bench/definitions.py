@@ -19,6 +19,8 @@ import torch
 import needle as ndl
 from verify.bench.place import PLACE, Call
 
+ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}  # bytes of an element
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -29,8 +31,9 @@ class Pair:
     dtype: str
     needle: Call
     torch: Mapping[str, Call]
-    flops: float = 0.0
-    bytes: float = 0.0
+    flops: float = 0.0  # of products; elsewhere one an element, or what its formula has
+    bytes: float = 0.0  # read and written, each array once
+    moves: str = "copy"  # or "read": next to nothing is written
     nodes: int = 1  # a time per node is the call's time / nodes
     whole_step: bool = False  # of training: its memory is compared too
 
@@ -51,6 +54,11 @@ def both(
     array = array.broadcast_to((times, some)).reshape((times * some,))[:n].reshape(shape).compact()
     theirs = values.to(PLACE.name).repeat(times)[:n].reshape(shape).contiguous()
     return ndl.Tensor(array, requires_grad=grad), theirs.requires_grad_(grad)
+
+
+def bytes_of(dtype: str, *shapes: tuple[int, ...]) -> float:
+    """Of arrays of these shapes."""
+    return float(ITEM[dtype] * sum(math.prod(shape) for shape in shapes))
 
 
 def pull_back(y: Any, cotangent: Any) -> None:
@@ -97,6 +105,7 @@ def matmul(dtype: str) -> Iterator[Pair]:
             partial(operator.matmul, a, b),
             {"": partial(operator.matmul, ta, tb)},
             flops=flops,
+            bytes=bytes_of(dtype, (m, k), (k, n), (m, n)),
         )
 
 
@@ -117,6 +126,7 @@ def convolution(dtype: str) -> Iterator[Pair]:
         out = ndl.conv(x, w, stride=stride, padding=pad)
         g, tg = both(tuple(out.shape), dtype, 8)
         flops = 2.0 * float(np.prod(out.shape)) * kernel * kernel * cin
+        moved = bytes_of(dtype, tuple(x.shape), tuple(w.shape), tuple(out.shape))
         name = f"{batch}x{height}x{width}x{cin} k{kernel} s{stride} {cout}"
 
         def layouts(
@@ -163,6 +173,7 @@ def convolution(dtype: str) -> Iterator[Pair]:
             partial(ndl.conv, xd, wd, stride=stride, padding=pad),
             layouts(False),
             flops=flops,
+            bytes=moved,
         )
 
         def step(
@@ -173,7 +184,7 @@ def convolution(dtype: str) -> Iterator[Pair]:
             return y
 
         name = f"conv forward + backward {name}"
-        yield Pair("conv", name, dtype, step, layouts(True), flops=3 * flops)
+        yield Pair("conv", name, dtype, step, layouts(True), flops=3 * flops, bytes=3 * moved)
 
 
 def dispatch(dtype: str) -> Iterator[Pair]:
@@ -204,5 +215,7 @@ def dispatch(dtype: str) -> Iterator[Pair]:
         dtype,
         ours,
         {"": theirs},
+        flops=2.0 * 16,
+        bytes=2 * bytes_of(dtype, (16,), (16,), (16,)),
         nodes=nodes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 import needle as ndl
-from verify.bench.definitions import Pair, both, steps
+from verify.bench.definitions import Pair, both, bytes_of, steps
 from verify.bench.place import PLACE
 from verify.bench.twins import copy_weights
 
@@ -24,13 +25,23 @@ def softmax(dtype: str) -> Iterator[Pair]:
             dtype,
             partial(ndl.softmax, x),
             {"": partial(torch.softmax, tx, -1)},
+            flops=5.0 * rows * columns,
+            bytes=2 * bytes_of(dtype, (rows, columns)),
         )
         g = both((rows, columns), dtype, 2)
         step, twin = steps(
             ndl.softmax, lambda t: torch.softmax(t, -1), [both((rows, columns), dtype, 1, True)], g
         )
         name = f"softmax forward + backward {rows}x{columns}"
-        yield Pair("softmax", name, dtype, step, {"": twin})
+        yield Pair(
+            "softmax",
+            name,
+            dtype,
+            step,
+            {"": twin},
+            flops=9.0 * rows * columns,
+            bytes=5 * bytes_of(dtype, (rows, columns)),
+        )
 
 
 def layer_norm(dtype: str) -> Iterator[Pair]:
@@ -44,7 +55,8 @@ def layer_norm(dtype: str) -> Iterator[Pair]:
         both((rows, columns), dtype, 5),
     )
     name = f"layer norm forward + backward {rows}x{columns}"
-    yield Pair("layer_norm", name, dtype, step, {"": twin})
+    work = _norm(dtype, (rows, columns))
+    yield Pair("layer_norm", name, dtype, step, {"": twin}, **work)
 
 
 def batch_norm(dtype: str) -> Iterator[Pair]:
@@ -65,7 +77,12 @@ def batch_norm(dtype: str) -> Iterator[Pair]:
         )
         name = "x".join(map(str, shape))
         name = f"batch norm forward + backward {name}, channels last"
-        yield Pair("batch_norm", name, dtype, step, {"": twin})
+        yield Pair("batch_norm", name, dtype, step, {"": twin}, **_norm(dtype, shape))
+
+
+def _norm(dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Eight operations an element forward, twelve backward; x and y, then dy, x and dx."""
+    return {"flops": 20.0 * math.prod(shape), "bytes": 5 * bytes_of(dtype, shape)}
 
 
 def recurrent(dtype: str) -> Iterator[Pair]:
@@ -85,7 +102,17 @@ def recurrent(dtype: str) -> Iterator[Pair]:
             both((batch, hidden), dtype, 7),
         )
         name = f"LSTM cell forward + backward {batch}x{features} to {hidden}"
-        yield Pair("nn.LSTMCell", name, dtype, step, {"": twin})
+        inputs, gates = (batch, features + hidden), (batch, 4 * hidden)
+        weights = (features + hidden, 4 * hidden)
+        yield Pair(
+            "nn.LSTMCell",
+            name,
+            dtype,
+            step,
+            {"": twin},
+            flops=3 * 2.0 * batch * math.prod(weights),
+            bytes=3 * bytes_of(dtype, inputs, weights, gates),
+        )
 
 
 def optimizers(dtype: str) -> Iterator[Pair]:
@@ -99,4 +126,12 @@ def optimizers(dtype: str) -> Iterator[Pair]:
         fused = torch.optim.Adam([t for _, t in pairs], lr=1e-3, fused=True)
         calls: Mapping[str, Any] = {"plain": plain.step, "fused": fused.step}
         name = f"Adam step, {count} x {size} parameters"
-        yield Pair("optim.Adam", name, dtype, mine.step, calls)
+        yield Pair(
+            "optim.Adam",
+            name,
+            dtype,
+            mine.step,
+            calls,
+            flops=12.0 * count * size,
+            bytes=7 * bytes_of(dtype, (count, size)),  # p, grad, two moments; three are written
+        )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from verify.bench.definitions import Pair
+from verify.bench.limits import Limits, applied
 from verify.bench.place import PLACE, Call
 
 
@@ -37,7 +37,7 @@ def compare(
     rounds: int,
     target: float,
     slowdown: float = 0.0,
-    limits: Mapping[str, float] | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Times every side in turn, `rounds` times; torch's fastest layout by median counts."""
     sides = {
@@ -68,11 +68,11 @@ def compare(
         row["needle_gflops"] = pair.flops / median / 1e9
     if pair.bytes:
         row["needle_gbytes"] = pair.bytes / median / 1e9
+    row |= {"flops": pair.flops, "bytes": pair.bytes}
     if pair.whole_step:
         row["needle_peak_bytes"] = PLACE.peak(sides["needle"])
         row["torch_peak_bytes"] = PLACE.peak(sides[best])
-    if limits:  # the larger of the two times that the device needs at least, by the time taken
-        row["share_of_limit"] = (
-            max(pair.bytes / limits["copy"], pair.flops / limits[pair.dtype]) / median
-        )
+    if limits and (pair.flops or pair.bytes):
+        least, name = applied(limits, pair.dtype, pair.flops, pair.bytes, pair.moves)
+        row |= {"limit": name, "share_of_limit": least / median}
     return row

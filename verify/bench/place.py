@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import needle as ndl
+from verify.bench import limits
 
 Call = Callable[[], object]
 
@@ -86,12 +87,12 @@ class Place:
         after = self.needle.memory_stats()["peak_bytes"], torch.cuda.max_memory_allocated()
         return max(b - a for a, b in zip(before, after, strict=True))
 
-    def limits(self) -> dict[str, float]:
+    def limits(self, threads: int) -> dict[str, float]:
         """What this device reaches here and now: bytes copied a second (read and written), flops
-        of a matrix product a second by dtype.
+        a second by dtype; on CUDA those of a matrix product.
         """
         if self.name != "cuda":
-            return {}
+            return limits.cpu(threads)
         source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda").random_()
         target = torch.empty_like(source)
         found = {"copy": 2.0 * source.numel() / self._best(lambda: target.copy_(source))}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import needle as ndl
-from verify.bench.definitions import Pair, both
+from verify.bench.definitions import Pair, both, bytes_of, pull_back
 from verify.bench.place import PLACE, Call
 from verify.bench.twins import LSTMLanguageModel, ResNet9, copy_weights
 
@@ -24,9 +26,9 @@ def _place(dtype: str) -> dict[str, Any]:
     return {"dtype": dtype, "device": PLACE.needle}
 
 
-def resnet(dtype: str) -> Iterator[Pair]:
+def resnet(dtype: str, batch: int = 0) -> Iterator[Pair]:
     """ResNet9 of two sizes."""
-    place, batch = _place(dtype), PLACE.batch
+    place, batch = _place(dtype), batch or PLACE.batch
     images, torch_images = both((batch, 3, 32, 32), dtype, 1)
     labels = np.arange(batch) % 10
     for name, net, twin in (
@@ -42,27 +44,27 @@ def resnet(dtype: str) -> Iterator[Pair]:
         )
 
 
-def language_model(dtype: str) -> Iterator[Pair]:
+def language_model(dtype: str, texts: int = TEXTS) -> Iterator[Pair]:
     """LSTM language models of two vocabularies."""
     place = _place(dtype)
     for words in (1000, 10000):
         model = ndl.models.LanguageModel(256, words, 256, 2, "lstm", **place)
         twin_model = LSTMLanguageModel(256, words, 256, 2)
-        ids = np.random.randint(0, words, (STEPS, TEXTS))
+        ids = np.random.randint(0, words, (STEPS, texts))
         text = ndl.Tensor(ids, device=PLACE.needle, requires_grad=False)
         torch_text = torch.from_numpy(ids).to(PLACE.name)
         yield from _training(
             "models.LanguageModel",
-            f"LSTM language model 2 x 256 training step, {words} words, {STEPS} x {TEXTS}",
+            f"LSTM language model 2 x 256 training step, {words} words, {STEPS} x {texts}",
             dtype,
             (model, _first(model, text), np.roll(ids, -1, 0).ravel()),
             (twin_model, _first(twin_model, torch_text)),
         )
 
 
-def transformers(dtype: str) -> Iterator[Pair]:
+def transformers(dtype: str, texts: int = 16) -> Iterator[Pair]:
     """A Transformer of four layers."""
-    place, width, length, texts = _place(dtype), 256, 64, 16
+    place, width, length = _place(dtype), 256, 64
     tokens, torch_tokens = both((length, texts, width), dtype, 3)
     yield from _training(
         "nn.Transformer",
@@ -74,9 +76,9 @@ def transformers(dtype: str) -> Iterator[Pair]:
     )
 
 
-def perceptron(dtype: str) -> Iterator[Pair]:
+def perceptron(dtype: str, batch: int = 0) -> Iterator[Pair]:
     """An MLP of three layers."""
-    place, batch = _place(dtype), PLACE.batch
+    place, batch = _place(dtype), batch or PLACE.batch
     labels = np.arange(batch) % 10
     wide, torch_wide = both((batch, 784), dtype, 2)
     sizes = (784, 512, 512, 10)
@@ -208,19 +210,28 @@ def _training(
     def step() -> object:
         loss = loss_of(forward(), ndl_labels)
         mine.reset_grad()
-        loss.backward()
+        loss.backward(retain_graph=False)  # torch's default
         mine.step()
         return loss
 
+    def twin_loss() -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
+
     def twin_step() -> object:
-        loss: Any = torch.nn.functional.cross_entropy(twin_forward(), torch_labels)
+        loss: Any = twin_loss()
         other.zero_grad()
         loss.backward()
         other.step()
         return loss
 
     calls: dict[str, Call] = {"": twin_step}
-    yield Pair(op, name, dtype, step, calls, whole_step=True)
+    # What Adam reads and writes of every parameter is the least that must move.
+    weights = [tuple(p.shape) for p in twin.parameters()]
+    work: dict[str, Any] = {
+        "flops": products(twin, twin_loss),
+        "bytes": 7 * bytes_of(dtype, *weights),
+    }
+    yield Pair(op, name, dtype, step, calls, whole_step=True, **work)
     if PLACE.name == "cuda":
         captured: list[Any] = []
 
@@ -232,4 +243,20 @@ def _training(
                 captured.append(graph)
             return captured[0].replay()
 
-        yield Pair(op, f"{name}, captured, beside torch eager", dtype, replay, calls)
+        yield Pair(op, f"{name}, captured, beside torch eager", dtype, replay, calls, **work)
+
+
+def products(twin: torch.nn.Module, loss_of: Callable[[], torch.Tensor]) -> float:
+    """Operations of torch's matrix products and convolutions, forward and backward, as it counts.
+
+    Not in fused kernels of LSTMs and attention: these it does not look into.
+    """
+    counter = FlopCounterMode(display=False)
+    recurrent = any(isinstance(module, torch.nn.RNNBase) for module in twin.modules())
+    plain = torch.nn.attention.SDPBackend.MATH
+    with warnings.catch_warnings(), torch.nn.attention.sdpa_kernel(plain), counter:
+        warnings.simplefilter("ignore")  # of flags(), about Intel's GPUs
+        with torch.backends.mkldnn.flags(enabled=not recurrent):
+            pull_back(loss_of(), None)
+    twin.zero_grad()
+    return float(counter.get_total_flops())

@@ -71,13 +71,23 @@ def speed(path: Path) -> dict[str, Any]:
                 f"commit {str(origin['commit'])[:12]}"
             ),
             "means": {k: short(float(v)) for k, v in data["geometric_mean"].items()},
-            "limits": {k: float(v) for k, v in (data.get("limits") or {}).items()},
+            "limits": _limits(data.get("limits") or {}),
             "rows": rows,
             "left": [printable(str(t)) for t in (*data.get("not_reached", ()),
                                                  *data.get("failed", ()))],
         }  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _malformed("speed", "report of tests/benchmarks/ratios.py", path, error) from error
+
+
+def _limits(data: Mapping[str, Any]) -> list[tuple[int, dict[str, float]]]:
+    """What the device reached on so many threads; 0 where a file has one set for all rows."""
+    if data and not all(isinstance(of, Mapping) for of in data.values()):
+        data = {"0": data}
+    return [
+        (int(name.split()[0]), {printable(str(k)): float(v) for k, v in of.items()})
+        for name, of in data.items()
+    ]
 
 
 def accuracy(path: Path) -> dict[str, Any]:

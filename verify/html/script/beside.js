@@ -94,18 +94,21 @@ function drawSpeed() {
   const host = byId("ratios");
   if (!host) return;
   const { rows, limits, left, means } = D.speed;
-  const both = dtype => rows.filter(r => r[1] === dtype && r[8] > 0 && r[9] > 0);
-  const roofs = Object.keys(limits).filter(dtype => dtype !== "copy" && limits.copy && both(dtype).length);
+  const both = (dtype, threads) => rows.filter(r => r[1] === dtype && (!threads || r[2] === threads) && r[8] > 0 && r[9] > 0);
+  const moved = k => /^(copy|read)/.test(k), on = threads => threads ? `, ${threads} thread(s)` : "";
+  const roofs = limits.flatMap(([threads, of]) => Object.keys(of).filter(k => !moved(k) && of.copy && both(k, threads).length)
+    .map(dtype => [dtype, threads, of]));
   host.replaceChildren(
     node("dl", { class: "tiles" }, Object.entries(means).map(([name, mean]) => node("div", {}, node("dt", {}, `geometric mean, ${name}`),
       node("dd", {}, `${mean.toFixed(2)} ×`)))),
     speedRows(rows),
     left.length ? node("p", { class: "note" }, `${whole(left.length)} rows were not measured: ${left.slice(0, 3).join("; ")}${left[3] ? "; …" : ""}`) : "",
-    Object.keys(limits).length ? node("p", {}, `Limits measured in the same run: ${Object.entries(limits).map(([k, v]) =>
-      k === "copy" ? `${short(v / 1e9)} GB/s copied` : `${short(v / 1e9)} GFLOP/s in ${k}`).join(", ")}.`)
-      : node("p", { class: "note" }, "No roofline: this file holds no limits of the device. ratios.py measures them on CUDA; without them GB/s and GFLOP/s stand alone."),
-    node("div", { class: "charts" }, roofs.map(dtype => node("div", { class: "card" }, node("h3", {}, `Roofline, ${dtype}`),
-      roofline(both(dtype).map(r => ({ x: r[9] / r[8], y: r[9], name: `${r[0]}: ${short(r[9])} GFLOP/s` })), limits.copy / 1e9, limits[dtype] / 1e9)))));
+    ...(limits.length ? limits.map(([threads, of]) => node("p", {}, `Limits measured in the same run${on(threads)}: ${Object.entries(of).map(([k, v]) =>
+      moved(k) ? `${short(v / 1e9)} GB/s ${k}` : `${short(v / 1e9)} GFLOP/s in ${k}`).join(", ")}.`))
+      : [node("p", { class: "note" }, "No roofline: this file holds no limits of the device, which needle-verify bench measures. Without them GB/s and GFLOP/s stand alone.")]),
+    node("div", { class: "charts" }, roofs.map(([dtype, threads, of]) => node("div", { class: "card" }, node("h3", {}, `Roofline, ${dtype}${on(threads)}`),
+      roofline(both(dtype, threads).map(r => ({ x: r[9] / r[8], y: r[9], name: `${r[0]}: ${short(r[9])} GFLOP/s` })),
+        Object.entries(of).filter(([k]) => k.startsWith("copy")).map(([, v]) => v / 1e9), of[dtype] / 1e9)))));
 }
 
 function speedOf(op) {

@@ -124,17 +124,21 @@ function overDomain(rows) {
 }
 
 // Where calls lie under the lines that memory and arithmetic draw.
-function roofline(points, bandwidth, peak) {
+function roofline(points, bandwidths, peak) {
   const width = narrow.matches ? 360 : 460, height = 240, left = 44, low = 30;
-  const xs = points.map(p => logs(p.x)), ridge = logs(peak / bandwidth);
-  const x0 = Math.floor(Math.min(...xs, ridge - 1)), x1 = Math.ceil(Math.max(...xs, ridge + 1));
+  const slow = Math.min(...bandwidths), fast = Math.max(...bandwidths); // of memory, of the caches
+  const xs = points.map(p => logs(p.x));
+  const x0 = Math.floor(Math.min(...xs, logs(peak / fast) - 1)), x1 = Math.ceil(Math.max(...xs, logs(peak / slow) + 1));
   const y1 = Math.ceil(logs(peak)), y0 = Math.floor(Math.min(...points.map(p => logs(p.y))));
   const X = e => left + (e - x0) / (x1 - x0) * (width - left - 12), Y = e => height - low - (e - y0) / (y1 - y0) * (height - low - 12);
-  const start = Math.max(y0, x0 + logs(bandwidth));
+  const roof = bandwidth => {
+    const start = Math.max(y0, x0 + logs(bandwidth));
+    return drawn("polyline", { class: "limit", points: `${X(start - logs(bandwidth))},${Y(start)} ${X(logs(peak / bandwidth))},${Y(logs(peak))} ${X(x1)},${Y(logs(peak))}` });
+  };
   return canvas(width, height, `Roofline: ${points.length} calls, operations a second over operations a byte`,
     spaced(x0, x1, 6).map(e => words(X(e), height - low + 15, power(e))), spaced(y0, y1, 6).map(e =>
       [stroke(left, Y(e), width - 8, Y(e), "grid"), words(left - 5, Y(e) + 3.5, power(e), "end")]).flat(),
-    drawn("polyline", { class: "limit", points: `${X(start - logs(bandwidth))},${Y(start)} ${X(ridge)},${Y(logs(peak))} ${X(x1)},${Y(logs(peak))}` }),
+    [...new Set([slow, fast])].map(roof),
     points.map(p => drawn("circle", { cx: X(logs(p.x)), cy: Y(logs(p.y)), r: 3.2, class: "dot d0" }, drawn("title", {}, p.name))),
     words(width - 8, height - 2, "operations a byte", "end", "small"), words(left, 9, "GFLOP/s", "start", "small"));
 }

@@ -1,0 +1,12 @@
+/* Which instructions callgrind counts: those between begin() and end(name), a dump for each name. */
+#include <valgrind/callgrind.h>
+
+void begin(void) {
+  CALLGRIND_START_INSTRUMENTATION;
+  CALLGRIND_ZERO_STATS;
+}
+
+void end(const char* name) {
+  CALLGRIND_DUMP_STATS_AT(name);
+  CALLGRIND_STOP_INSTRUMENTATION;
+}
