@@ -84,7 +84,8 @@ class Clip(TensorOp):
         self.low, self.high = low, high
 
     def compute(self, a: NDArray) -> NDArray:
-        return a.clip(self.low, self.high)
+        low, high = (None if b is None else float(b) for b in (self.low, self.high))
+        return a.clip(low, high)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0].realize_cached_data()
