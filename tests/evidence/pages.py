@@ -91,7 +91,7 @@ def speed(folder: Path = REPORTS) -> str:
         parts += [
             f"## {path.name}",
             f"{of['cpu']}, {of['isa']}; torch {of['torch']}; commit {of['commit'][:12]}; "
-            f"`python {of['command']}`",
+            f"`{'' if of['command'].startswith('needle-verify') else 'python '}{of['command']}`",
             "Geometric means: "
             + ", ".join(f"{ratio:.2f} on {name}" for name, ratio in data["geometric_mean"].items())
             + ".",
@@ -101,7 +101,7 @@ def speed(folder: Path = REPORTS) -> str:
 
 
 def _ratios(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = []
+    lines, limits = [], any("limit" in r for r in rows)
     for r in rows:
         low, high = r["ratio_quartiles"]
         times = (f"{r[side]:,.1f}" for side in ("needle_us", "torch_us"))
@@ -113,11 +113,17 @@ def _ratios(rows: Sequence[Mapping[str, Any]]) -> str:
                 f"**{r['ratio']:.2f}**" if r["ratio"] < 1 else f"{r['ratio']:.2f}",
                 f"{low:.2f} to {high:.2f}",
                 *times,
+                *((_share(r),) if limits else ()),
             )
         )
-    return table(
-        ("call", "dtype", "threads", "ratio", "quartiles", "needle, µs", "torch, µs"), lines
-    )
+    head = ("call", "dtype", "threads", "ratio", "quartiles", "needle, µs", "torch, µs")
+    return table((*head, "of the limit") if limits else head, lines)
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    """How near a row is to the limit that binds it, which was measured in the same run."""
+    share = row.get("share_of_limit")
+    return "" if share is None else f"{share:.0%} of {row['limit']}"
 
 
 def coverage() -> str:

@@ -34,6 +34,27 @@ def test_the_pages_of_reports_are_what_they_are_made_of(monkeypatch: pytest.Monk
     assert pages.main(["--check"]) == 0, "run python tests/evidence/pages.py"
 
 
+def test_speed_shows_shares_of_limits_where_a_file_has_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    pages = importlib.import_module("pages")
+    origin = {"cpu": "a cpu", "isa": "v4", "torch": "2", "commit": "c" * 40}
+    row = {"name": "exp 16", "dtype": "float32", "threads": 1, "ratio": 2.0,
+           "ratio_quartiles": [1.5, 2.5], "needle_us": 10.0, "torch_us": 20.0}  # fmt: skip
+    for name, more in (("old", {}), ("new", {"limit": "copy 1 MiB", "share_of_limit": 0.9})):
+        data = {
+            "provenance": origin | {"command": f"needle-verify bench --json {name}"},
+            "geometric_mean": {"1 thread(s)": 2.0},
+            "rows": [row | more],
+        }
+        (tmp_path / f"speed-{name}.json").write_text(json.dumps(data))
+    new, old = pages.speed(tmp_path).split("## speed-old.json")
+    assert "90% of copy 1 MiB |" in new
+    assert "of the limit" not in old
+    assert "`needle-verify bench --json old`" in old
+
+
 def test_both_judges_find_every_planted_fault(size: ModuleType, tmp_path: Path) -> None:
     path, text = tmp_path / "size.json", tmp_path / "size.md"
     arguments = ["--quick", "--slow-up-to", "16", "--json", str(path), "--markdown", str(text)]
