@@ -8,10 +8,17 @@
 #include <stdexcept>
 #include <string>
 
+#include "../core/environment.h"
 #include "../core/errors.h"
 #include "kernels.h"
 
 namespace needle {
+
+bool direct_convolutions() {
+  static const bool direct = switched_on("NEEDLE_DIRECT_CONV");
+  return direct;
+}
+
 namespace {
 
 struct Isa {

@@ -1,9 +1,11 @@
 // The products between the transforms of conv_winograd.h, and when they are allowed: where numbers
 // are not finite, or so large that a transform could overflow, the sum over taps is taken, image by
-// image, so that an image's result does not depend on the others'.
+// image, so that an image's result does not depend on the others'. So it is where all weights of a
+// tap are 0, as a mask makes them.
 #include "conv_winograd.h"
 
 #include "decls.h"
+#include "kernels.h"
 
 namespace NEEDLE_NS {
 
@@ -155,8 +157,14 @@ static bool in_range(const Gathered<T>& g, double x, double w) {
 
 template <class T>
 static bool by_winograd(const Gathered<T>& g, void (*otherwise)(const Gathered<T>&)) {
-  if (!suits_winograd(g)) return false;
-  const double w = largest_of(g.weights, 9 * g.source.share * g.result.share);
+  if (!suits_winograd(g) || needle::direct_convolutions()) return false;
+  double w = 0;
+  for (int tap = 0; tap < 9; ++tap) {
+    const int64_t n = g.source.share * g.result.share;
+    const double most = largest_of(g.weights + tap * n, n);
+    if (most == 0) return false;  // of a mask: what it hides must not leak through the transforms
+    w = most > w ? most : w;
+  }
   const int64_t in = g.source.height * g.source.width * g.source.channels;
   const int64_t out = g.result.height * g.result.width * g.result.channels;
   const auto allowed = [&](int64_t n) {

@@ -234,7 +234,8 @@ struct cube {
     const V squared = m::two_product(x, x, lost_of_square);
     const V y = m::two_product(squared, x, lost);
     const V better = y + fma(lost_of_square, x, lost);
-    return better - better == V{} ? better : y;  // an infinite y has lost nothing
+    // A zero keeps its sign, and an infinite y has lost nothing.
+    return (better - better == V{}) & (y != V{}) ? better : y;
   }
 };
 struct inverse {

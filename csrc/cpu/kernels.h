@@ -7,6 +7,9 @@
 
 namespace needle {
 
+// Whether NEEDLE_DIRECT_CONV=1 keeps Winograd's convolutions away.
+bool direct_convolutions();
+
 struct CpuKernels {
   const char* isa;  // "x86-64-v2", "x86-64-v3", "x86-64-v4", "generic"
   void (*copy)(View dst, View src);

@@ -48,7 +48,7 @@ class Lanes:
     float32 of 16-bit floats.
     """
 
-    __slots__ = ("axes", "eps", "inverse", "mean", "name", "variance")
+    __slots__ = ("axes", "eps", "inverse", "mean", "name", "variance", "x")
 
     mean: NDArray
     variance: NDArray
@@ -71,18 +71,22 @@ class Lanes:
     ) -> NDArray:
         """x, standardized, times weight plus bias where these are given; finds the statistics."""
         y, self.mean, self.variance, self.inverse = x.standardize(self.axes, self.eps, weight, bias)
+        self.x = x
         return y
+
+    def _require(self, x: NDArray) -> None:
+        """Finds the statistics of x unless they are those that were found last."""
+        if getattr(self, "x", None) is not x:
+            self.find(x)
 
     def pull_back(self, h: NDArray, x: NDArray, weight: NDArray | None = None) -> NDArray:
         """The cotangent of x from that of find(x, weight, ...)."""
-        if not hasattr(self, "inverse"):
-            self.find(x)
+        self._require(x)
         return x.standardize_grad(h, self.mean, self.inverse, self.axes, weight)
 
     def pull_back_all(self, g: NDArray, x: NDArray, weight: NDArray) -> tuple[NDArray, ...]:
         """The cotangents of x, weight and bias from that of find(x, weight, bias)."""
-        if not hasattr(self, "inverse"):
-            self.find(x)
+        self._require(x)
         return tuple(x.normalize_grad(g, self.mean, self.inverse, self.axes, weight))
 
     def mean_of(self, a: Tensor) -> Tensor:

@@ -92,11 +92,12 @@ class LSTMSequence(TensorTupleOp):
     Raises: ValueError when the shapes do not fit or there is no step.
     """
 
-    __slots__ = ("cells", "gates", "outputs")
+    __slots__ = ("cells", "gates", "outputs", "taken")
 
     gates: list[NDArray]  # of every step, found by compute for the gradient
     cells: list[NDArray]  # before every step
     outputs: NDArray
+    taken: tuple[NDArray, ...]  # what they were found from
 
     def compute(
         self, projected: NDArray, weight: NDArray, h: NDArray, c: NDArray
@@ -104,6 +105,7 @@ class LSTMSequence(TensorTupleOp):
         steps, batch, n = len(projected), *h.shape
         self.outputs = empty((steps, batch, n), dtype=h.dtype, device=h.device)
         self.gates, self.cells = [], []
+        self.taken = (projected, weight, h, c)
         for t in range(steps):
             self.gates.append(projected[t] + h @ weight)
             self.cells.append(c)
@@ -122,8 +124,9 @@ class LSTMSequence(TensorTupleOp):
         dc: NDArray,
     ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """The cotangents of compute's arguments from those of its results."""
-        if not hasattr(self, "outputs"):
-            self.compute(projected, weight, h, c)
+        given = (projected, weight, h, c)
+        if not all(a is b for a, b in zip(getattr(self, "taken", (None,) * 4), given, strict=True)):
+            self.compute(*given)  # of another call, or of none
         steps, batch, n = self.outputs.shape
         dprojected = empty(projected.shape, dtype=h.dtype, device=h.device)
         back = weight.transpose()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -79,3 +82,38 @@ def test_weights_that_are_not_finite() -> None:
     y = on_cpu(np.abs(x)).conv2d(on_cpu(w), 1, 1, 1, 1).numpy()
     assert (y[:, 1:, 1:, 3] == np.inf).all()
     assert np.isfinite(np.delete(y, 3, axis=3)).all()
+
+
+def outlier(mask: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Ones with one large number, and taps of which one, or all, see it."""
+    x = np.ones((1, 8, 8, 32), "float32")
+    x[0, 3, 4] = 1e8
+    w = np.full((3, 3, 32, 32), 0.0 if mask else 1e-12, "float32")
+    w[1, 1] = np.eye(32)
+    return x, w
+
+
+def test_a_masked_tap_hides_what_it_does_not_see() -> None:
+    x, w = (nd.NDArray(a, device=ndl.cpu()) for a in outlier(mask=True))
+    assert (x.conv2d(w, padding=(1, 1)).numpy() == x.numpy()).all()
+
+
+def test_the_sum_over_taps_can_be_asked_for() -> None:
+    x, w = outlier(mask=False)
+    found = nd.NDArray(x, device=ndl.cpu()).conv2d(nd.NDArray(w, device=ndl.cpu()), padding=(1, 1))
+    assert not np.allclose(found.numpy()[0, 3, 5], 1, rtol=1e-2)  # Winograd's, as documented
+    code = (
+        "import numpy as np, needle as ndl, needle.backend_ndarray as nd\n"
+        "x = np.ones((1, 8, 8, 32), 'float32'); x[0, 3, 4] = 1e8\n"
+        "w = np.full((3, 3, 32, 32), 1e-12, 'float32'); w[1, 1] = np.eye(32)\n"
+        "x, w = (nd.NDArray(a, device=ndl.cpu()) for a in (x, w))\n"
+        "y = x.conv2d(w, padding=(1, 1)).numpy()\n"
+        "assert np.allclose(y[0, 3, 5], 1, rtol=1e-2), y[0, 3, 5]\n"
+    )
+    for value, status in (("1", 0), ("yes", 1)):
+        environment = {**os.environ, "NEEDLE_DIRECT_CONV": value}
+        ended = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert ended.returncode == status, ended.stderr
+    assert "[environment] a switch is 0 or 1, got NEEDLE_DIRECT_CONV=yes" in ended.stderr

@@ -9,7 +9,7 @@ import operator
 import numpy as np
 import pytest
 
-from needle.backend_ndarray import BackendDevice, NDArray
+from needle.backend_ndarray import BackendDevice, NDArray, cpu
 
 TOLERANCE = {"float32": {"rtol": 2e-6, "atol": 1e-6}, "float64": {"rtol": 1e-14, "atol": 1e-14}}
 
@@ -308,3 +308,11 @@ def test_nd_backend_results_do_not_depend_on_the_thread_count() -> None:
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_cube_keeps_the_sign_of_zero(dtype: str) -> None:
+    x = np.array([-0.0, 0.0, -1e-200 if dtype == "float64" else -1e-20, -np.inf, np.nan, -3.0])
+    cube = (NDArray(x, device=cpu(), dtype=dtype) ** 3).numpy()
+    assert np.signbit(cube).tolist()[:4] == [True, False, True, True]
+    np.testing.assert_array_equal(cube, [0, 0, 0, -np.inf, np.nan, -27])

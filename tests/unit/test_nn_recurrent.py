@@ -390,3 +390,20 @@ def test_errors(name: str) -> None:
     call, error, text = BAD[name]
     with pytest.raises(error, match=text):
         call(ndl.Tensor)
+
+
+def test_a_sequence_that_is_called_twice_has_the_gradients_of_both() -> None:
+    rng = np.random.default_rng(0)
+
+    def inputs(batch: int) -> list[ndl.Tensor]:
+        shapes = ((3, batch, 8), (2, 8), (batch, 2), (batch, 2))
+        return [ndl.Tensor(rng.standard_normal(s), dtype="float64") for s in shapes]
+
+    op, ours = ndl.ops.LSTMSequence(), inputs(2)
+    outputs, _, _ = op(*ours)
+    op(*inputs(5))
+    outputs.sum().backward()
+    alone = [ndl.Tensor(t.numpy(), dtype="float64") for t in ours]
+    ndl.ops.lstm_sequence(*alone)[0].sum().backward()
+    for ours_, alone_ in zip(ours, alone, strict=True):
+        np.testing.assert_array_equal(ours_.grad.numpy(), alone_.grad.numpy())

@@ -200,3 +200,15 @@ def test_forward_and_backward_find_the_statistics_once(
     )
     ndl.layer_norm(x, w, b).backward()
     assert len(found) == 1
+
+
+def test_an_op_that_is_called_twice_has_the_gradients_of_both(rng: Any) -> None:
+    op = Normalize(Lanes("layer_norm", -1, 1e-5))
+    weight, bias = (ndl.Tensor(rng.standard_normal(4), dtype="float64") for _ in range(2))
+    xs = [ndl.Tensor(rng.standard_normal((3, 4)), dtype="float64") for _ in range(2)]
+    first, _ = (op(x, weight, bias) for x in xs)
+    (first * first).sum().backward()
+    alone = ndl.Tensor(xs[0].numpy(), dtype="float64")
+    y = ndl.ops.layer_norm(alone, weight, bias)
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(xs[0].grad.numpy(), alone.grad.numpy())
