@@ -7,6 +7,7 @@
 #include "decls.h"
 #include "loops.h"
 #include "math.h"
+#include "powers.h"
 #include "transpose.h"
 
 namespace NEEDLE_NS {
@@ -219,31 +220,6 @@ void clip(View dst, View a, double low, double high) {
   }
   needle::visit_computed(dst.dtype, [&](auto zero) { map<clipped, decltype(zero), 3>(views); });
 }
-
-// Powers by whole numbers, no less exact than m::pow; what the products of a cube lost is added.
-struct square {
-  template <class V>
-  static V apply(V x) {
-    return x * x;
-  }
-};
-struct cube {
-  template <class V>
-  static V apply(V x) {
-    V lost, lost_of_square;
-    const V squared = m::two_product(x, x, lost_of_square);
-    const V y = m::two_product(squared, x, lost);
-    const V better = y + fma(lost_of_square, x, lost);
-    // A zero keeps its sign, and an infinite y has lost nothing.
-    return (better - better == V{}) & (y != V{}) ? better : y;
-  }
-};
-struct inverse {
-  template <class V>
-  static V apply(V x) {
-    return m::constant<V>(1) / x;
-  }
-};
 
 void binary_scalar(needle::BinaryOp op, View dst, View a, double s, bool reversed) {
   if (op == needle::BinaryOp::power && !reversed) {

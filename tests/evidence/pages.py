@@ -94,10 +94,25 @@ def speed(folder: Path = REPORTS) -> str:
             f"`{'' if of['command'].startswith('needle-verify') else 'python '}{of['command']}`",
             "Geometric means: "
             + ", ".join(f"{ratio:.2f} on {name}" for name, ratio in data["geometric_mean"].items())
-            + ".",
+            + f". {_below(data['rows'])}",
             _ratios(data["rows"]),
         ]
     return _page(parts)
+
+
+def _below(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many rows are slower than torch's, and which all of the time."""
+    slower = [r for r in rows if r["ratio"] < 1]
+    kinds = {(r["name"], r["dtype"]): 0 for r in slower}
+    for r in slower:
+        kinds[r["name"], r["dtype"]] += 1
+    threads = len({r["threads"] for r in rows})
+    always = [f"{name} {dtype}" for (name, dtype), n in kinds.items() if n == threads]
+    return (
+        f"{len(slower)} of {len(rows)} rows are below 1"
+        + (f"; whatever the threads: {', '.join(always)}" if always else "")
+        + "."
+    )
 
 
 def _ratios(rows: Sequence[Mapping[str, Any]]) -> str:

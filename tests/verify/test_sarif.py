@@ -132,7 +132,7 @@ def test_every_op_has_its_place_in_the_repository() -> None:
     [
         ("conv", "class Conv("),  # a function that makes its op
         ("exp", "class Exp("),  # one that uses an instance
-        ("mean", "def mean("),  # one without an op of its own
+        ("squeeze", "def squeeze("),  # one without an op of its own
         ("nn.Conv", "class Conv("),
         ("optim.Adam", "class Adam("),
     ],

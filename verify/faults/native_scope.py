@@ -72,6 +72,7 @@ RULED = (
     "csrc/cpu/math.h",
     "csrc/cpu/math_special.h",
     "csrc/cpu/pool.cc",
+    "csrc/cpu/powers.h",
     "csrc/cpu/reduce.cc",
     "csrc/cpu/reduce_plan.h",
     "csrc/cpu/reduce_task.h",
