@@ -197,7 +197,9 @@ Cudnn::Status Convolutions::run(const Problem& p, const Plan& plan, const Cudnn:
   const void* beta = is_double ? static_cast<const void*>(&zero_double) : &zero;
   const auto h = handle(p.device);
   const auto c = plan.convolution.get();
-  require(dnn_.SetConvolutionMathType(c, by.maths));
+  // A candidate of any maths may use TF32: where that is not asked for, the call says so.
+  const bool full_float32 = p.type() == DType::float32 && p.tf32 == 0;
+  require(dnn_.SetConvolutionMathType(c, full_float32 ? Cudnn::fma : by.maths));
   switch (p.pass) {
     case Pass::forward:
       return dnn_.ConvolutionForward(h, alpha, plan.x.get(), x, plan.w.get(), w, c, by.algorithm,
