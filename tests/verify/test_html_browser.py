@@ -96,7 +96,7 @@ def cases() -> list[Verdict]:
 @functools.cache
 def text() -> str:
     """The page of these cases, with everything beside it."""
-    speed = beside_files.speed(ROOT / "reports/speed-slice.json")
+    speed = beside_files.speed(Path(__file__).with_name("speed.json"))
     speed["limits"] = [(1, {"copy": 1e12, "copy 16 KiB": 5e12, "read": 2e12, "float32": 1e13})]
     speed["rows"][0][3:] = [0.1, 0.1, 0.1, 1, 1, 100, 50, 0.4]
     files = ("cpu", "torch")

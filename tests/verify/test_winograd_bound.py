@@ -55,7 +55,8 @@ def test_the_kernel_keeps_it(kind: str) -> None:
     elif kind == "wide":
         x, w = (v * 10.0 ** rng.uniform(-5, 5, v.shape) for v in (x, w))
     elif kind == "one tap":
-        w[:2], w[:, :2] = 0, 0
+        w[:2] *= 1e-20  # taps of zeros alone are no case for transforms
+        w[:, :2] *= 1e-20
     x, w = x.astype("float32"), w.astype("float32")
     y, found, plain = bounds(x, w)
     off = error(x, w, y)
