@@ -9,7 +9,7 @@ from typing import ClassVar
 from needle.autograd import Tensor, TensorOp
 from needle.backend_ndarray import NDArray, full
 from needle.backend_ndarray.checks import finite
-from needle.backend_ndarray.halves import held, wide
+from needle.backend_ndarray.halves import narrowed, widened
 from needle.ops.broadcast import (
     Axes,
     broadcast_to,
@@ -138,8 +138,8 @@ class Mean(_Reduction):
     __slots__ = ()
 
     def compute(self, a: NDArray) -> NDArray:
-        total = held(a, wide(a.dtype)).sum(axis=self.axes, keepdims=self.keepdims)
-        return held(total / _each(a, total), a.dtype)
+        total = widened(a).sum(axis=self.axes, keepdims=self.keepdims)
+        return narrowed(total / _each(a, total), a.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0]
@@ -165,12 +165,12 @@ class Var(_Reduction):
         self.correction = correction
 
     def compute(self, a: NDArray) -> NDArray:
-        x = held(a, wide(a.dtype))
+        x = widened(a)
         total = x.sum(axis=self.axes, keepdims=True)
         n = _each(x, total)
         centred = x - total / n
         squares = (centred * centred).sum(axis=self.axes, keepdims=self.keepdims)
-        return held(squares / self._divisor(n), a.dtype)
+        return narrowed(squares / self._divisor(n), a.dtype)
 
     def gradient(self, out_grad: Tensor, node: Tensor) -> Tensor:
         a = node.inputs[0]
