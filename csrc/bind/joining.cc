@@ -2,9 +2,8 @@
 #include "bind/joining.h"
 
 #include <string>
-#include <vector>
 
-#include "bind/casters.h"
+#include "bind/arrays.h"
 
 namespace needle::bind {
 
@@ -23,20 +22,8 @@ std::int64_t to_axis(const char* op, py::handle axis) {
 
 NDArray joined(const char* op, Join join, py::handle arrays, py::handle given_axis) {
   const std::int64_t axis = to_axis(op, given_axis);
-  // A tuple holds its items, whatever happens to a list meanwhile.
-  const auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(arrays.ptr()));
-  if (!items) throw py::error_already_set();
-  std::vector<const NDArray*> parts;
-  parts.reserve(items.size());
-  std::int64_t work = 0;
-  for (py::handle item : items) {
-    if (!is_ndarray(item.ptr())) {
-      throw TypeMismatch(message(op, "arrays are NDArrays", "type", Py_TYPE(item.ptr())->tp_name));
-    }
-    parts.push_back(&unwrap(item.ptr()));
-    work += parts.back()->size();
-  }
-  return compute(work, [&] { return join(parts, axis); });
+  const Arrays parts(op, arrays);
+  return compute(parts.size, [&] { return join(parts.items, axis); });
 }
 
 NDArray padded(const NDArray& a, py::handle axes, Scalar value) {

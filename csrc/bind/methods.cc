@@ -141,6 +141,12 @@ void define_methods(py::handle type) {
   def("copy", [](const NDArray& a) { return a.copy(); });
   def("astype", [](const NDArray& a, DType dtype) { return a.astype(dtype); }, arg("dtype"));
   def("to", [](const NDArray& a, DeviceArgument device) { return a.to(device); }, arg("device"));
+  def(
+      "accumulate",
+      [](const NDArray& a, const NDArray& other) {
+        return compute(a.size(), [&] { return a.accumulate(other); });
+      },
+      arg("other"));
   def("fill", [](const NDArray& a, Scalar value) { NDArray(a).fill(value); }, arg("value"));
 
   // computation; convolutions are always worth letting the GIL go
@@ -241,29 +247,6 @@ void define_methods(py::handle type) {
         return NDArray::standardize_grad(dy, x, mean, inverse, &weight, axis, true);
       },
       arg("dy"), arg("mean"), arg("inverse"), arg("axis"), arg("weight"));
-  def(
-      "sgd_step",
-      [](const NDArray& p, const NDArray& grad, const std::optional<NDArray>& velocity, double lr,
-         double momentum, double undamped, double weight_decay, bool nesterov, bool first,
-         bool first_undamped) {
-        const SgdStep step{lr, momentum, undamped, weight_decay, nesterov, first, first_undamped};
-        return compute(p.size(),
-                       [&] { return p.sgd_step(grad, velocity ? &*velocity : nullptr, step); });
-      },
-      arg("grad"), arg("velocity"), py::kw_only(), arg("lr"), arg("momentum"), arg("undamped"),
-      arg("weight_decay"), arg("nesterov"), arg("first"), arg("first_undamped"));
-  def(
-      "adam_step",
-      [](const NDArray& p, const NDArray& grad, const NDArray& first, const NDArray& second,
-         double lr, std::pair<double, double> betas, double eps, double weight_decay,
-         std::pair<double, double> corrections, bool decoupled, bool is_first) {
-        const AdamStep step{lr,           betas.first,       betas.second,       eps,
-                            weight_decay, corrections.first, corrections.second, decoupled,
-                            is_first};
-        return compute(p.size(), [&] { return p.adam_step(grad, first, second, step); });
-      },
-      arg("grad"), arg("first"), arg("second"), py::kw_only(), arg("lr"), arg("betas"), arg("eps"),
-      arg("weight_decay"), arg("corrections"), arg("decoupled"), arg("is_first"));
   def("lstm_cell", NDArray::lstm_cell, arg("c"), without_gil);
   def("lstm_cell_grad", NDArray::lstm_cell_grad, arg("c"), arg("dh"), arg("dc"), without_gil);
   def("matmul", matmul, arg("other"));

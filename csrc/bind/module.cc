@@ -8,6 +8,7 @@
 #include "bind/limits.h"
 #include "bind/methods.h"
 #include "bind/pooling.h"
+#include "bind/steps.h"
 #include "bind/streams.h"
 
 namespace needle::bind {
@@ -60,6 +61,7 @@ PYBIND11_MODULE(_core, module) {
   define_methods(reinterpret_cast<PyObject*>(type));
   define_joining(module);
   define_pooling(reinterpret_cast<PyObject*>(type));
+  define_steps(module, reinterpret_cast<PyObject*>(type));
   define_handle(module);
   define_counted(module);
   define_devices(module);

@@ -138,23 +138,28 @@ void PyBackend::standardize_grad(const StandardizedGrad& out, View dy, View x, V
                                     or_none(weight), axis_tuple(axes));
 }
 
-void PyBackend::sgd_step(View out, View velocity, View p, View grad, const SgdStep& s) {
+void PyBackend::sgd_step(std::span<const SgdPart> parts, const SgdStep& s) {
   py::gil_scoped_acquire gil;
-  kernels_.attr("sgd_step")(
-      as_numpy(out), or_none(velocity), as_numpy(p), as_numpy(grad), py::arg("lr") = s.lr,
-      py::arg("momentum") = s.momentum, py::arg("undamped") = s.undamped,
-      py::arg("weight_decay") = s.weight_decay, py::arg("nesterov") = s.nesterov,
-      py::arg("first") = s.first, py::arg("first_undamped") = s.first_undamped);
+  for (const SgdPart& part : parts) {
+    kernels_.attr("sgd_step")(
+        as_numpy(part.out), or_none(part.velocity), as_numpy(part.p), as_numpy(part.grad),
+        py::arg("lr") = s.lr, py::arg("momentum") = s.momentum, py::arg("undamped") = s.undamped,
+        py::arg("weight_decay") = s.weight_decay, py::arg("nesterov") = s.nesterov,
+        py::arg("first") = s.first, py::arg("first_undamped") = s.first_undamped);
+  }
 }
 
-void PyBackend::adam_step(View out, View first, View second, View p, View grad, const AdamStep& s) {
+void PyBackend::adam_step(std::span<const AdamPart> parts, const AdamStep& s) {
   py::gil_scoped_acquire gil;
-  kernels_.attr("adam_step")(as_numpy(out), as_numpy(first), as_numpy(second), as_numpy(p),
-                             as_numpy(grad), py::arg("lr") = s.lr,
-                             py::arg("betas") = py::make_tuple(s.beta1, s.beta2),
-                             py::arg("eps") = s.eps, py::arg("weight_decay") = s.weight_decay,
-                             py::arg("corrections") = py::make_tuple(s.correction1, s.correction2),
-                             py::arg("decoupled") = s.decoupled, py::arg("is_first") = s.first);
+  for (const AdamPart& part : parts) {
+    kernels_.attr("adam_step")(
+        as_numpy(part.out), as_numpy(part.first), as_numpy(part.second), as_numpy(part.p),
+        as_numpy(part.grad), py::arg("lr") = s.lr,
+        py::arg("betas") = py::make_tuple(s.beta1, s.beta2), py::arg("eps") = s.eps,
+        py::arg("weight_decay") = s.weight_decay,
+        py::arg("corrections") = py::make_tuple(s.correction1, s.correction2),
+        py::arg("decoupled") = s.decoupled, py::arg("is_first") = s.first);
+  }
 }
 
 void PyBackend::lstm_cell(View h, View next, View gates, View c) {

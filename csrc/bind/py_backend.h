@@ -23,6 +23,7 @@ class PyBackend final : public Backend {
   void fill(View dst, Scalar value) override;
   void unary(UnaryOp op, View dst, View a) override;
   void binary(BinaryOp op, View dst, View a, View b) override;
+  bool adds_in_place() const override { return true; }
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override;
   void clip(View dst, View a, double low, double high) override;
   void where(View dst, View mask, View a, View b) override;
@@ -38,9 +39,8 @@ class PyBackend final : public Backend {
   void standardize_grad(const StandardizedGrad& out, View dy, View x, View mean, View inverse,
                         View weight, unsigned axes) override;
   bool sums_in_gradient() const override { return true; }
-  void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override;
-  void adam_step(View out, View first, View second, View p, View grad,
-                 const AdamStep& step) override;
+  void sgd_step(std::span<const SgdPart> parts, const SgdStep& step) override;
+  void adam_step(std::span<const AdamPart> parts, const AdamStep& step) override;
   void lstm_cell(View h, View next, View gates, View c) override;
   void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) override;
   void matmul(View dst, View a, View b) override;

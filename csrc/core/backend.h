@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "runtime.h"
 #include "storage.h"
@@ -90,6 +91,15 @@ struct AdamStep {
   bool decoupled, first;
 };
 
+// The arrays of one parameter's step, compact, of one dtype with those of the others: out is the
+// new p, and may be p itself; velocity has null data without momentum.
+struct SgdPart {
+  View out, velocity, p, grad;
+};
+struct AdamPart {
+  View out, first, second, p, grad;
+};
+
 // A Python number on its way into an array: integers keep 64 bits.
 struct Scalar {
   double real;
@@ -156,6 +166,7 @@ class Backend {
   virtual void fill(View dst, Scalar value) = 0;  // any dtype
   virtual void unary(UnaryOp op, View dst, View a) = 0;
   virtual void binary(BinaryOp op, View dst, View a, View b) = 0;
+  virtual bool adds_in_place() const { return false; }  // whether the dst of add may be a
   // a op s, or s op a when reversed; s is rounded to the array's dtype first
   virtual void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) = 0;
 
@@ -205,11 +216,9 @@ class Backend {
   virtual bool sums_in_gradient() const { return false; }
 
   // --- steps, all views compact: core/steps.h has the formulas
-  // out = the new p (out may be p itself); the state changes in place, velocity has null data
-  // without momentum
-  virtual void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) = 0;
-  virtual void adam_step(View out, View first, View second, View p, View grad,
-                         const AdamStep& step) = 0;
+  // of every parameter; the state changes in place
+  virtual void sgd_step(std::span<const SgdPart> parts, const SgdStep& step) = 0;
+  virtual void adam_step(std::span<const AdamPart> parts, const AdamStep& step) = 0;
   // h and next c (rows, n) from the gates i, f, g, o before their functions (rows, 4 n), and from c
   virtual void lstm_cell(View h, View next, View gates, View c) = 0;
   virtual void lstm_cell_grad(View dgates, View dc, View gates, View c, View dh, View dnext) = 0;

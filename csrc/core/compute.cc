@@ -36,6 +36,21 @@ NDArray NDArray::binary(BinaryOp op, const NDArray& a, const NDArray& b) {
   return out;
 }
 
+NDArray NDArray::accumulate(const NDArray& other) const {
+  constexpr const char* op = "accumulate";
+  detail::require_alike(op, *this, other);
+  detail::require_computed(op, *this);
+  if (!(shape_ == other.shape_)) {
+    throw std::invalid_argument(message(op, "both have one shape", "other.shape",
+                                        other.shape_.str(), "shape", shape_.str()));
+  }
+  const bool in_place = device().backend->adds_in_place() && is_compact() && storage_->writable &&
+                        storage_.get() != other.storage_.get();
+  if (!in_place) return binary(BinaryOp::add, *this, other);
+  if (size() > 0) device().backend->binary(BinaryOp::add, view(), view(), other.view());
+  return *this;
+}
+
 NDArray NDArray::binary_scalar(BinaryOp op, double scalar, bool reversed) const {
   detail::require_computed(name(op), *this);
   if (const auto order = detail::common_order(shape_, {this})) {
@@ -49,6 +64,9 @@ NDArray NDArray::binary_scalar(BinaryOp op, double scalar, bool reversed) const 
 
 NDArray NDArray::clip(double low, double high) const {
   detail::require_computed("clip", *this);
+  if (low != low || high != high) {
+    throw std::invalid_argument(message("clip", "bounds are numbers", "low", low, "high", high));
+  }
   if (const auto order = detail::common_order(shape_, {this})) {
     return permute(*order).clip(low, high).permute(detail::inverse(*order));
   }

@@ -66,6 +66,16 @@ struct IndexItem {
   std::optional<std::int64_t> start, stop, step;
 };
 
+class NDArray;
+
+// What a parameter's step is of. velocity: nullptr without momentum
+struct SgdArrays {
+  const NDArray *p, *grad, *velocity;
+};
+struct AdamArrays {
+  const NDArray *p, *grad, *first, *second;
+};
+
 class NDArray {
  public:
   NDArray() = default;
@@ -133,6 +143,8 @@ class NDArray {
   //     ValueError on shapes or devices that do not fit
   NDArray unary(UnaryOp op) const;
   static NDArray binary(BinaryOp op, const NDArray& a, const NDArray& b);
+  // this + other, in this array's memory where that can be: for who owns it alone
+  NDArray accumulate(const NDArray& other) const;
   NDArray binary_scalar(BinaryOp op, double scalar, bool reversed) const;
   NDArray clip(double low, double high) const;
   NDArray reduce(ReduceOp op, const std::optional<Dims>& axes,
@@ -164,11 +176,10 @@ class NDArray {
                                                  const NDArray& mean, const NDArray& inverse,
                                                  const NDArray* weight,
                                                  const std::optional<Dims>& axes, bool sums);
-  // This array after a step along grad; the state (compact, writable, and of its shape) changes in
-  // place. velocity: nullptr without momentum
-  NDArray sgd_step(const NDArray& grad, const NDArray* velocity, const SgdStep& step) const;
-  NDArray adam_step(const NDArray& grad, const NDArray& first, const NDArray& second,
-                    const AdamStep& step) const;
+  // Parameters after a step along their gradients; the state (compact, writable, of a parameter's
+  // shape) changes in place, nothing does where anything is refused. One dtype and device.
+  static std::vector<NDArray> sgd_steps(std::span<const SgdArrays> all, const SgdStep& step);
+  static std::vector<NDArray> adam_steps(std::span<const AdamArrays> all, const AdamStep& step);
   // gates (rows, 4 n), c (rows, n): h and the next c; the cotangents of gates and c from those
   static std::array<NDArray, 2> lstm_cell(const NDArray& gates, const NDArray& c);
   static std::array<NDArray, 2> lstm_cell_grad(const NDArray& gates, const NDArray& c,

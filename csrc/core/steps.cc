@@ -1,4 +1,6 @@
 // Steps of optimizers and of LSTM cells: checks, then one call into the backend.
+#include <utility>
+
 #include "detail.h"
 
 namespace needle {
@@ -19,6 +21,35 @@ void require_state(std::string_view op, const NDArray& state, const NDArray& p) 
       message(op, "the state is compact", "state.strides", state.strides().str()));
 }
 
+void require_parameter(std::string_view op, const NDArray& p, const NDArray& grad,
+                       const NDArray& another) {
+  detail::require_computed(op, p);
+  detail::require_alike(op, another, p);
+  require_like(op, "grad.shape", grad, p);
+}
+
+// New parameters, and the parts of those that have elements; keeps alive what parts view.
+template <class Part>
+struct Stepped {
+  std::vector<NDArray> out, read;
+  std::vector<Part> parts;
+
+  explicit Stepped(std::size_t n) {
+    out.reserve(n);
+    read.reserve(2 * n);
+    parts.reserve(n);
+  }
+
+  template <class Make>
+  void add(const NDArray& p, const NDArray& grad, const Make& make) {
+    out.push_back(NDArray::empty(p.shape(), p.dtype(), p.device()));
+    if (p.size() == 0) return;
+    read.push_back(p.compact());
+    read.push_back(grad.compact());
+    parts.push_back(make(out.back().view(), read[read.size() - 2].view(), read.back().view()));
+  }
+};
+
 void require_cell(const NDArray& gates, const NDArray& c) {
   constexpr const char* op = "lstm_cell";
   detail::require_alike(op, gates, c);
@@ -33,40 +64,45 @@ void require_cell(const NDArray& gates, const NDArray& c) {
 
 }  // namespace
 
-NDArray NDArray::sgd_step(const NDArray& grad, const NDArray* velocity, const SgdStep& step) const {
+std::vector<NDArray> NDArray::sgd_steps(std::span<const SgdArrays> all, const SgdStep& step) {
   constexpr const char* op = "sgd_step";
-  detail::require_computed(op, *this);
-  require_like(op, "grad.shape", grad, *this);
-  if (velocity != nullptr) require_state(op, *velocity, *this);
-  if ((velocity != nullptr) != (step.momentum != 0)) {
-    throw std::invalid_argument(
-        message(op, "there is a velocity with momentum, else none", "momentum", step.momentum));
+  for (const auto& [p, grad, velocity] : all) {
+    require_parameter(op, *p, *grad, *all[0].p);
+    if (velocity != nullptr) require_state(op, *velocity, *p);
+    if ((velocity != nullptr) != (step.momentum != 0)) {
+      throw std::invalid_argument(
+          message(op, "there is a velocity with momentum, else none", "momentum", step.momentum));
+    }
   }
-  NDArray out = empty(shape_, dtype_, device());
-  if (out.size() > 0) {
-    device().backend->sgd_step(out.view(), velocity == nullptr ? View{} : velocity->view(),
-                               compact().view(), grad.compact().view(), step);
+  Stepped<SgdPart> made(all.size());
+  for (const auto& [p, grad, velocity] : all) {
+    made.add(*p, *grad, [&, u = velocity](View out, View value, View along) {
+      return SgdPart{out, u == nullptr ? View{} : u->view(), value, along};
+    });
   }
-  return out;
+  if (!made.parts.empty()) all[0].p->device().backend->sgd_step(made.parts, step);
+  return std::move(made.out);
 }
 
-NDArray NDArray::adam_step(const NDArray& grad, const NDArray& first, const NDArray& second,
-                           const AdamStep& step) const {
+std::vector<NDArray> NDArray::adam_steps(std::span<const AdamArrays> all, const AdamStep& step) {
   constexpr const char* op = "adam_step";
-  detail::require_computed(op, *this);
-  require_like(op, "grad.shape", grad, *this);
-  require_state(op, first, *this);
-  require_state(op, second, *this);
+  for (const auto& [p, grad, first, second] : all) {
+    require_parameter(op, *p, *grad, *all[0].p);
+    require_state(op, *first, *p);
+    require_state(op, *second, *p);
+  }
   if (step.correction1 == 0 || step.correction2 == 0) {
     throw std::invalid_argument(message(op, "corrections are not 0", "corrections[0]",
                                         step.correction1, "corrections[1]", step.correction2));
   }
-  NDArray out = empty(shape_, dtype_, device());
-  if (out.size() > 0) {
-    device().backend->adam_step(out.view(), first.view(), second.view(), compact().view(),
-                                grad.compact().view(), step);
+  Stepped<AdamPart> made(all.size());
+  for (const auto& [p, grad, first, second] : all) {
+    made.add(*p, *grad, [m = first, v = second](View out, View value, View along) {
+      return AdamPart{out, m->view(), v->view(), value, along};
+    });
   }
-  return out;
+  if (!made.parts.empty()) all[0].p->device().backend->adam_step(made.parts, step);
+  return std::move(made.out);
 }
 
 std::array<NDArray, 2> NDArray::lstm_cell(const NDArray& gates, const NDArray& c) {

@@ -41,7 +41,7 @@ NEEDLE_FORMULA V adam(const needle::AdamStep& step, V p, V grad, V& first, V& se
   const V of_square = grad * grad * constant<V>(1 - step.beta2);
   first = step.first ? of_grad : first * constant<V>(step.beta1) + of_grad;
   second = step.first ? of_square : second * constant<V>(step.beta2) + of_square;
-  const V root = sqrt(second / constant<V>(step.correction2)) + constant<V>(step.eps);
+  const V root = sqrt(second * constant<V>(1 / step.correction2)) + constant<V>(step.eps);
   return p - first / root * constant<V>(step.lr / step.correction1);
 }
 

@@ -83,6 +83,7 @@ class CpuBackend final : public Backend {
   void fill(View dst, Scalar value) override { kernels_.fill(dst, value); }
   void unary(UnaryOp op, View dst, View a) override { kernels_.unary(op, dst, a); }
   void binary(BinaryOp op, View dst, View a, View b) override { kernels_.binary(op, dst, a, b); }
+  bool adds_in_place() const override { return true; }
   void binary_scalar(BinaryOp op, View dst, View a, double s, bool reversed) override {
     kernels_.binary_scalar(op, dst, a, s, reversed);
   }
@@ -118,12 +119,11 @@ class CpuBackend final : public Backend {
     kernels_.standardize_grad(out, dy, x, mean, inverse, weight, axes);
   }
   bool sums_in_gradient() const override { return true; }
-  void sgd_step(View out, View velocity, View p, View grad, const SgdStep& step) override {
-    kernels_.sgd_step(out, velocity, p, grad, step);
+  void sgd_step(std::span<const SgdPart> parts, const SgdStep& step) override {
+    kernels_.sgd_step(parts.data(), static_cast<std::int64_t>(parts.size()), step);
   }
-  void adam_step(View out, View first, View second, View p, View grad,
-                 const AdamStep& step) override {
-    kernels_.adam_step(out, first, second, p, grad, step);
+  void adam_step(std::span<const AdamPart> parts, const AdamStep& step) override {
+    kernels_.adam_step(parts.data(), static_cast<std::int64_t>(parts.size()), step);
   }
   void lstm_cell(View h, View next, View gates, View c) override {
     kernels_.lstm_cell(h, next, gates, c);

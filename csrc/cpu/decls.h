@@ -40,10 +40,8 @@ void standardize_grad(const needle::StandardizedGrad& out, needle::View dy, need
                       needle::View mean, needle::View inverse, needle::View weight, unsigned axes);
 
 // steps.cc
-void sgd_step(needle::View out, needle::View velocity, needle::View p, needle::View grad,
-              const needle::SgdStep& step);
-void adam_step(needle::View out, needle::View first, needle::View second, needle::View p,
-               needle::View grad, const needle::AdamStep& step);
+void sgd_step(const needle::SgdPart* parts, std::int64_t count, const needle::SgdStep& step);
+void adam_step(const needle::AdamPart* parts, std::int64_t count, const needle::AdamStep& step);
 void lstm_cell(needle::View h, needle::View next, needle::View gates, needle::View c);
 void lstm_cell_grad(needle::View dgates, needle::View dc, needle::View gates, needle::View c,
                     needle::View dh, needle::View dnext);

@@ -30,8 +30,8 @@ struct CpuKernels {
                       double eps);
   void (*standardize_grad)(const StandardizedGrad& out, View dy, View x, View mean, View inverse,
                            View weight, unsigned axes);
-  void (*sgd_step)(View out, View velocity, View p, View grad, const SgdStep& step);
-  void (*adam_step)(View out, View first, View second, View p, View grad, const AdamStep& step);
+  void (*sgd_step)(const SgdPart* parts, std::int64_t count, const SgdStep& step);
+  void (*adam_step)(const AdamPart* parts, std::int64_t count, const AdamStep& step);
   void (*lstm_cell)(View h, View next, View gates, View c);
   void (*lstm_cell_grad)(View dgates, View dc, View gates, View c, View dh, View dnext);
   void (*matmul)(View dst, View a, View b);

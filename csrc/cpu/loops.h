@@ -4,6 +4,7 @@
 #pragma once
 
 #include <omp.h>
+#include <unistd.h>
 
 #include "../core/view.h"
 #include "simd.h"
@@ -13,7 +14,15 @@ namespace NEEDLE_NS {
 constexpr std::int64_t kParallelElements =
     64 * 1024;                                // below, waking the threads costs more than it saves
 constexpr std::int64_t kSegment = 16 * 1024;  // elements of a row that are one unit of work
-constexpr std::int64_t kStreamBytes = 8 * 1024 * 1024;  // outputs from here on bypass the caches
+constexpr std::int64_t kStreamBytes =
+    8 * 1024 * 1024;  // what one core had better not write to its caches
+
+// Outputs from here on bypass the caches. Several cores fill the cache that they share faster than
+// memory, so what fits there stays there.
+static inline std::int64_t stream_bytes() {
+  static const std::int64_t shared = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1: not known
+  return omp_get_max_threads() > 1 && shared > kStreamBytes ? shared : kStreamBytes;
+}
 
 // Calls range(begin, end) so that the calls cover [0, tasks): once, or on every thread when the
 // work is worth it.
@@ -51,7 +60,8 @@ static inline bool streams(const needle::View& dst) {
   const auto size = static_cast<std::int64_t>(needle::itemsize(dst.dtype));
   return inner_stride(dst) == 1 && inner_size(dst) * size >= 4096 &&
          needle::numel(dst) * size >= kStreamBytes &&
-         reinterpret_cast<std::uintptr_t>(dst.data) % needle::itemsize(dst.dtype) == 0;
+         reinterpret_cast<std::uintptr_t>(dst.data) % needle::itemsize(dst.dtype) == 0 &&
+         needle::numel(dst) * size >= stream_bytes();
 }
 
 // Calls body(pointers, n) for every row segment of collapsed views: pointers[k] is the segment's

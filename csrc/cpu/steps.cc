@@ -14,14 +14,31 @@ namespace NEEDLE_NS {
 using needle::View;
 using std::int64_t;
 
-// Calls body(i, m) for the vectors of n elements, m <= lanes<T> from element i on, on threads.
-template <class T, class Body>
-static void for_vectors(int64_t n, const Body& body) {
-  parallel((n + kSegment - 1) / kSegment, n, [&](int64_t begin, int64_t end) {
-    const int64_t last = end * kSegment < n ? end * kSegment : n;
-    int64_t i = begin * kSegment;
-    for (; i + lanes<T> <= last; i += lanes<T>) body(i, std::integral_constant<int, lanes<T>>{});
-    if (i < last) body(i, last - i);
+constexpr int64_t kStepSegment = 4 * 1024;  // elements that are one unit of a thread's work
+
+// Calls body(part, i, m) for the vectors of every part, m <= lanes<T> from element i on. Threads
+// share the segments of all parts, so that many small ones are work enough for them.
+template <class T, class Part, class Body>
+static void for_vectors(const Part* parts, int64_t count, const Body& body) {
+  const auto segments = [](int64_t n) { return (n + kStepSegment - 1) / kStepSegment; };
+  int64_t tasks = 0, elements = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    tasks += segments(needle::numel(parts[k].p));
+    elements += needle::numel(parts[k].p);
+  }
+  parallel(tasks, elements, [&](int64_t begin, int64_t end) {
+    for (int64_t k = 0; k < count && end > 0; ++k) {
+      const Part& part = parts[k];
+      const int64_t n = needle::numel(part.p), whole = segments(n);
+      int64_t i = begin > 0 ? begin * kStepSegment : 0;
+      const int64_t last = end < whole ? end * kStepSegment : n;
+      for (; i + lanes<T> <= last; i += lanes<T>) {
+        body(part, i, std::integral_constant<int, lanes<T>>{});
+      }
+      if (i < last) body(part, i, last - i);
+      begin -= whole;
+      end -= whole;
+    }
   });
 }
 
@@ -47,32 +64,32 @@ static T* data(const View& v) {
   return static_cast<T*>(v.data);
 }
 
-void sgd_step(View out, View velocity, View p, View grad, const needle::SgdStep& step) {
-  needle::visit_computed(out.dtype, [&](auto zero) {
+void sgd_step(const needle::SgdPart* parts, int64_t count, const needle::SgdStep& step) {
+  needle::visit_computed(parts[0].p.dtype, [&](auto zero) {
     using T = decltype(zero);
-    T *to = data<T>(out), *u = data<T>(velocity);
-    const T *from = data<T>(p), *g = data<T>(grad);
-    for_vectors<T>(needle::numel(out), [&](int64_t i, auto m) {
+    for_vectors<T>(parts, count, [&](const needle::SgdPart& part, int64_t i, auto m) {
+      T* const u = data<T>(part.velocity);
       vec<T> moving = u == nullptr || step.first ? vec<T>{} : take(u + i, m);
-      const vec<T> moved = m::sgd(step, take(from + i, m), take(g + i, m), moving);
+      const vec<T> moved =
+          m::sgd(step, take(data<T>(part.p) + i, m), take(data<T>(part.grad) + i, m), moving);
       if (u != nullptr) give(u + i, moving, m);
-      give(to + i, moved, m);
+      give(data<T>(part.out) + i, moved, m);
     });
   });
 }
 
-void adam_step(View out, View first, View second, View p, View grad, const needle::AdamStep& step) {
-  needle::visit_computed(out.dtype, [&](auto zero) {
+void adam_step(const needle::AdamPart* parts, int64_t count, const needle::AdamStep& step) {
+  needle::visit_computed(parts[0].p.dtype, [&](auto zero) {
     using T = decltype(zero);
-    T *to = data<T>(out), *a = data<T>(first), *b = data<T>(second);
-    const T *from = data<T>(p), *g = data<T>(grad);
-    for_vectors<T>(needle::numel(out), [&](int64_t i, auto m) {
-      vec<T> of_grad = step.first ? vec<T>{} : take(a + i, m);
-      vec<T> of_square = step.first ? vec<T>{} : take(b + i, m);
-      const vec<T> moved = m::adam(step, take(from + i, m), take(g + i, m), of_grad, of_square);
-      give(a + i, of_grad, m);
-      give(b + i, of_square, m);
-      give(to + i, moved, m);
+    for_vectors<T>(parts, count, [&](const needle::AdamPart& part, int64_t i, auto m) {
+      T *const a = data<T>(part.first) + i, *const b = data<T>(part.second) + i;
+      vec<T> of_grad = step.first ? vec<T>{} : take(a, m);
+      vec<T> of_square = step.first ? vec<T>{} : take(b, m);
+      const vec<T> moved = m::adam(step, take(data<T>(part.p) + i, m),
+                                   take(data<T>(part.grad) + i, m), of_grad, of_square);
+      give(a, of_grad, m);
+      give(b, of_square, m);
+      give(data<T>(part.out) + i, moved, m);
     });
   });
 }

@@ -132,12 +132,13 @@ class CudaBackend final : public needle::Backend {
     NEEDLE_NS::standardize_grad(stream("standardize_grad"), out.dx, dy, x, mean, inverse, weight,
                                 axes);
   }
-  void sgd_step(View out, View velocity, View p, View grad, const needle::SgdStep& step) override {
-    NEEDLE_NS::sgd_step(stream("sgd_step"), out, velocity, p, grad, step);
+  void sgd_step(std::span<const needle::SgdPart> parts, const needle::SgdStep& step) override {
+    const Stream on = stream("sgd_step");
+    for (const needle::SgdPart& part : parts) NEEDLE_NS::sgd_step(on, part, step);
   }
-  void adam_step(View out, View first, View second, View p, View grad,
-                 const needle::AdamStep& step) override {
-    NEEDLE_NS::adam_step(stream("adam_step"), out, first, second, p, grad, step);
+  void adam_step(std::span<const needle::AdamPart> parts, const needle::AdamStep& step) override {
+    const Stream on = stream("adam_step");
+    for (const needle::AdamPart& part : parts) NEEDLE_NS::adam_step(on, part, step);
   }
   void lstm_cell(View h, View next, View gates, View c) override {
     NEEDLE_NS::lstm_cell(stream("lstm_cell"), h, next, gates, c);

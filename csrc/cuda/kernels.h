@@ -30,10 +30,8 @@ void standardize(const Stream& stream, const needle::Standardized& out, needle::
                  needle::View weight, needle::View bias, unsigned axes, double eps);
 void standardize_grad(const Stream& stream, needle::View dx, needle::View dy, needle::View x,
                       needle::View mean, needle::View inverse, needle::View weight, unsigned axes);
-void sgd_step(const Stream& stream, needle::View out, needle::View velocity, needle::View p,
-              needle::View grad, const needle::SgdStep& step);
-void adam_step(const Stream& stream, needle::View out, needle::View first, needle::View second,
-               needle::View p, needle::View grad, const needle::AdamStep& step);
+void sgd_step(const Stream& stream, const needle::SgdPart& part, const needle::SgdStep& step);
+void adam_step(const Stream& stream, const needle::AdamPart& part, const needle::AdamStep& step);
 void lstm_cell(const Stream& stream, needle::View h, needle::View next, needle::View gates,
                needle::View c);
 void lstm_cell_grad(const Stream& stream, needle::View dgates, needle::View dc, needle::View gates,

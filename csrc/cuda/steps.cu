@@ -156,23 +156,23 @@ void launch_step(const Stream& stream, std::int64_t n, std::int64_t whole,
 
 }  // namespace
 
-void sgd_step(const Stream& stream, View out, View velocity, View p, View grad,
-              const needle::SgdStep& step) {
-  needle::visit_floating(out.dtype, [&](auto zero) {
+void sgd_step(const Stream& stream, const needle::SgdPart& part, const needle::SgdStep& step) {
+  needle::visit_floating(part.out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const std::int64_t n = needle::numel(out);
-    launch_step<T, Sgd>(stream, n, n, {out, velocity, p, grad}, data<T>(out), data<T>(velocity),
-                        data<T>(p), data<T>(grad), step);
+    const std::int64_t n = needle::numel(part.out);
+    launch_step<T, Sgd>(stream, n, n, {part.out, part.velocity, part.p, part.grad},
+                        data<T>(part.out), data<T>(part.velocity), data<T>(part.p),
+                        data<T>(part.grad), step);
   });
 }
 
-void adam_step(const Stream& stream, View out, View first, View second, View p, View grad,
-               const needle::AdamStep& step) {
-  needle::visit_floating(out.dtype, [&](auto zero) {
+void adam_step(const Stream& stream, const needle::AdamPart& part, const needle::AdamStep& step) {
+  needle::visit_floating(part.out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const std::int64_t n = needle::numel(out);
-    launch_step<T, Adam>(stream, n, n, {out, first, second, p, grad}, data<T>(out), data<T>(first),
-                         data<T>(second), data<T>(p), data<T>(grad), step);
+    const std::int64_t n = needle::numel(part.out);
+    launch_step<T, Adam>(stream, n, n, {part.out, part.first, part.second, part.p, part.grad},
+                         data<T>(part.out), data<T>(part.first), data<T>(part.second),
+                         data<T>(part.p), data<T>(part.grad), step);
   });
 }
 

@@ -32,7 +32,7 @@ _METHODS = (
 _KERNELS = (
     *("softmax_grad", "logsoftmax_grad", "standardize", "standardize_grad", "max_pool2d_grad"),
     "normalize_grad",
-    *("sgd_step", "adam_step", "lstm_cell", "lstm_cell_grad"),
+    *("lstm_cell", "lstm_cell_grad"),
 )
 
 

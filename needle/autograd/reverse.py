@@ -61,6 +61,17 @@ def run_backward(output: Value, out_grad: Value, retain_graph: bool = True) -> N
     """
     uses = _count_uses(output)
     cotangents: dict[Value, Cotangent] = {output: out_grad}
+    ours: set[Value] = set()  # values whose cotangent is a sum that nobody else can hold
+
+    def summed(x: Value, held: Tensor, more: Tensor) -> Tensor:
+        if grad_mode.enabled:
+            return held + more
+        if x in ours:
+            held.cached_data = held.realize_cached_data().accumulate(more.cached_data)
+            return held
+        ours.add(x)
+        return held + more
+
     ready: list[Value] = [output]
     while ready:
         node = ready.pop()
@@ -89,7 +100,7 @@ def run_backward(output: Value, out_grad: Value, retain_graph: bool = True) -> N
             if not plain:
                 cotangents[x] = _add_unusual(op, held, contribution, x)
             else:
-                cotangents[x] = contribution if held is None else held + contribution
+                cotangents[x] = contribution if held is None else summed(x, held, contribution)
             left = uses[x] - 1
             if left:
                 uses[x] = left

@@ -15,9 +15,11 @@ import numpy as np
 from needle import _core
 from needle._core import (
     NDArray,
+    adam_steps,
     concatenate,
     from_cuda_array_interface,
     from_dlpack,
+    sgd_steps,
     stack,
 )
 from needle.backend_ndarray.checks import integers, sizes
@@ -36,6 +38,7 @@ from needle.backend_ndarray.flat import view_of
 __all__ = [
     "BackendDevice",
     "NDArray",
+    "adam_steps",
     "all_devices",
     "array",
     "broadcast_to",
@@ -54,6 +57,7 @@ __all__ = [
     "log",
     "maximum",
     "reshape",
+    "sgd_steps",
     "stack",
     "sum",
     "tanh",

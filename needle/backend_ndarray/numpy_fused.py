@@ -150,7 +150,7 @@ def adam_step(
     of_square = grad * grad * number(1.0 - betas[1])
     first[...] = of_grad if is_first else first * number(betas[0]) + of_grad
     second[...] = of_square if is_first else second * number(betas[1]) + of_square
-    root = np.sqrt(second / number(corrections[1])) + number(eps)
+    root = np.sqrt(second * number(1.0 / corrections[1])) + number(eps)
     out[...] = p - first / root * number(lr / corrections[0])
 
 

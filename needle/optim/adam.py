@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from needle.backend_ndarray import NDArray
-from needle.backend_ndarray.graph import Graph, current_graph, number, stored
+from needle.backend_ndarray import NDArray, adam_steps
+from needle.backend_ndarray.graph import Graph, number, stored
 from needle.backend_ndarray.halves import narrowed, widened
 
 from .optimizer import Optimizer, check
@@ -18,7 +18,7 @@ class Adam(Optimizer):
     root.
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)
-    with m' = m / (1 - b1^t), v' = v / (1 - b2^t). A step is one kernel for each parameter: m and v
+    with m' = m / (1 - b1^t), v' = v / (1 - b2^t). A step is one kernel for all parameters: m and v
     change in place, p is a new array.
     Source: Kingma & Ba, arXiv 1412.6980, algorithm 1. Raises: ValueError on bad hyper-parameters.
     """
@@ -47,15 +47,12 @@ class Adam(Optimizer):
         self.v: dict[int, NDArray] = {}
 
     def step(self) -> None:
-        for i, p, value, grad in self._updates():
-            graph = current_graph(value.device)
-            if graph is not None:
-                p.cached_data = self._captured(graph, i, value, grad)
-                continue
-            t = self.t[i] = self.t.get(i, 0) + 1
-            first, second = (self._state(held, i, value) for held in (self.m, self.v))
-            p.cached_data = value.adam_step(
-                grad,
+        for t, updates in self._grouped(lambda i: self.t.get(i, 0) + 1, self._captured):
+            first = [self._state(self.m, i, value) for i, _, value, _ in updates]
+            second = [self._state(self.v, i, value) for i, _, value, _ in updates]
+            stepped = adam_steps(
+                [value for _, _, value, _ in updates],
+                [grad for *_, grad in updates],
                 first,
                 second,
                 lr=self.lr,
@@ -64,9 +61,10 @@ class Adam(Optimizer):
                 weight_decay=self.weight_decay,
                 corrections=(1.0 - self.beta1**t, 1.0 - self.beta2**t),
                 decoupled=self.decoupled,
-                is_first=i not in self.m,
+                is_first=t == 1,
             )
-            self.m[i], self.v[i] = first, second
+            for (i, p, _, _), new, m, v in zip(updates, stepped, first, second, strict=True):
+                p.cached_data, self.t[i], self.m[i], self.v[i] = new, t, m, v
 
     def _captured(self, graph: Graph, i: int, value: NDArray, grad: NDArray) -> NDArray:
         """The same step in single ops, of numbers that a captured step asks for at every replay."""
@@ -82,9 +80,9 @@ class Adam(Optimizer):
         v = v * self.beta2 + grad * grad * (1.0 - self.beta2)
         self._remember(self.m, i, m, old.dtype)
         self._remember(self.v, i, v, old.dtype)
-        unbiased = number(partial(self._bias, i, self.beta2), value)
+        unbiased = number(lambda: 1.0 / self._bias(i, self.beta2), value)
         rate = number(partial(self._rate, i), value)
-        root = (v / unbiased).sqrt() + self.eps
+        root = (v * unbiased).sqrt() + self.eps
         return stored(old, narrowed(value - m / root * rate, old.dtype))
 
     def _bias(self, i: int, beta: float) -> float:

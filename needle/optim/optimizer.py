@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from needle.autograd import Tensor
-from needle.backend_ndarray import NDArray, empty
+from needle.backend_ndarray import BackendDevice, NDArray, empty
 from needle.backend_ndarray.checks import real
-from needle.backend_ndarray.graph import current_graph, refuse_in_capture, stored
-from needle.backend_ndarray.halves import HALVES, narrowed
+from needle.backend_ndarray.graph import Graph, current_graph, refuse_in_capture, stored
+from needle.backend_ndarray.halves import narrowed
+from needle.backend_selection import BACKEND
 from needle.nn.module import as_array, check_mapping, fitting
+
+T = TypeVar("T")
+Update = tuple[int, Any, NDArray, NDArray]  # index, parameter, its array, its gradient's
 
 
 def check(op: str, name: str, value: float, low: float, high: float = math.inf) -> float:
@@ -156,8 +160,8 @@ class Optimizer:
         """What a step after the first finds in its memory of a parameter."""
         return self.required
 
-    def _updates(self) -> Iterator[tuple[int, Any, NDArray, NDArray]]:
-        """(index, parameter, its array, its gradient's array) where there is a gradient."""
+    def _updates(self) -> Iterator[Update]:
+        """What a step is of, where there is a gradient."""
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 if not isinstance(p.grad, Tensor):
@@ -165,28 +169,57 @@ class Optimizer:
                         f"[{type(self).__name__}] gradients are Tensors, "
                         f"got params[{i}].grad={type(p.grad).__name__}"
                     )
-                if p.grad.shape != p.shape:  # broadcast, it would change the parameter's shape
-                    raise ValueError(
-                        f"[{type(self).__name__}] a gradient has its parameter's shape, "
-                        f"got grad.shape={p.grad.shape}, params[{i}].shape={p.shape}"
-                    )
-                # kernels tell of others; 16 bits become float32 here, which would hide it
-                if p.grad.dtype != p.dtype and {p.dtype, p.grad.dtype} & HALVES:
-                    raise TypeError(
-                        f"[{type(self).__name__}] a gradient has its parameter's dtype, "
-                        f"got grad.dtype={p.grad.dtype}, params[{i}].dtype={p.dtype}"
-                    )
-                value = p.realize_cached_data()
+                value, grad = p.realize_cached_data(), p.grad.realize_cached_data()
+                if not grad.is_like(value):
+                    grad = self._fitting(i, value, grad)
                 graph = current_graph(value.device)
                 if graph is not None:
                     self._require_memory(i)
                     graph.check_replay(partial(self._require_same, i, self._arrays(i)))
-                yield i, p, value, p.grad.realize_cached_data()
+                yield i, p, value, grad
                 if graph is not None and p.cached_data is not value:
                     raise RuntimeError(
                         f"[{type(self).__name__}] a captured step writes parameters in place "
                         f"(needle.backend_ndarray.graph.stored), got a new array for params[{i}]"
                     )
+
+    def _grouped(
+        self, key: Callable[[int], T], captured: Callable[[Graph, int, NDArray, NDArray], NDArray]
+    ) -> Iterator[tuple[T, list[Update]]]:
+        """The updates that one kernel can make: of one dtype and device, and alike in key(index).
+
+        Those of a captured step are made by captured, and not given.
+        """
+        groups: dict[tuple[T, str, BackendDevice], list[Update]] = {}
+        for update in self._updates():
+            i, p, value, grad = update
+            device = value.device
+            graph = current_graph(device)
+            if graph is not None:
+                p.cached_data = captured(graph, i, value, grad)
+            else:
+                groups.setdefault((key(i), value.dtype, device), []).append(update)
+        for (agreed, _, _), updates in groups.items():
+            yield agreed, updates
+
+    def _fitting(self, i: int, value: NDArray, grad: NDArray) -> NDArray:
+        """The gradient in the dtype of params[i], in numpy's world alone; raises elsewhere."""
+        if grad.shape != value.shape:  # broadcast, it would change the parameter's shape
+            raise ValueError(
+                f"[{type(self).__name__}] a gradient has its parameter's shape, "
+                f"got grad.shape={grad.shape}, params[{i}].shape={value.shape}"
+            )
+        if BACKEND == "np":
+            return grad.astype(value.dtype)
+        if grad.dtype != value.dtype:
+            raise TypeError(
+                f"[{type(self).__name__}] a gradient has its parameter's dtype, "
+                f"got grad.dtype={grad.dtype}, params[{i}].dtype={value.dtype}"
+            )
+        raise ValueError(
+            f"[{type(self).__name__}] a gradient lies on its parameter's device, "
+            f"got grad.device={grad.device}, params[{i}].device={value.device}"
+        )
 
     def _require_memory(self, i: int) -> None:
         """RuntimeError before the first step of params[i]: replays would repeat just that one."""

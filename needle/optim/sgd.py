@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from needle.backend_ndarray import NDArray
-from needle.backend_ndarray.graph import current_graph, number, stored
+from needle.backend_ndarray import NDArray, sgd_steps
+from needle.backend_ndarray.graph import Graph, number, stored
 from needle.backend_ndarray.halves import narrowed, widened
 
 from .optimizer import Optimizer, check
@@ -17,7 +17,8 @@ class SGD(Optimizer):
 
     The damping d is the momentum m itself, as in the course; `dampening=` sets it apart, which is
     torch's form (there u starts as the first gradient, undamped). `nesterov=True` steps along m u +
-    (1 - d) (g + wd p). A step is one kernel a parameter: u changes in place, p is a new array.
+    (1 - d) (g + wd p). A step is one kernel for all parameters: u changes in place, p is a new
+    array.
     Raises: ValueError on hyper-parameters that are negative or not finite.
     """
 
@@ -45,34 +46,39 @@ class SGD(Optimizer):
         return ("u",) if self.momentum else ()
 
     def step(self) -> None:
-        damping = self.momentum if self.dampening is None else self.dampening
-        for i, p, value, grad in self._updates():
-            if current_graph(value.device) is not None:
-                p.cached_data = self._captured(i, value, grad, damping)
-                continue
-            velocity = self._state(self.u, i, value) if self.momentum else None
-            p.cached_data = value.sgd_step(
-                grad,
-                velocity,
+        for first, updates in self._grouped(lambda i: i not in self.u, self._captured):
+            velocities = None
+            if self.momentum:
+                velocities = [self._state(self.u, i, value) for i, _, value, _ in updates]
+            stepped = sgd_steps(
+                [value for _, _, value, _ in updates],
+                [grad for *_, grad in updates],
+                velocities,
                 lr=self.lr,
                 momentum=self.momentum,
-                undamped=1.0 - damping,
+                undamped=1.0 - self._damping(),
                 weight_decay=self.weight_decay,
                 nesterov=self.nesterov,
-                first=i not in self.u,
+                first=first,
                 # torch's first velocity is the gradient itself
                 first_undamped=self.dampening is not None,
             )
-            if velocity is not None:
-                self.u[i] = velocity
+            for (_, p, _, _), new in zip(updates, stepped, strict=True):
+                p.cached_data = new
+            if velocities is not None:
+                self.u |= {i: u for (i, *_), u in zip(updates, velocities, strict=True)}
 
-    def _captured(self, i: int, value: NDArray, grad: NDArray, damping: float) -> NDArray:
+    def _damping(self) -> float:
+        return self.momentum if self.dampening is None else self.dampening
+
+    def _captured(self, graph: Graph, i: int, value: NDArray, grad: NDArray) -> NDArray:
         """The same step in single ops, of numbers that a captured step asks for at every replay."""
         old = value
         value, grad = widened(value), widened(grad)
         if self.weight_decay:
             grad = grad + value * self.weight_decay
         if self.momentum:
+            damping = self._damping()
             fresh = grad if damping == 0.0 else grad * (1.0 - damping)
             u = widened(self.u[i]) * self.momentum + fresh
             self._remember(self.u, i, u, old.dtype)

@@ -24,7 +24,12 @@ NEEDLE = {
         "needle.backend_ndarray",
     },
     "needle.nn": {"needle.init", "needle.ops", "needle.autograd", "needle.backend_ndarray"},
-    "needle.optim": {"needle.autograd", "needle.nn", "needle.backend_ndarray"},
+    "needle.optim": {
+        "needle.nn",
+        "needle.autograd",
+        "needle.backend_selection",
+        "needle.backend_ndarray",
+    },
     "needle.data": {"needle.autograd", "needle.backend_ndarray"},
     "needle.serialization": set(),
     "needle.models": {

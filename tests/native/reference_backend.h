@@ -204,8 +204,8 @@ class ReferenceBackend : public Backend {
   void standardize_grad(const StandardizedGrad&, View, View, View, View, View, unsigned) override {
     CHECK(false);
   }
-  void sgd_step(View, View, View, View, const SgdStep&) override { CHECK(false); }
-  void adam_step(View, View, View, View, View, const AdamStep&) override { CHECK(false); }
+  void sgd_step(std::span<const SgdPart>, const SgdStep&) override { CHECK(false); }
+  void adam_step(std::span<const AdamPart>, const AdamStep&) override { CHECK(false); }
   void lstm_cell(View, View, View, View) override { CHECK(false); }
   void lstm_cell_grad(View, View, View, View, View, View) override { CHECK(false); }
   void conv2d(View y, View x, View w, const Conv2dParams& p) override {

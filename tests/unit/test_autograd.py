@@ -381,6 +381,26 @@ def test_backward_under_no_grad_gives_plain_gradients(device: nd.BackendDevice) 
 # --- retain_graph
 
 
+def test_backward_adds_many_cotangents_in_one_buffer(device: nd.BackendDevice) -> None:
+    """The third and later ones go where the sum of the first two lies; nobody else's array does."""
+    x, y = (ndl.Tensor(np.full(6, v), device=device) for v in (3.0, 5.0))
+    middle = x * 2.0
+    uses = [middle + y, middle * y, middle, middle * middle, middle + y]
+    total = uses[0]
+    for use in uses[1:]:
+        total = total + use
+    seed = ndl.Tensor(np.arange(6.0), device=device)
+    live = device.memory_stats()["allocations"]
+    total.backward(seed, retain_graph=False)
+    made = device.memory_stats()["allocations"] - live
+    np.testing.assert_array_equal(seed.numpy(), np.arange(6.0))
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * (1 + 5 + 1 + 12 + 1) * np.arange(6.0))
+    np.testing.assert_array_equal(y.grad.numpy(), (1 + 6 + 1) * np.arange(6.0))
+    # products: 2 of middle * y, 2 of the square, 1 of x * 2; sums: 5 of middle, 2 of y, where all
+    # but the first are made in place on the host
+    assert made == (7 if device in (nd.cpu(), nd.cpu_numpy()) else 12)
+
+
 def test_a_graph_that_is_not_retained_is_freed_on_the_way(device: nd.BackendDevice) -> None:
     alive: list[int] = []
     seen: list[weakref.ref[Tensor]] = []

@@ -7,6 +7,7 @@ what an optimizer derives from them in Python's floats is then the same in every
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,10 +41,20 @@ def _call(
         take(parameters, gradients)
         optimizer.step()
     if given == "twice":
+        before = _norm(parameters)
+        optimizer.clip_grad_norm()
+        if math.isfinite(before):
+            clipped = "clip_grad_norm() leaves a norm of 0.25 at most, rounded"
+            kept(_norm(parameters) <= 0.25 * 1.01, clipped)
         optimizer.reset_grad()
         kept(all(p.grad is None for p in parameters), "reset_grad drops the gradients")
         optimizer.step()  # without gradients it is none
     return parameters
+
+
+def _norm(parameters: Sequence[Any]) -> float:
+    """The joint 2-norm of gradients."""
+    return math.hypot(*(x for p in parameters for x in p.grad.numpy().ravel().tolist()))
 
 
 _GIVEN: dict[str, Callable[[list[Any]], Any]] = {
@@ -168,6 +179,8 @@ def _steps(shape: Shape, steps: int = 3, **arguments: Any) -> Sample:
 
 # Two parameters of different shapes, three steps.
 _TWO = (((3, 4), (5,)) * 4, 2)
+# What one kernel makes at once: parts of it that threads share begin and end within parameters.
+_MANY = (((5,), (4099,), (61441,), (2, 3)) * 3, 4)
 
 
 def _samples(*settings: dict[str, Any]) -> tuple[Sample, ...]:
@@ -179,6 +192,7 @@ def _samples(*settings: dict[str, Any]) -> tuple[Sample, ...]:
         *(_steps((5, 13), 4, **setting) for setting in settings),
         sample(*shapes_two, count=count, **settings[-1]),
         sample(*shapes_two, count=count, given="twice", **settings[-1]),
+        sample(*_MANY[0], count=_MANY[1], **settings[-1]),
         _steps((9,)),  # every hyper-parameter as it is unless given
     )
 
