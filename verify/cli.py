@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verify.command import Command, Parts
+from verify import command
 from verify.output import Output, say, tell
+from verify.setup import Parts
 from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Exit, UsageError
 
 _EPILOG = """\
@@ -282,7 +283,7 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
             options = parser().parse(arguments)
             if options.completion is not None:
                 return _completion(options.completion, parts)
-            code = Command(options, arguments, parts or Parts()).run()
+            code = command.run(options, arguments, parts or Parts())
     except UsageError as error:
         tell(str(error))
         code = Exit.USAGE

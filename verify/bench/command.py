@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from verify.command import Parts
 from verify.output import say, tell
 from verify.plan import require_known
 from verify.progress import Bar
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import DTYPES, Exit, UsageError
 
 if TYPE_CHECKING:

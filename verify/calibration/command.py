@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from verify.calibration import table
 from verify.calibration.arguments import EVERY
 from verify.calibration.parts import DEVICES, JUDGE, Extent, plan
-from verify.command import Parts
 from verify.output import say, tell
 from verify.plan import Plan, Selection, require_known
 from verify.results import Results, Writer, provenance, read, unfinished
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import COMPUTED, Case, Exit, UsageError, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verify.command import Parts
 from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
@@ -19,6 +18,7 @@ from verify.faults.outcome import FOUND, STILLBORN
 from verify.output import say, tell
 from verify.plan import Registry, require_known, select_ops
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import BUDGETS, Exit, UsageError
 
 if TYPE_CHECKING:
