@@ -57,7 +57,7 @@ what is judged:
   trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   16 bits: computed in float32, rounded once; differences and trajectories need float64
-  rho is measured error / bound: up to 1 is right. Exact ops have none.
+  rho is measured error / bound: up to 1 is right. Exact ops have none. torch: ULP of torch itself.
 
 statuses:
   PASS, FAIL   right, wrong   CRASH, TIMEOUT   the process died, or took too long
