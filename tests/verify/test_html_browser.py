@@ -270,12 +270,15 @@ def test_speed_roofline_and_changes(opened: Open) -> None:
     chart = page.locator("#speed svg.chart")
     assert chart.get_attribute("aria-label").startswith("Roofline: 1")
     assert chart.locator("polyline.limit").count() == 2, "the roofs of memory and of the caches"
-    assert "GB/s copy 16 KiB" in page.inner_text("#ratios")
+    assert "1000 GB/s copy, 2000 GB/s read," in page.inner_text("#ratios"), "of memory"
+    page.get_by_text("GB/s by the size of what is moved").click()
+    assert "16 KiB\t5000" in page.inner_text("#ratios details"), "and of the caches"
     assert "Roofline, float32, 1 thread(s)" in page.inner_text("#ratios")
     assert "40 %" in page.inner_text("#ratios")
-    assert page.locator("#ratios tbody tr").count() == 15
+    rows = page.locator("#ratios tbody").first.locator("tr")
+    assert rows.count() == 15
     page.locator("#ratios").get_by_role("button", name="Show 15 more").click()
-    assert page.locator("#ratios tbody tr").count() == 30
+    assert rows.count() == 30
     assert EVIL in page.inner_text("#change-list")
     page.locator("#change-list").get_by_role("button").first.click()
     settled(page, "3 of 55")

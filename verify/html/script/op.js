@@ -81,7 +81,7 @@ function worstTable(parts) {
     node("tbody", {}, rows.map(([p, i]) => node("tr", {}, node("th", { scope: "row" }, node("span", { class: `key d${p.colour}` }), p.name),
       node("td", { class: "n" }, short(C.rho[i])), node("td", { class: "n" }, short(C.ulp[i])),
       node("td", { class: "m" }, idOf(i).split("/").filter((_, k) => ![0, 2, 3, 8].includes(k)).join(" / ")),
-      node("td", { class: "m" }, D.worst[i] || (failed.has(i) ? failed.get(i)[1].split("\n")[0] : ""))))))));
+      node("td", { class: "m equation" }, D.worst[i] || (failed.has(i) ? failed.get(i)[1].split("\n")[0] : ""))))))));
 }
 
 // What the judge growth saw at sums of more and more terms.
