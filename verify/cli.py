@@ -224,9 +224,7 @@ def parser() -> _Parser:
         metavar="FILE",
         help="in the page, what changed: an earlier run's results, or a gate's baseline",
     )
-    out.add_argument(
-        "--speed", metavar="FILE", help="in the page: a JSON of tests/benchmarks/ratios.py"
-    )
+    out.add_argument("--speed", metavar="FILE", help="in the page: a JSON of needle-verify bench")
     out.add_argument(
         "--accuracy",
         action="append",
