@@ -111,6 +111,8 @@ def judge(case: Case, row: Row) -> Verdict:
         status=finding.status,
         rho=finding.rho,
         ulp=finding.ulp,
+        torch_rho=finding.torch_rho,
+        torch_ulp=finding.torch_ulp,
         worst=finding.worst,
         budget=finding.terms,
         message=finding.message,

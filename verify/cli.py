@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from verify.command import Command, Parts
+from verify import command
 from verify.output import Output, say, tell
+from verify.setup import Parts
 from verify.spec import BUDGETS, DTYPES, JUDGES, LAYOUTS, Exit, UsageError
 
 _EPILOG = """\
@@ -56,7 +57,7 @@ what is judged:
   trajectory  20 training steps in float64: losses, parameters; tolerance measured on the twin
   every call: inputs unharmed, nothing written outside or left behind, the same bits on more threads
   16 bits: computed in float32, rounded once; differences and trajectories need float64
-  rho is measured error / bound: up to 1 is right. Exact ops have none.
+  rho is measured error / bound: up to 1 is right. Exact ops have none. torch: ULP of torch itself.
 
 statuses:
   PASS, FAIL   right, wrong   CRASH, TIMEOUT   the process died, or took too long
@@ -223,9 +224,7 @@ def parser() -> _Parser:
         metavar="FILE",
         help="in the page, what changed: an earlier run's results, or a gate's baseline",
     )
-    out.add_argument(
-        "--speed", metavar="FILE", help="in the page: a JSON of tests/benchmarks/ratios.py"
-    )
+    out.add_argument("--speed", metavar="FILE", help="in the page: a JSON of needle-verify bench")
     out.add_argument(
         "--accuracy",
         action="append",
@@ -282,7 +281,7 @@ def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> 
             options = parser().parse(arguments)
             if options.completion is not None:
                 return _completion(options.completion, parts)
-            code = Command(options, arguments, parts or Parts()).run()
+            code = command.run(options, arguments, parts or Parts())
     except UsageError as error:
         tell(str(error))
         code = Exit.USAGE

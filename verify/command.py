@@ -1,4 +1,4 @@
-"""What needle-verify does once its options are read: list, run, resume, replay.
+"""What needle-verify does once its options are read: list, run, resume, report.
 
 Whatever imports numpy, torch or the subject is imported where it is needed, not here.
 """
@@ -8,111 +8,62 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
 import itertools
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from verify.output import say, tell
 from verify.selecting import REPORTS, check_options, select
-from verify.spec import COMPUTED, MALFORMED, Case, Exit, Status, UsageError, Verdict, plugins_of
+from verify.setup import Parts, Setup
+from verify.spec import Case, Exit, UsageError, Verdict
 
 if TYPE_CHECKING:
     from verify.cache.verdicts import Cache
-    from verify.dask_engine import Cluster
     from verify.html.beside import Beside
-    from verify.plan import Plan, Registry
+    from verify.plan import Plan
     from verify.results import Results
-    from verify.runner import Runner
     from verify.skips import Skips
     from verify.summary import Summary
-    from verify.targets import Found
-    from verify.tracing import Tracing
+    from verify.table import Paint
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of; tests put parts of their own in place of these."""
+def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts) -> Exit:
+    """Do what the options say."""
+    check_options(options)
+    if options.version:
+        from importlib.metadata import version
 
-    case_function: str = "verify.checks:run_case"
-    registry: Registry | None = None
-    device_status: Callable[[str], str | None] | None = None
-    computed_dtypes: Callable[[str], Sequence[str] | None] | None = None
+        say(f"needle-verify {version('needle')}")
+        return Exit.GOOD
+    from verify import table
 
+    colour = sys.stdout.isatty() and not options.no_color and "NO_COLOR" not in os.environ
+    paint = table.paint if colour else table.plain
+    setup = Setup(options, parts)
+    with setup.started():
+        if options.replay is not None:
+            from verify.replay import replay
 
-_ASK = "import json, sys, verify.targets as t; print(json.dumps(t.computed_dtypes(sys.argv[1])))"
-
-
-def asked_elsewhere(device: str) -> Any:
-    """What computed_dtypes says in a process of its own. Raises: RuntimeError when that fails."""
-    done = subprocess.run(
-        [sys.executable, "-c", _ASK, device], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1])
-    return json.loads(done.stdout.splitlines()[-1])
+            return replay(setup, options.replay, paint)
+        return Run(setup, arguments, paint).verify()
 
 
-class Command:
-    """One invocation."""
+class Run:
+    """One run of a plan."""
 
-    def __init__(self, options: argparse.Namespace, arguments: Sequence[str], parts: Parts) -> None:
-        self.options = options
+    def __init__(self, setup: Setup, arguments: Sequence[str], paint: Paint) -> None:
+        self.setup = setup
+        self.options = setup.options
         self.arguments = arguments
-        self.parts = parts
+        self.paint = paint
         self.time_is_up = False
-        self.cluster: Cluster | None = None
-        self.target: Found | None = None  # somebody else's needle
-        check_options(options)
-
-    def run(self) -> Exit:
-        """Do what the options say."""
-        from verify import table
-
-        colour = sys.stdout.isatty() and not self.options.no_color and "NO_COLOR" not in os.environ
-        self.colour = table.paint if colour else table.plain
-        if self.options.version:
-            from importlib.metadata import version
-
-            say(f"needle-verify {version('needle')}")
-            return Exit.GOOD
-        from verify import registry
-
-        self.registry = self.parts.registry or registry
-        self.use_plugins(())
-        if self.options.target or self.options.resume or self.options.replay:
-            from verify import foreign
-            from verify.registry.course import CourseRegistry
-
-            self.target = foreign.look(self.options)
-            if self.target is not None:
-                self.registry = CourseRegistry(self.target)
-        with contextlib.ExitStack() as stack:
-            if self.options.executor is not None and not self.options.list:
-                from verify.dask_engine import Cluster
-
-                cluster = Cluster(self.options.executor, self.options.jobs or 2)
-                self.cluster = stack.enter_context(cluster)
-            if self.options.replay is not None:
-                return self.replay(self.options.replay)
-            return self.verify()
-
-    def use_plugins(self, recorded: Sequence[str]) -> None:
-        """The rows of --plugin, and of what the run to go on with, or to replay, was given."""
-        from verify import registry
-
-        registry.use_plugins([*(self.options.plugin or ()), *recorded])
-
-    # --- a run
 
     def verify(self) -> Exit:
         """Plan, run, report."""
@@ -122,11 +73,13 @@ class Command:
 
         earlier = self.earlier()
         if earlier is not None:
-            self.use_plugins(earlier.header.get("plugins", []))
-        usable = partial(self.usable, otherwise="left out")
+            self.setup.use_plugins(earlier.header.get("plugins", []))
+        usable = partial(self.setup.usable, otherwise="left out")
         before = earlier.selection if earlier is not None else None
-        selection = select(self.options, self.registry, usable, before, self.computed_dtypes)
-        plan = make_plan(selection, self.registry)
+        selection = select(
+            self.options, self.setup.registry, usable, before, self.setup.computed_dtypes
+        )
+        plan = make_plan(selection, self.setup.registry)
         if not plan.cases:
             return self.nothing()
         if self.options.list:
@@ -134,7 +87,7 @@ class Command:
             if not self.options.quiet:
                 tell(table.announce(plan))
             return Exit.GOOD
-        self.require_usable(plan.selection.devices)
+        self.setup.require_usable(plan.selection.devices)
         if any(case.region == "mnist" for case in plan.cases):
             sampling.read_test_images()  # a folder without them is told before anything runs
         if not self.options.quiet:
@@ -144,7 +97,7 @@ class Command:
         began = time.monotonic()
         results, path = self.execute(plan, earlier, skips)
         boxed = map(group_of, plan.cases) if self.time_is_up else None
-        rotten = skips.rotten(plan, results.verdicts, self.registry)
+        rotten = skips.rotten(plan, results.verdicts, self.setup.registry)
         summary = summarize(results.verdicts, len(plan.cases), boxed, rotten)
         self.report(results.verdicts, summary, time.monotonic() - began)
         code = self.write_reports(results, summary, beside)
@@ -172,60 +125,13 @@ class Command:
         before = None if earlier is None else earlier.header.get("skips", [])
         if self.options.skips is None:
             return skips.Skips.from_json(before or [])
-        found = skips.read(Path(self.options.skips), self.registry)
+        found = skips.read(Path(self.options.skips), self.setup.registry)
         if before is not None and found.to_json() != before:
             raise UsageError(
                 "[resume] the run was started with other skips: leave them out, "
                 f"got skips={self.options.skips}"
             )
         return found
-
-    def usable(self, device: str, otherwise: str) -> bool:
-        """Whether a device works here; says why it is not on stderr."""
-        reason = self.device_status(device)
-        if reason is not None:
-            tell(f"device {device} {otherwise}: {reason}")
-        return reason is None
-
-    def device_status(self, device: str) -> str | None:
-        """None, or why the device cannot be used."""
-        if self.parts.device_status is not None:
-            return self.parts.device_status(device)
-        if self.target is not None:
-            return self.target.devices.get(device, "the course has no such device") or None
-        found: str | None = self.asked(lambda where: where.device_status(device))
-        return found
-
-    def computed_dtypes(self, device: str) -> Sequence[str] | None:
-        """The dtypes that a device computes in; None where it cannot be asked."""
-        if self.parts.computed_dtypes is not None:
-            return self.parts.computed_dtypes(device)
-        if self.target is not None or self.parts.device_status is not None:
-            return COMPUTED
-        found: Sequence[str] | None
-        if self.options.list and self.cluster is None:  # a plan loads no needle here
-            found = self.asked(lambda _: asked_elsewhere(device))
-        else:
-            found = self.asked(lambda where: where.computed_dtypes(device))
-        return found
-
-    def asked(self, question: Callable[[Any], Any]) -> Any:
-        """What the machine that will run the cases says of needle's devices. Raises: UsageError."""
-        from verify import targets
-
-        try:
-            return question(targets if self.cluster is None else self.cluster)
-        except Exception as error:  # whatever importing the subject raises is a matter of set-up
-            raise UsageError(f"[setup] needle cannot be used: {error}") from error
-
-    def require_usable(self, devices: Sequence[str]) -> None:
-        """UsageError unless torch is installed and every device works here."""
-        if self.parts.device_status is None and importlib.util.find_spec("torch") is None:
-            raise UsageError("[setup] torch is not installed: pip install 'torch>=2.11,<2.14'")
-        for device in devices:
-            reason = self.device_status(device)
-            if reason is not None:
-                raise UsageError(f"[device] {device} cannot be used here: {reason}")
 
     def nothing(self) -> Exit:
         """Nothing selected is no evidence."""
@@ -252,21 +158,21 @@ class Command:
             header |= {"skips": skips.to_json()} if skips.entries else {}
             if given := registry.given_plugins():
                 header |= {"plugins": given}
-            header |= {"target": asdict(self.target)} if self.target is not None else {}
+            header |= {"target": asdict(self.setup.target)} if self.setup.target is not None else {}
             writer = Writer(path, header)
         cache = self.cache(plan)
         standing = [] if cache is None else cache.find(left)
         ids = {verdict.id for verdict in standing}
         left = [case for case in left if case.id not in ids]
         tracing = cache.tracing if cache is not None and left else None
-        runner = self.runner(left, seconds=plan.selection.seconds, tracing=tracing)
+        runner = self.setup.runner(left, seconds=plan.selection.seconds, tracing=tracing)
         kept = True
         try:
             with (
                 writer,
                 Watch(len(plan.cases), verdicts, quiet=self.options.quiet) as watch,
                 contextlib.suppress(KeyboardInterrupt),  # the second one, outside the runner
-                contextlib.closing(self.arriving(runner)) as arriving,
+                contextlib.closing(self.setup.arriving(runner)) as arriving,
                 contextlib.nullcontext() if cache is None else contextlib.closing(cache),
             ):
                 for verdict in itertools.chain(standing, arriving):
@@ -289,37 +195,6 @@ class Command:
         verdicts.sort(key=lambda v: order[v.id])
         return Results(header, verdicts), path if kept else None
 
-    def runner(
-        self,
-        cases: Sequence[Case],
-        threads: int = 1,
-        isa: str = "",
-        seconds: float | None = None,
-        tracing: Tracing | None = None,
-    ) -> Runner:
-        """What runs the cases."""
-        from verify import registry
-        from verify.pool import Pool
-        from verify.runner import Runner
-        from verify.worker import Settings
-
-        return Runner(
-            cases,
-            Settings(
-                self.parts.case_function,
-                threads,
-                isa,
-                target="" if self.target is None else self.target.path,
-                failures=self.failures(),
-                plugins=registry.given_plugins(),
-                tracing=tracing,
-            ),
-            jobs=self.options.jobs,
-            timeout=self.options.timeout,
-            engine=Pool if self.cluster is None else self.cluster.engine,
-            seconds=seconds,
-        )
-
     def cache(self, plan: Plan) -> Cache | None:
         """Verdicts of earlier runs; None where they are not wanted, or rest on what is not known.
 
@@ -328,25 +203,12 @@ class Command:
         from verify import registry
         from verify.cache.verdicts import opened
 
-        ours = self.parts == Parts() and self.target is None and self.cluster is None
+        ours = (
+            self.setup.parts == Parts() and self.setup.target is None and self.setup.cluster is None
+        )
         if self.options.no_cache or not ours or registry.given_plugins():
             return None
         return opened(plan.selection.devices, self.options.timeout)
-
-    def failures(self) -> str:
-        """The folder for counterexamples, beside the results; none on other machines."""
-        path = self.options.resume or self.options.json
-        folder = Path(f"{path}.failures" if path else ".needle-verify")
-        return "" if self.cluster or self.options.replay else str(folder)
-
-    def arriving(self, runner: Runner) -> Generator[Verdict | None, None, None]:
-        """The runner's verdicts; a worker that cannot start is a UsageError."""
-        from verify.worker import SetupError
-
-        try:
-            yield from runner.verdicts()
-        except SetupError as error:
-            raise UsageError(f"[setup] {error}") from error
 
     def located(self, verdict: Verdict) -> Verdict:
         """A wrong verdict with the place of its op; a worker that died could not say it."""
@@ -371,11 +233,11 @@ class Command:
         from verify import table
 
         if not self.options.quiet:
-            say("\n" + table.table(summary.lines, self.colour))
-        text = table.failures(verdicts, self.colour, self.options.verbose)
+            say("\n" + table.table(summary.lines, self.paint))
+        text = table.failures(verdicts, self.paint, self.options.verbose)
         if text:
             say("\n" + text)
-        say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.colour))
+        say(("" if self.options.quiet else "\n") + table.totals(summary, seconds, self.paint))
 
     def beside(self) -> Callable[[Results], Beside] | None:
         """What the page shows beside the results, whose files are read before the run."""
@@ -383,7 +245,7 @@ class Command:
             return None
         from verify import against
 
-        return against.beside(self.options, self.registry)
+        return against.beside(self.options, self.setup.registry)
 
     def write_reports(
         self, results: Results, summary: Summary, beside: Callable[[Results], Beside] | None
@@ -401,66 +263,3 @@ class Command:
                     tell(f"[report] cannot write, got file={path} ({error})")
                     codes.add(Exit.USAGE)
         return min(codes, default=Exit.GOOD)
-
-    # --- a replay
-
-    def replay(self, what: str) -> Exit:
-        """Run one case id, or the failed cases of a file as they ran then; print all they say."""
-        from verify import table
-        from verify.plan import DEVICES, check_case, require_computed
-
-        known = True  # to the registry; a function given to verify.check is known to its file
-        if Path(what).is_file():
-            recorded = self.saved(Path(what))
-            known = not recorded
-            recorded = recorded or self.recorded(Path(what))
-        else:
-            recorded = [Verdict(Case.parse(what).id, Status.PASS)]
-        self.use_plugins([path for old in recorded for path in plugins_of(old.environment)])
-        code = Exit.GOOD
-        for old in recorded:
-            case = Case.parse(old.id)
-            if known:
-                check_case(case, self.registry)
-            if known or case.device in DEVICES:
-                self.require_usable([case.device])
-                computed = self.computed_dtypes(case.device) or ()
-                require_computed(case.dtype, case.device, computed, f" in id={case.id!r}")
-            threads, isa = int(old.environment.get("threads", 1)), old.environment.get("isa", "")
-            for verdict in self.arriving(self.runner([case], threads, isa)):
-                if verdict is None:
-                    continue
-                if verdict.attribution == MALFORMED:
-                    raise UsageError(verdict.message)
-                say(table.full(verdict, self.colour))
-                if old.digest and verdict.digest:
-                    same = "the same as" if verdict.digest == old.digest else "other than"
-                    say(f"  bits        {same} recorded")
-                if verdict.status is not Status.PASS:
-                    code = Exit.WRONG if verdict.status is not Status.UNIMPLEMENTED else Exit.WEAK
-        return code
-
-    def saved(self, path: Path) -> list[Verdict]:
-        """The failure in a file of one, if it is such a file."""
-        if path.suffix != ".json" or b"needle_verify_saved" not in path.read_bytes()[:100]:
-            return []
-        from verify import saved
-
-        data = saved.read(path)
-        if data is None:
-            return []
-        os.environ[saved.VARIABLE] = str(path.resolve())
-        self.parts = replace(self.parts, case_function="verify.saved:run_case")
-        digest = str(data.get("digest", ""))
-        return [Verdict(data["case"], Status.FAIL, environment=data["environment"], digest=digest)]
-
-    def recorded(self, path: Path) -> list[Verdict]:
-        """The wrong verdicts of a results file, or the only verdict of a saved failure."""
-        from verify.results import read
-        from verify.summary import WRONG
-
-        found = read(path, header_optional=True)
-        wrong = [v for v in found.verdicts if v.status in WRONG]
-        if not wrong:
-            raise UsageError(f"[replay] the file holds no failed case, got file={path}")
-        return wrong

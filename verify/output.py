@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+_WIDTH = 100  # of a line that a whole list or mapping shares
 
 
 class Output:
@@ -56,3 +61,26 @@ def _divert(stream: TextIO) -> None:
 def printable(text: str) -> str:
     """Text for a report: what neither XML nor HTML may hold is a question mark."""
     return _UNPRINTABLE.sub("?", text)
+
+
+def by_lines(data: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A report's JSON, a record a line: a change shows as that line, and no byte is indentation.
+
+    Records are the entries of the report's lists and mappings; a short list or mapping is a line.
+    """
+    return _json(data, 2 if isinstance(data, Mapping) else 1, "") + "\n"
+
+
+def _json(value: Any, levels: int, margin: str) -> str:
+    """The value, its outer levels over several lines."""
+    line = json.dumps(value, allow_nan=False)
+    whole = not margin or len(line) > _WIDTH
+    if not (levels and whole and value and isinstance(value, (dict, list, tuple))):
+        return line
+    inner = margin + " "
+    if isinstance(value, dict):
+        entries = [f"{json.dumps(k)}: {_json(v, levels - 1, inner)}" for k, v in value.items()]
+    else:
+        entries = [_json(v, levels - 1, inner) for v in value]
+    body = f",\n{inner}".join(entries)
+    return f"{line[0]}\n{inner}{body}\n{margin}{line[-1]}"

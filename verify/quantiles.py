@@ -10,7 +10,6 @@ estimate of its error: loose ones are looked for among forward and vjp, whose bo
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from verify.output import by_lines
 from verify.results import read
 from verify.spec import Case, Exit, Status, UsageError, Verdict
 from verify.summary import Group, group_of
@@ -159,18 +159,6 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
         sys.stdout.write(markdown(groups))
     unexplained = [f.op for f in loose(groups) if f.certain and not f.reason]
     return Exit.WEAK if unexplained else Exit.GOOD
-
-
-def by_lines(data: Mapping[str, Any]) -> str:
-    """JSON with a line for each entry of each list: a change shows as that line."""
-    parts = (
-        "[\n" + ",\n".join(f"  {json.dumps(e)}" for e in value) + "\n ]"
-        if isinstance(value, list) and value
-        else json.dumps(value)
-        for value in data.values()
-    )
-    entries = (f" {json.dumps(name)}: {part}" for name, part in zip(data, parts, strict=True))
-    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _write(path: Path, text: str) -> None:

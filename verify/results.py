@@ -26,7 +26,12 @@ from verify.spec import Case, UsageError, Verdict
 
 FORMAT = 1
 _PACKAGES = ("needle", "torch", "numpy")
-_REAL = ("rho", "ulp")  # fields that may be infinite or NaN, which JSON has no number for
+_REAL = (
+    "rho",
+    "ulp",
+    "torch_rho",
+    "torch_ulp",
+)  # fields that may be infinite or NaN, which JSON has no number for
 
 
 @dataclass
@@ -116,7 +121,7 @@ class Writer:
 def to_line(verdict: Verdict) -> dict[str, Any]:
     """A verdict as strict JSON: infinities and NaN become the strings that float() reads."""
     data = verdict.to_json()
-    for name in _REAL:
+    for name in data.keys() & _REAL:
         data[name] = _strict(data[name])
     data["budget"] = {term: _strict(value) for term, value in data["budget"].items()}
     return data

@@ -247,6 +247,9 @@ class Verdict:
     status: Status
     rho: float | None = None  # measured error / bound at the worst element; None for exact ops
     ulp: float | None = None  # largest error in ULP of the result
+    # the same of torch's own result in the case's dtype; None in float64, where torch is the oracle
+    torch_rho: float | None = None
+    torch_ulp: float | None = None
     worst: str = ""  # the worst element as an equation: "dx[0,7] = 1.3, should be 1.4"
     budget: dict[str, float] = field(default_factory=dict)  # the bound's terms at the worst element
     attribution: str = ""
@@ -271,6 +274,9 @@ class Verdict:
         """A dict of JSON types."""
         values = {name: getattr(self, name) for name in self.__slots__}  # asdict copies, slowly
         del values["reached"]
+        for name in ("torch_rho", "torch_ulp"):  # most cases have none
+            if values[name] is None:
+                del values[name]
         return values | {"status": str(self.status)}
 
     @classmethod

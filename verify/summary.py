@@ -38,6 +38,7 @@ class Line:
     counts: Counter[Status] = field(default_factory=Counter)
     rho: float | None = None
     ulp: float | None = None
+    torch_ulp: float | None = None  # of torch's own results
     outside: int = 0  # UNIMPLEMENTED, and no fault: somebody else's needle need not have it
     worst: Verdict | None = None  # the first wrong one, else the one of the largest rho
 
@@ -61,6 +62,8 @@ class Line:
             self.rho = verdict.rho
         if _key(verdict.ulp) > _key(self.ulp):
             self.ulp = verdict.ulp
+        if _key(verdict.torch_ulp) > _key(self.torch_ulp):
+            self.torch_ulp = verdict.torch_ulp
 
 
 @dataclass

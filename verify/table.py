@@ -57,12 +57,14 @@ def _budget(selection: Selection) -> str:
 
 
 def table(lines: Sequence[Line], colour: Paint) -> str:
-    """The lines of a summary under a heading."""
+    """The lines of a summary under a heading; torch's own ULP beside needle's, where known."""
+    beside = any(line.torch_ulp is not None for line in lines)
     width = max([len(line.op) for line in lines] + [2])
     width = min(width, 22)
-    note = 80 - (width + 40)
+    note = 80 - (width + 40 + 6 * beside)
     head = (
-        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':9} {'rho':>5} {'ULP':>5}  worst"
+        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':9} {'rho':>5} {'ULP':>5}"
+        f"{' torch' * beside}  worst"
     )
     rows = [colour(head, "bold")]
     for line in lines:
@@ -70,7 +72,8 @@ def table(lines: Sequence[Line], colour: Paint) -> str:
         rows.append(
             f"{_cut(line.op, width):{width}} {line.device:8} {_SHORT[line.dtype]:4} "
             f"{line.cases:5} {colour(f'{text:9}', style)} {number(line.rho):>5} "
-            f"{number(line.ulp):>5}  {colour(_cut(_note(line), note), 'dim')}".rstrip()
+            f"{number(line.ulp):>5}{f' {number(line.torch_ulp):>5}' * beside}  "
+            f"{colour(_cut(_note(line), note), 'dim')}".rstrip()
         )
     return "\n".join(rows)
 
@@ -165,6 +168,7 @@ def full(verdict: Verdict, colour: Paint) -> str:
     fields = {
         "rho": "" if verdict.rho is None else f"{verdict.rho:.4g} of the bound",
         "ULP": number(verdict.ulp),
+        "torch": _of_torch(verdict),
         "worst": verdict.worst,
         "budget": ", ".join(f"{k} {v:.3g}" for k, v in verdict.budget.items()),
         "attribution": verdict.attribution,
@@ -176,6 +180,11 @@ def full(verdict: Verdict, colour: Paint) -> str:
     lines += [f"{name:11} {text}" for name, text in fields.items() if text]
     lines += verdict.message.splitlines()
     return "\n  ".join(lines)
+
+
+def _of_torch(verdict: Verdict) -> str:
+    rho, ulp = number(verdict.torch_rho), number(verdict.torch_ulp)
+    return ", ".join(filter(None, (rho and f"{rho} of the same bound", ulp and f"{ulp} ULP")))
 
 
 def number(value: float | None) -> str:

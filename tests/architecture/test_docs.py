@@ -48,17 +48,22 @@ def test_docs_name_files_that_exist() -> None:
     assert not missing
 
 
-def test_docs_hold_no_block_that_nothing_checks() -> None:
-    """By language; a schematic has none. `console` runs in tests/verify/test_pages.py."""
+def unchecked(text: str) -> list[str]:
+    """First lines of the blocks that no test looks into: indented, quoted, of another language.
+
+    A schematic has no language; `console` runs in tests/verify/test_pages.py.
+    """
     checked = {"", "python", "cpp", "console", "sh", "toml", "yaml", "text"}
-    built = re.compile(r"\{(toctree|include|literalinclude|eval-rst)\}")  # by Sphinx
-    unchecked = [
-        f"{path.name}: {language}"
-        for path in DOCUMENTS
-        for language in re.findall(r"^```(.*)$", path.read_text(), re.M)[::2]
-        if language.split(" ")[0] not in checked and not built.match(language)
-    ]
-    assert unchecked == []
+    built = re.compile(r"```\{(toctree|include|literalinclude|eval-rst)\}")  # by Sphinx
+    fences = re.findall(r"^[ \t>*+-]*(?:`{3,}|~{3,}).*$", text, re.M)
+    return [f for f in fences[::2] if f.removeprefix("```") not in checked and not built.match(f)]
+
+
+def test_docs_hold_no_block_that_nothing_checks() -> None:
+    found = {path.name: unchecked(path.read_text()) for path in DOCUMENTS}
+    assert {name: fences for name, fences in found.items() if fences} == {}
+    for fence in ("```py", "~~~python", "```python title", " ```python", "````python", "> ```sh"):
+        assert unchecked(f"```sh\n```\n{fence}\n```\n") == [fence]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from report import provenance, table
 from verify.gate import accuracy, speed
 from verify.gate.baseline import Cases, cases_of
 from verify.gate.rules import ALARMS
+from verify.output import by_lines
 from verify.spec import UsageError
 from verify.summary import Group
 
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     }[options.what]
     for _ in measure(options, report):
         if options.json:
-            options.json.write_text(json.dumps(report, indent=1) + "\n")
+            options.json.write_text(by_lines(report))
     where = f"Made by `{report['command']}` on {report['cpu']}, commit {report['commit']}."
     text = "\n\n".join([*said(report), where]) + "\n"
     (options.markdown.write_text if options.markdown else sys.stdout.write)(text)

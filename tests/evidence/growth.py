@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from verify.bench import training
 from verify.bench.definitions import Pair, both
 from verify.bench.measure import compare
 from verify.bench.operations import square
+from verify.output import by_lines
 
 CLIFF = 2.0
 Series = Callable[[int, str], Pair]  # of a size and a dtype
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "series": found,
     }
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(data, indent=1) + "\n")
+        chosen.json.write_text(by_lines(data))
     if chosen.markdown is not None:
         chosen.markdown.write_text(page(data))
     sys.stdout.write("\n".join(page(data).split("\n\n")[2:4]) + "\n")

@@ -25,6 +25,7 @@ from typing import Any
 from report import provenance
 
 import verify
+from verify.output import by_lines
 
 OURS = Path(verify.__file__).parents[1]
 # name of a step -> file, text, what takes its place; a step goes on from the one before
@@ -111,7 +112,7 @@ def main() -> None:
         "steps": steps,
         "cache_bytes": cache,
     }
-    chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+    chosen.json.write_text(by_lines(report))
 
 
 if __name__ == "__main__":

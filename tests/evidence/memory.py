@@ -23,6 +23,8 @@ from typing import Any
 
 from report import provenance, table
 
+from verify.output import by_lines
+
 SIZES = {"course": 0, "DAWNBench": 1}  # as verify.bench.training yields them
 SIDES = ("needle", "torch")
 STEPS = 3  # the optimizer's state is made in the first
@@ -132,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = measure(chosen.batch, chosen.dtype, chosen.threads)
     data = {"provenance": provenance("tests/evidence/memory.py", arguments), "rows": rows}
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(data, indent=1) + "\n")
+        chosen.json.write_text(by_lines(data))
     if chosen.markdown is not None:
         chosen.markdown.write_text(page(data))
     sys.stdout.write(page(data))

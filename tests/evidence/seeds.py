@@ -10,7 +10,6 @@ seed whose file is complete is not run again, one that was interrupted goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Any
 
 from report import provenance, table
 
+from verify.output import by_lines
 from verify.quantiles import DERIVED
 from verify.results import Results, read
 from verify.spec import Case, Status, UsageError, Verdict
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         path = options.folder / f"seed{seed}.jsonl"
         report["seeds"].append(line(seed, run(seed, options.options, path, report["commit"])))
         if options.json:  # after every seed: a long run can be looked at
-            options.json.write_text(json.dumps(report, indent=1) + "\n")
+            options.json.write_text(by_lines(report))
     text = markdown(report)
     (options.markdown.write_text if options.markdown else sys.stdout.write)(text)
     good = {str(Status.PASS), str(Status.SKIP)}

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import json
 import math
 import os
 import statistics
@@ -29,6 +28,7 @@ from gradient_faults import CORRECT, FAULTS, FUNCTIONS, Planted
 from report import provenance, table
 
 from verify.judges import examine
+from verify.output import by_lines
 from verify.request import Request
 from verify.spec import Case, Status
 
@@ -167,14 +167,11 @@ def as_json(report: dict[str, Any]) -> str:
         by_function = grouped.setdefault((r["checker"], r["fault"]), {})
         numbers = [sum(r["said wrong"]), len(r["said wrong"]), r["ms"]]
         by_function.setdefault(r["function"], {})[r["n"]] = numbers
-    lines = ",\n  ".join(
-        json.dumps({"checker": checker, "fault": fault} | functions)
+    rows = [
+        {"checker": checker, "fault": fault} | functions
         for (checker, fault), functions in grouped.items()
-    )
-    head = json.dumps(
-        {k: v for k, v in report.items() if k != "rows"} | {"rows": []}, indent=1
-    ).removesuffix("[]\n}")
-    return f"{head}[\n  {lines}\n ]\n}}\n"
+    ]
+    return by_lines(report | {"rows": rows})
 
 
 def first_missed(rows: list[dict[str, Any]], checker: str, fault: str) -> str:

@@ -8,7 +8,6 @@ the simulator's column alone is filled.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,8 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from verify.output import by_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = ROOT / "tests/native/sim/planted"
@@ -134,7 +135,7 @@ def bug_names() -> list[str]:
 def main(reports: str = "reports") -> int:
     columns, rows = table(bug_names())
     Path(reports).mkdir(parents=True, exist_ok=True)
-    (Path(reports) / "planted.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (Path(reports) / "planted.json").write_text(by_lines(rows))
     (Path(reports) / "planted.md").write_text(markdown(columns, rows))
     right = rows.pop(RIGHT)
     missed = [name for name, row in rows.items() if not row["simulator"]]

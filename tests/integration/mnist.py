@@ -8,7 +8,6 @@ Images are the MNIST test set: 9,000 to train on, 1,000 held out, 28 x 28 padded
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 
 import needle as ndl
 from verify.bench.twins import ResNet9, copy_weights
+from verify.output import by_lines
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 HELD_OUT = 1000
@@ -138,7 +138,7 @@ def main() -> None:
         "float32_training": train(options.data, options.epochs),
     }
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        options.json.write_text(by_lines(report))
 
 
 if __name__ == "__main__":

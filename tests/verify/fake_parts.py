@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from verify.cli import main
-from verify.command import Parts
+from verify.setup import Parts
 from verify.spec import Case, Row, Status, UsageError, Verdict
 
 OPS = {  # name -> family

@@ -22,9 +22,11 @@ from verify import cli, registry
 from verify.cache import sources, surroundings, verdicts
 from verify.cache.outline import lasting, outline
 from verify.cache.store import Store, cache_folder
-from verify.command import Command, Parts
+from verify.command import Run
 from verify.plan import Selection, make_plan
+from verify.setup import Parts, Setup
 from verify.spec import Case, Status, Verdict
+from verify.table import plain
 from verify.tracing import Tracer, Tracing
 
 pytestmark = pytest.mark.timeout(300)
@@ -421,10 +423,10 @@ def test_runs_that_rest_on_more_have_no_cache(monkeypatch: pytest.MonkeyPatch) -
     plan = make_plan(Selection(ops=("exp",), budget="smoke"), registry)
 
     def has(*arguments: str, parts: Parts | None = None, **state: Any) -> bool:
-        command = Command(cli.parser().parse(arguments), arguments, parts or Parts())
+        setup = Setup(cli.parser().parse(arguments), parts or Parts())
         for name, value in state.items():
-            setattr(command, name, value)
-        return command.cache(plan) is not None
+            setattr(setup, name, value)
+        return Run(setup, arguments, plain).cache(plan) is not None
 
     assert has()
     assert has("--resume", "r.jsonl")

@@ -24,9 +24,9 @@ from verify.budget import format_of
 from verify.calibration import arguments, exact, measure, parts
 from verify.calibration.errors import Measured, errors
 from verify.cli import main
-from verify.command import Parts
 from verify.plan import Plan, Selection
 from verify.results import Writer, provenance
+from verify.setup import Parts
 from verify.spec import Case, Status
 
 F32, F64 = format_of("float32"), format_of("float64")

@@ -124,3 +124,21 @@ def test_usage_errors(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", one, "/no/such/file"], bench.parts) == 2
     assert "[results] cannot read the file, got file=/no/such/file" in capsys.readouterr().err
     assert main(["compare", one, one, "--html", "/no/such/folder/x"], bench.parts) == 2
+
+
+def test_torchs_own_largest_rho_stands_beside_both(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def of_torch(v: Verdict) -> Verdict:
+        mine = v.id.startswith("good/forward") and "/float32/" in v.id
+        return replace(v, torch_rho=1.25, torch_ulp=0.5) if mine else v
+
+    paths = both(bench, {"change": of_torch}, {"change": of_torch})
+    capsys.readouterr()
+    files = {name: tmp_path / f"c.{name}" for name in ("html", "markdown")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    assert main(["compare", *paths, *options], bench.parts) == 0
+    table = capsys.readouterr().out.split("seconds    torch")[1].splitlines()[1:]
+    assert [line.split()[-1] for line in table if line.startswith("good ")] == ["1.25"]
+    assert "| 1.25 |" in files["markdown"].read_text()
+    assert '<td class="n">1.25</td>' in files["html"].read_text()

@@ -10,11 +10,11 @@ import pytest
 
 from verify import registry, targets
 from verify.cli import main
-from verify.command import Parts
 from verify.plan import Selection, make_plan
 from verify.registry.planning import why_none
 from verify.results import read
 from verify.selecting import select
+from verify.setup import Parts
 from verify.spec import COMPUTED, DTYPES, UsageError
 from verify.table import announce
 

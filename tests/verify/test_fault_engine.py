@@ -17,10 +17,10 @@ import pytest
 
 from verify import registry
 from verify.cli import main
-from verify.command import Parts
 from verify.faults import record
 from verify.faults.planting import source_root
 from verify.faults.python import faults
+from verify.setup import Parts
 
 HERE = Path(__file__).parent
 ROOT = source_root()
@@ -220,7 +220,7 @@ def test_an_interrupt_keeps_what_is_judged(
     kept = tmp_path / "f.jsonl"
     code = (
         "import sys, test_fault_engine as t\nfrom verify.cli import main\n"
-        "from verify.command import Parts\n"
+        "from verify.setup import Parts\n"
         "if __name__ == '__main__': sys.exit(main(sys.argv[1:], Parts(registry=t.TwoRows())))"
     )
     program = tmp_path / "program.py"

@@ -349,8 +349,8 @@ def test_what_is_handed_over_is_shown(tmp_path: Path) -> None:
     ("option", "text", "says"),
     [
         ("--speed", "{", "[speed] no JSON, got file="),
-        ("--speed", "{}", "[speed] no report of tests/benchmarks/ratios.py, got file="),
-        ("--speed", "[]", "[speed] no report of tests/benchmarks/ratios.py, got file="),
+        ("--speed", "{}", "[speed] no report of needle-verify bench, got file="),
+        ("--speed", "[]", "[speed] no report of needle-verify bench, got file="),
         ("--accuracy", "{}", "[accuracy] no table of needle-verify calibrate, got file="),
         ("--baseline", "{", "[baseline] malformed, got file="),
         ("--baseline", "", "[baseline] malformed, got file="),

@@ -83,6 +83,7 @@ def cases() -> list[Verdict]:
                     case = Case(op, judge, device, "float32", ((n, 2),), layout="strided")
                     v = Verdict(case.id, Status.PASS, rho=n / 2000, ulp=n / 100, seconds=0.01)
                     v.worst = f"y[0] = {n}"
+                    v.torch_rho, v.torch_ulp = (2.0, 0.5) if judge == "forward" else (None, None)
                     if judge == "growth":
                         v.ulp, v.budget = None, {"error": 1e-7, "exponent, signed": 0.5}
                     if op == "bad" and judge == "vjp":
@@ -254,7 +255,11 @@ def test_an_op_has_its_pictures(opened: Open) -> None:
     assert any(name.startswith("cpu · float32: ULP of 6 cases") for name in names)
     assert any(name.startswith("numpy · float32: rho of 9 cases") for name in names)
     assert op.locator("polyline.line").count() == 2, "both signs of the domain"
-    assert "torch" in op.locator("table").first.inner_text(), "torch itself side by side"
+    assert "torch · float32: ULP of 3 cases, half ≤ 0.50, 99 % ≤ 0.50, worst 0.50" in str(names)
+    assert not op.locator("rect.over").count(), "torch's rho beyond 1 is no failure"
+    table = op.locator("table").first.inner_text()
+    assert "torch · float32\t3\t\t2.00\t2.00\t2.00\t0.50" in table, "torch itself side by side"
+    assert "its rho is by the bound of cpu · float32" in op.inner_text()
     assert "n^0.50" in op.inner_text()
     assert "y[0] = 1000" in op.inner_text(), "the worst case's equation"
     assert page.locator("#op circle.dot").count() >= 15
@@ -265,12 +270,15 @@ def test_speed_roofline_and_changes(opened: Open) -> None:
     chart = page.locator("#speed svg.chart")
     assert chart.get_attribute("aria-label").startswith("Roofline: 1")
     assert chart.locator("polyline.limit").count() == 2, "the roofs of memory and of the caches"
-    assert "GB/s copy 16 KiB" in page.inner_text("#ratios")
+    assert "1000 GB/s copy, 2000 GB/s read," in page.inner_text("#ratios"), "of memory"
+    page.get_by_text("GB/s by the size of what is moved").click()
+    assert "16 KiB\t5000" in page.inner_text("#ratios details"), "and of the caches"
     assert "Roofline, float32, 1 thread(s)" in page.inner_text("#ratios")
     assert "40 %" in page.inner_text("#ratios")
-    assert page.locator("#ratios tbody tr").count() == 15
+    rows = page.locator("#ratios tbody").first.locator("tr")
+    assert rows.count() == 15
     page.locator("#ratios").get_by_role("button", name="Show 15 more").click()
-    assert page.locator("#ratios tbody tr").count() == 30
+    assert rows.count() == 30
     assert EVIL in page.inner_text("#change-list")
     page.locator("#change-list").get_by_role("button").first.click()
     settled(page, "3 of 55")

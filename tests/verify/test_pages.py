@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = [
     pytest.param(block, id=f"{page.stem}-{i}")
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
     for i, block in enumerate(re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S))
 ]
 PROMPT = "$ needle-verify "

@@ -12,8 +12,8 @@ import pytest
 
 from verify.checks import IN_FULL
 from verify.cli import main
-from verify.command import Parts
 from verify.results import read
+from verify.setup import Parts
 from verify.spec import Case, Status, Verdict
 
 pytestmark = pytest.mark.timeout(300)

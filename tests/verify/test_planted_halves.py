@@ -10,8 +10,8 @@ import pytest
 
 from verify import targets
 from verify.cli import main
-from verify.command import Parts
 from verify.results import read
+from verify.setup import Parts
 from verify.spec import Case, Status, Verdict
 
 pytestmark = [

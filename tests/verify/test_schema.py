@@ -67,9 +67,10 @@ def test_a_real_run_fits(schema: dict[str, Any], tmp_path: Path) -> None:
 def test_infinities_and_nan_fit(schema: dict[str, Any]) -> None:
     verdict = Verdict("exp/vjp/cpu/float32/3/-/compact/interior/seed0", Status.FAIL)
     verdict.rho, verdict.ulp, verdict.budget = math.inf, math.nan, {"bound": -math.inf}
+    verdict.torch_rho, verdict.torch_ulp = math.inf, 0.5
     line = json.loads(json.dumps(to_line(verdict), allow_nan=False))
     jsonschema.Draft202012Validator(schema).validate(line)
-    assert from_line(line).rho == math.inf
+    assert from_line(line).rho == from_line(line).torch_rho == math.inf
 
 
 HEADER = {
@@ -88,6 +89,7 @@ VERDICT = {
     ("id",): ["exp/vjp", 3, None],
     ("status",): ["WEAK", "pass", None],
     ("rho",): ["0.5", [0.5], "Infinity"],
+    ("torch_ulp",): ["0.5", [0.5]],
     ("budget",): [[], {"bound": "wide"}],
     ("impostors",): ["zeros", ["ones"], ["nan", "nan"]],
     ("checked",): [1.5, -1, "3"],

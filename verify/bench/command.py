@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from verify.command import Parts
-from verify.output import say, tell
+from verify.output import by_lines, say, tell
 from verify.plan import require_known
 from verify.progress import Bar
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import DTYPES, Exit, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def run(chosen: argparse.Namespace, arguments: Sequence[str], parts: Parts | Non
         "failed": timed.failed,
     }
     if chosen.json is not None:
-        write("json", chosen.json, json.dumps(said, indent=1) + "\n")
+        write("json", chosen.json, by_lines(said))
     if chosen.markdown is not None:
         write("markdown", chosen.markdown, report.markdown(said))
     return _exit(timed, chosen.least)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from verify.calibration import table
 from verify.calibration.arguments import EVERY
 from verify.calibration.parts import DEVICES, JUDGE, Extent, plan
-from verify.command import Parts
-from verify.output import say, tell
+from verify.output import by_lines, say, tell
 from verify.plan import Plan, Selection, require_known
 from verify.results import Results, Writer, provenance, read, unfinished
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import COMPUTED, Case, Exit, UsageError, Verdict
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def _write(options: argparse.Namespace, lines: Sequence[table.Line], results: Re
     """The files that --json and --markdown ask for."""
     data = table.report(lines, results.header)
     texts = {
-        "json": json.dumps(data, indent=1, allow_nan=False) + "\n",
+        "json": by_lines(data),
         "markdown": table.markdown(lines, results.header),
     }
     for name, text in texts.items():

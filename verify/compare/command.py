@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import table
-from verify.command import Parts
 from verify.compare import report
 from verify.compare.pairs import compare
 from verify.output import say
 from verify.results import read
 from verify.selecting import require_writable, write
+from verify.setup import Parts
 from verify.spec import Exit
 
 DESCRIPTION = """\

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from verify.quantiles import Quantiles, of, rhos
@@ -43,6 +44,7 @@ class Line:
     cases: tuple[int, int]
     rho: tuple[Quantiles | None, Quantiles | None]
     seconds: tuple[float, float]
+    torch: float | None = None  # the largest rho of torch's own results, in both runs
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _lines(one: Results, two: Results) -> list[Line]:
                 (len(both[0]), len(both[1])),
                 (rho[0], rho[1]),
                 (sum(v.seconds for v in both[0]), sum(v.seconds for v in both[1])),
+                max((v.torch_rho for v in chain(*both) if v.torch_rho is not None), default=None),
             )
         )
     return found

@@ -12,7 +12,7 @@ _SHOWN = 20  # changed verdicts, and cases of one run alone
 
 
 def terminal(found: Comparison, names: tuple[str, str], colour: Paint) -> str:
-    """Where the runs come from, changed verdicts, ops."""
+    """Where the runs come from, changed verdicts, ops; of torch its own largest rho."""
     short = [name if len(name) <= 34 else f"…{name[-33:]}" for name in names]
     rows = [("", *short), *(f for f in found.facts if f[0] not in ("command", "versions"))]
     lines = [f"{what:10} {_cut(a, 34):34} {_cut(b, 34)}".rstrip() for what, a, b in rows]
@@ -27,7 +27,7 @@ def terminal(found: Comparison, names: tuple[str, str], colour: Paint) -> str:
         if ids:
             lines += ["", f"{len(ids):,} cases only in {name}:", *(f"  {i}" for i in ids[:3])]
             lines += ["  ..."] if len(ids) > 3 else []
-    head = f"{'':20} {'cases':^11} {'rho 99 %':^11} {'largest':^11} {'seconds':^13}".rstrip()
+    head = f"{'':20} {'cases':^11} {'rho 99 %':^11} {'largest':^11} {'seconds':^13} torch".rstrip()
     lines += ["", colour(head, "bold")]
     lines += [_row(line) for line in found.lines]
     return "\n".join(lines)
@@ -49,7 +49,8 @@ def _row(line: Line) -> str:
     cells = _cells(line)
     pairs = [f"{a:>5} {b:>5}" for a, b in cells[:3]]
     a, b = cells[3]
-    return f"{_cut(line.op, 20):20} {' '.join(pairs)} {a:>6} {b:>6}"
+    row = f"{_cut(line.op, 20):20} {' '.join(pairs)} {a:>6} {b:>6} {number(line.torch):>5}"
+    return row.rstrip()
 
 
 def _cells(line: Line) -> list[tuple[str, str]]:
@@ -80,10 +81,11 @@ def markdown(found: Comparison, names: tuple[str, str]) -> str:
     head = [f"| | {_cell(names[0])} | {_cell(names[1])} |", "|---|---|---|"]
     parts.append("\n".join([*head, *facts]))
     rows = [
-        f"| {line.op} | {' | '.join(f'{a} → {b}' for a, b in _cells(line))} |"
+        f"| {line.op} | {' | '.join(f'{a} → {b}' for a, b in _cells(line))} "
+        f"| {number(line.torch)} |"
         for line in found.lines
     ]
-    head = ["| op | cases | rho 99 % | largest | seconds |", "|---|--:|--:|--:|--:|"]
+    head = ["| op | cases | rho 99 % | largest | seconds | torch |", "|---|--:|--:|--:|--:|--:|"]
     table = "\n".join([*head, *rows])
     parts.append(f"<details><summary>By op</summary>\n\n{table}\n\n</details>")
     return "\n\n".join(parts) + "\n"
@@ -111,7 +113,10 @@ def html(found: Comparison, names: tuple[str, str]) -> str:
             for c in found.changes
         ],
         only=[(name, ids) for name, ids in zip(names, found.only, strict=True) if ids],
-        lines=[(line.op, [cell for pair in _cells(line) for cell in pair]) for line in found.lines],
+        lines=[
+            (line.op, [*(cell for pair in _cells(line) for cell in pair), number(line.torch)])
+            for line in found.lines
+        ],
     )
 
 

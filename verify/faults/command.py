@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verify.command import Parts
 from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
 from verify.faults.language import LANGUAGES, usable
 from verify.faults.outcome import FOUND, STILLBORN
-from verify.output import say, tell
+from verify.output import by_lines, say, tell
 from verify.plan import Registry, require_known, select_ops
 from verify.selecting import names, require_writable, write
+from verify.setup import Parts
 from verify.spec import BUDGETS, Exit, UsageError
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def _exit(options: argparse.Namespace, ended: report.Ended) -> Exit:
 
 def _write(options: argparse.Namespace, ended: report.Ended) -> None:
     texts = {
-        "report": json.dumps(report.as_json(ended), indent=1, allow_nan=False) + "\n",
+        "report": by_lines(report.as_json(ended)),
         "markdown": report.markdown(ended),
     }
     for name, text in texts.items():

@@ -16,7 +16,7 @@ from typing import Any
 
 from verify.gate.kills import Kills
 from verify.gate.speed import Speed
-from verify.quantiles import by_lines
+from verify.output import by_lines
 from verify.results import Results
 from verify.spec import Status, UsageError, Verdict
 from verify.summary import Group

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verify import skips, table
-from verify.command import Parts
 from verify.gate import accuracy, kills, report, speed
 from verify.gate.baseline import Baseline, origin, read
 from verify.gate.rules import ALARMS, Run, judge
 from verify.output import say, tell
 from verify.results import read as read_results
 from verify.selecting import require_writable, write
+from verify.setup import Parts
 from verify.spec import Exit, UsageError
 
 DESCRIPTION = """\

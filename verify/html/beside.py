@@ -48,7 +48,7 @@ class Beside:
 
 
 def speed(path: Path) -> dict[str, Any]:
-    """What tests/benchmarks/ratios.py --json wrote. Raises: UsageError."""
+    """What needle-verify bench --json wrote. Raises: UsageError."""
     data = _json("speed", path)
     try:
         origin = data["provenance"]
@@ -77,7 +77,7 @@ def speed(path: Path) -> dict[str, Any]:
                                                  *data.get("failed", ()))],
         }  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _malformed("speed", "report of tests/benchmarks/ratios.py", path, error) from error
+        raise _malformed("speed", "report of needle-verify bench", path, error) from error
 
 
 def _limits(data: Mapping[str, Any]) -> list[tuple[int, dict[str, float]]]:

@@ -50,6 +50,8 @@ class _Columns:
     status: list[int] = field(default_factory=list)
     rho: list[float | str] = field(default_factory=list)  # -1: there is none
     ulp: list[float | str] = field(default_factory=list)
+    torch_rho: list[float | str] = field(default_factory=list)  # of torch's own results
+    torch_ulp: list[float | str] = field(default_factory=list)
     ms: list[float | str] = field(default_factory=list)
 
 
@@ -86,6 +88,8 @@ def compact(results: Results, summary: Summary) -> dict[str, Any]:
             )
             columns.rho.append(short(verdict.rho))
             columns.ulp.append(short(verdict.ulp))
+            columns.torch_rho.append(short(verdict.torch_rho))
+            columns.torch_ulp.append(short(verdict.torch_ulp))
             columns.ms.append(short(verdict.seconds * 1e3))
             if verdict.status in (Status.SKIP, Status.UNIMPLEMENTED):
                 notes[i] = said[(verdict.message.splitlines() or ["no reason is given"])[0]]

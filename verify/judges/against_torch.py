@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from verify import budget, sampling
-from verify.budget import Comparison
+from verify.budget import Comparison, Held
 from verify.judges.impostors import passing_impostors
 from verify.judges.question import Finding, Question, both, call, times, wrong
-from verify.reference import Expected
+from verify.reference import Expected, itself
 from verify.spec import Status
 
 
@@ -49,6 +49,7 @@ def _compare_all(
     part = max(range(len(want)), key=lambda i: -1.0 if (r := comparisons[i].rho) is None else r)
     worst = comparisons[part]
     ok = all(c.ok for c in comparisons)
+    torch_rho, torch_ulp = _of_torch(question, held)
     terms = {}
     if worst.index or worst.bound:
         terms = {"error": abs(worst.got - worst.want), "bound": worst.bound}
@@ -56,6 +57,8 @@ def _compare_all(
         status=Status.PASS if ok else Status.FAIL,
         rho=None if all(c.exact for c in comparisons) else worst.rho,
         ulp=max((c.ulp for c in comparisons if c.ulp is not None), default=None),
+        torch_rho=torch_rho,
+        torch_ulp=torch_ulp,
         worst="" if worst.rho is None and ok else equation(names[part], worst, got[part]),
         terms={k: v for k, v in terms.items() if math.isfinite(v)},
         impostors=passing_impostors(
@@ -68,6 +71,22 @@ def _compare_all(
         checked=sum(c.checked for c in comparisons),
         part=part,
         comparison=worst,
+    )
+
+
+def _of_torch(question: Question, held: Sequence[Held]) -> tuple[float | None, float | None]:
+    """rho and ULP of torch's own result in the dtype; in float64 it would be the oracle itself."""
+    case = question.case
+    if case.dtype == "float64":
+        return None, None
+    cotangents = question.cotangents if case.judge == "vjp" else None
+    own = itself.computed(question.row, question.values, question.arguments, cotangents)
+    if own is None or [y.shape for y in own] != [h.want.shape for h in held]:
+        return None, None
+    found = [h.compare(y) for h, y in zip(held, own, strict=True)]
+    return (
+        max((c.rho for c in found if c.rho is not None), default=None),
+        max((c.ulp for c in found if c.ulp is not None), default=None),
     )
 
 

@@ -25,6 +25,8 @@ class Finding:
     status: Status
     rho: float | None = None
     ulp: float | None = None
+    torch_rho: float | None = None  # of torch's own result
+    torch_ulp: float | None = None
     worst: str = ""
     terms: dict[str, float] = field(default_factory=dict)
     message: str = ""

@@ -157,7 +157,7 @@ def avg_pool_grad(
     count_include_pad: bool = True,
 ) -> Any:
     n, h, w, c = g.shape
-    sizes = divisors(t, shape, kernel, stride, padding, count_include_pad)
+    sizes = divisors(t, g, shape, kernel, stride, padding, count_include_pad)
     share = g.permute(0, 3, 1, 2).reshape(n, c, h * w) / sizes
     parts = share.permute(0, 2, 1).reshape(n, h, w, 1, 1, c).expand(n, h, w, *pair(kernel), c)
     return fold(t, parts, kernel, shape, stride, padding)

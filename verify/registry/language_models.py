@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from verify.registry.packing import LAYOUTS_OF_WEIGHTS, place, size, slices
@@ -61,7 +62,7 @@ def _reference(
         output_size, embedding_size, hidden_size, num_layers, seq_model, seq_len
     )
     relu = hidden_size if seq_model == "transformer" else 0
-    parameters = slices(vector, shapes, t.tensor, relu)
+    parameters = slices(vector, shapes, partial(t.tensor, dtype=vector.dtype), relu)
     return scores(t, words, state, parameters, num_layers, seq_model)
 
 

@@ -95,7 +95,7 @@ def _dropout_call(
 
 def dropped(t: Any, x: Any, p: float) -> Any:
     """x after dropout in training, with numpy's next draw."""
-    mask = t.tensor(np.random.rand(*x.shape) <= 1 - p, dtype=t.float64)
+    mask = t.tensor(np.random.rand(*x.shape) <= 1 - p, dtype=x.dtype)
     return x * mask / (1 - p) if p < 1 else x * (mask * 0)
 
 

@@ -91,7 +91,7 @@ def _packed(t: Any, theta: Any) -> Take:
         base, scale = rule(kind, shape)
         part = theta[begin : begin + base.size].reshape(shape)
         begin += base.size
-        return part * scale + t.tensor(base)
+        return part * scale + t.tensor(base, dtype=theta.dtype)
 
     return take
 

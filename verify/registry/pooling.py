@@ -50,15 +50,17 @@ def _avg_pool(
     count_include_pad: bool = True,
 ) -> Any:
     found, sides = windows(t, x, kernel, stride, padding, 0.0)
-    sizes = divisors(t, x.shape, kernel, stride, padding, count_include_pad)
+    sizes = divisors(t, x, x.shape, kernel, stride, padding, count_include_pad)
     return _images(found.sum((2,)) / sizes, sides)
 
 
-def divisors(t: Any, shape: Shape, kernel: Any, stride: Any, padding: Any, whole: bool) -> Any:
+def divisors(
+    t: Any, like: Any, shape: Shape, kernel: Any, stride: Any, padding: Any, whole: bool
+) -> Any:
     """By what a window's sum is divided: the kernel's elements (whole), or those in the image."""
     if whole:
         return math.prod(pair(kernel))
-    inside = t.ones((1, *shape[1:3], 1), dtype=t.float64)
+    inside = t.ones((1, *shape[1:3], 1), dtype=like.dtype)
     return windows(t, inside, kernel, stride, padding, 0.0)[0].sum((2,))
 
 

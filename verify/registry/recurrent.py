@@ -27,7 +27,7 @@ REGIONS = ("tiny", "huge", "zeros", "integer")
 
 def _gates(t: Any, x: Any, h: Any, weights: Sequence[Any]) -> Any:
     """x W_ih + h W_hh + bias_ih + bias_hh as one product."""
-    operands, ones = [x, h], t.ones((x.shape[0], 1), dtype=t.float64)
+    operands, ones = [x, h], t.ones((x.shape[0], 1), dtype=x.dtype)
     rows = [*weights[:2], *(b.unsqueeze(0) for b in weights[2:])]
     operands += [ones] * (len(rows) - 2)
     left, right = t.cat(operands, 1), t.cat(rows, 0)

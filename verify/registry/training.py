@@ -60,7 +60,7 @@ def _language_model(t: Any, take: Any, words: Any, **arguments: Any) -> tuple[An
         for i, shape in enumerate(shapes)
     ]
     states = {"rnn": 1, "lstm": 2, "transformer": 0}[kind]
-    zeros = t.zeros((layers, words.shape[1], hidden), dtype=t.float64)
+    zeros = t.zeros((layers, words.shape[1], hidden), dtype=parameters[0].dtype)
     return scores(t, words, [zeros] * states, parameters, layers, kind)[0], []
 
 

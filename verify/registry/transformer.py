@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def _attention_layer(
     *inputs_only, vector = inputs
     widths = [x.shape[2] for x in inputs_only]
     shapes = _attention_shapes(widths, num_head * dim_head, out_features)
-    parts = iter(slices(vector, shapes, t.tensor))
+    parts = iter(slices(vector, shapes, partial(t.tensor, dtype=vector.dtype)))
     return _attention(t, inputs_only, parts, num_head, causal, dropout)
 
 
@@ -90,7 +91,7 @@ def _transformer_layer(
 ) -> Any:
     np.random.seed(_SEED)
     shapes = _layer_shapes(x.shape[2], num_head * dim_head, hidden_size)
-    parts = iter(slices(vector, shapes, t.tensor, hidden_size))
+    parts = iter(slices(vector, shapes, partial(t.tensor, dtype=vector.dtype), hidden_size))
     return _layer(t, x, parts, num_head, causal, dropout)
 
 
@@ -127,7 +128,7 @@ def _transformer(
     shapes = transformer_shapes(
         sequence_len, x.shape[2], num_head * dim_head, hidden_size, num_layers
     )
-    parts = iter(slices(vector, shapes, t.tensor, hidden_size))
+    parts = iter(slices(vector, shapes, partial(t.tensor, dtype=vector.dtype), hidden_size))
     return transformer(t, x, parts, num_layers, num_head, **arguments)
 
 

@@ -30,8 +30,8 @@ function accuracyOps() {
 }
 
 const strip = (half, most, worst) => {
-  const X = v => 2 + Math.min(v, 1) * 116;
-  return drawn("svg", { viewBox: "0 0 120 14", class: "strip", "aria-hidden": "true" }, stroke(2, 7, 118, 7, "grid"),
+  const X = v => 5 + Math.min(v, 1) * 110;
+  return drawn("svg", { viewBox: "0 0 120 14", class: "strip", "aria-hidden": "true" }, stroke(5, 7, 115, 7, "grid"),
     stroke(X(half), 7, X(most), 7, "thick"), drawn("circle", { cx: X(half), cy: 7, r: 3, class: "d0" }),
     drawn("circle", { cx: X(worst), cy: 7, r: 3.5, class: "ring" }));
 };
@@ -64,7 +64,7 @@ function functionChart(op) {
       node("tbody", {}, here.map(r => node("tr", {}, node("th", { scope: "row" }, node("span", { class: `key d${r.colour}` }), r.name),
         [r.every ? "all 2³²" : whole(r.count), ...r.levels.map(v => short(real(v))), short(real(r.most)), String(r.worst[0]),
           short(real(r.mean))].map(t => node("td", { class: "n" }, t)),
-        node("td", { title: r.origin }, r.file)))))));
+        node("td", { class: "file", title: r.origin }, r.file)))))));
   }));
 }
 
@@ -72,15 +72,17 @@ function functionChart(op) {
 
 function speedRows(rows) {
   const logsOf = rows.flatMap(r => [r[4], r[5]]).map(Math.log2);
-  const low = Math.floor(Math.min(-1, ...logsOf)), high = Math.ceil(Math.max(1, ...logsOf));
-  const X = v => 4 + (Math.log2(v) - low) / (high - low) * 192;
+  // one call that is thousands of times faster must not press all others together: it lies at the edge
+  const least = Math.min(...logsOf), most = Math.max(...logsOf), far = 5;
+  const low = Math.max(-far, Math.floor(Math.min(-1, least))), high = Math.min(far, Math.ceil(Math.max(1, most)));
+  const X = v => 4 + (Math.min(high, Math.max(low, Math.log2(v))) - low) / (high - low) * 192;
   const body = node("tbody"), more = node("p");
   const limits = rows.some(r => r[10] >= 0);
   const heads = ["call", "type", "threads", "ratio", "", "needle", "torch", "GB/s", "GFLOP/s", ...(limits ? ["of the limit"] : [])];
   const us = v => v >= 999.5 ? `${short(v / 1e3)} ms` : `${short(v)} µs`;
   const made = node("div", {}, node("div", { class: "wide" }, node("table", { class: "facts" }, node("caption", { class: "sr" }, "Ratios to torch, slowest first"),
     node("thead", {}, node("tr", {}, heads.map((t, k) => node("th", { scope: "col", class: k > 1 && k !== 4 ? "n" : "" },
-      k === 4 ? `${short(2 ** low)} – ${short(2 ** high)} ×` : t)))), body)), more);
+      k === 4 ? `${short(2 ** low)}${least < low ? " and less" : ""} – ${short(2 ** high)}${most > high ? " and more" : ""} ×` : t)))), body)), more);
   inParts(body, more, [...rows].sort((a, b) => a[3] - b[3]), r => node("tr", {}, node("th", { scope: "row" }, r[0]), node("td", {}, r[1]),
     node("td", { class: "n" }, r[2]), node("td", { class: "n" }, `${r[3].toFixed(2)} ×`),
     node("td", {}, drawn("svg", { viewBox: "0 0 200 14", class: "strip long", "aria-hidden": "true" }, stroke(X(1), 0, X(1), 14, "axis"),
@@ -103,12 +105,24 @@ function drawSpeed() {
       node("dd", {}, `${mean.toFixed(2)} ×`)))),
     speedRows(rows),
     left.length ? node("p", { class: "note" }, `${whole(left.length)} rows were not measured: ${left.slice(0, 3).join("; ")}${left[3] ? "; …" : ""}`) : "",
-    ...(limits.length ? limits.map(([threads, of]) => node("p", {}, `Limits measured in the same run${on(threads)}: ${Object.entries(of).map(([k, v]) =>
-      moved(k) ? `${short(v / 1e9)} GB/s ${k}` : `${short(v / 1e9)} GFLOP/s in ${k}`).join(", ")}.`))
+    ...(limits.length ? [...limits.map(([threads, of]) => node("p", { class: "note" }, `Limits measured in the same run${on(threads)}: ${Object.entries(of)
+      .filter(([k]) => !sized(k)).map(([k, v]) => moved(k) ? `${short(v / 1e9)} GB/s ${k}` : `${short(v / 1e9)} GFLOP/s in ${k}`).join(", ")}.`)), bySize(limits)]
       : [node("p", { class: "note" }, "No roofline: this file holds no limits of the device, which needle-verify bench measures. Without them GB/s and GFLOP/s stand alone.")]),
     node("div", { class: "charts" }, roofs.map(([dtype, threads, of]) => node("div", { class: "card" }, node("h3", {}, `Roofline, ${dtype}${on(threads)}`),
       roofline(both(dtype, threads).map(r => ({ x: r[9] / r[8], y: r[9], name: `${r[0]}: ${short(r[9])} GFLOP/s` })),
         Object.entries(of).filter(([k]) => k.startsWith("copy")).map(([, v]) => v / 1e9), of[dtype] / 1e9)))));
+}
+
+// What copies and reads of memory and of the caches reach.
+const sized = name => /^(copy|read) \d/.test(name);
+function bySize(limits) {
+  const sizes = [...new Set(limits.flatMap(([, of]) => Object.keys(of).filter(sized).map(k => k.slice(5))))];
+  if (!sizes.length) return "";
+  const columns = limits.flatMap(([threads, of]) => ["copy", "read"].map(kind => [`${kind}${threads ? `, ${threads} thread(s)` : ""}`, kind, of]));
+  return node("details", {}, node("summary", {}, "GB/s by the size of what is moved"), node("div", { class: "wide" }, node("table", { class: "facts" },
+    node("thead", {}, node("tr", {}, ["size", ...columns.map(([name]) => name)].map((t, k) => node("th", { scope: "col", class: k ? "n" : "" }, t)))),
+    node("tbody", {}, sizes.map(size => node("tr", {}, node("th", { scope: "row" }, size),
+      columns.map(([, kind, of]) => node("td", { class: "n" }, short((of[`${kind} ${size}`] ?? -1e9) / 1e9)))))))));
 }
 
 function speedOf(op) {

@@ -43,7 +43,7 @@ function histograms(series, edges, names, unit, tooMuch) {
       counts.map((n, i) => {
         const tall = n ? Math.max(2, n / most * (height - 16)) : 0, x = left + i * step;
         return [n ? drawn("rect", { x: x + 2, width: step - 4, y: height - tall, height: tall, rx: 2,
-          class: edges[i] > tooMuch ? "over" : `d${s.colour}` }) : null,
+          class: edges[i] > tooMuch && s.t ? "over" : `d${s.colour}` }) : null,
         n ? words(x + step / 2, height - tall - 3, whole(n), "middle", "small") : null];
       }).flat(),
       last ? names.map((name, i) => words(left + (i + 0.5) * step, height + 13, name)) : []));

@@ -15,11 +15,13 @@ function drawOp() {
     const cases = [];
     for (const g of GROUPS) if (g.op === op && g.row === row)
       for (let i = g.begin; i < g.begin + g.count; i++) if (chosen.marks[i]) cases.push(i);
-    return { cases, colour: colourOf(D.devices[device]), name: `${D.devices[device]} · ${D.dtypes[dtype]}`, t: tally(cases) };
+    return { cases, dtype, colour: colourOf(D.devices[device]), name: `${D.devices[device]} · ${D.dtypes[dtype]}`,
+      rho: C.rho, ulp: C.ulp, t: tally(cases) };
   }).filter(p => p.cases.length);
-  const of = column => parts.map(p => ({ ...p, values: p.cases.map(i => column[i]).filter(v => v >= 0) }));
-  const points = column => parts.flatMap(p => p.cases.filter(i => column[i] >= 0).map(i => ({
-    x: elements(D.shapes[C.shapes[i]]), y: column[i], colour: p.colour, name: `${p.name}: ${short(column[i])}, ${idOf(i)}` })));
+  const beside = [...parts, ...torchs(parts)];
+  const of = kind => beside.map(p => ({ ...p, values: p.cases.map(i => p[kind][i]).filter(v => v >= 0) }));
+  const points = kind => beside.flatMap(p => p.cases.filter(i => p[kind][i] >= 0).map(i => ({
+    x: elements(D.shapes[C.shapes[i]]), y: p[kind][i], colour: p.colour, name: `${p.name}: ${short(p[kind][i])}, ${idOf(i)}` })));
   const where = ["judge", "device", "dtype", "layout", "status"].filter(k => state[k]).map(k => state[k]);
   const functions = (D.accuracy || []).flatMap(f => f.rows.filter(r => r.op === state.op));
   host.replaceChildren(
@@ -27,31 +29,40 @@ function drawOp() {
       ? node("span", { class: "dim" }, ` ${where.join(" · ")}`) : ""),
       button("Back to all ops", () => go(nothing), { class: "quiet" })),
     parts.length ? "" : node("p", { class: "note" }, noCase()),
-    parts.length ? opTable(parts, functions) : "",
+    parts.length ? opTable(beside, functions) : "",
     parts.length ? node("div", { class: "charts" },
-      node("div", { class: "card" }, node("h3", {}, "Error in ULP of the result"), histograms(of(C.ulp), ULPS, ULP_NAMES, "ULP", Infinity)),
-      node("div", { class: "card" }, node("h3", {}, "Error by its bound: rho"), histograms(of(C.rho), RHOS, RHO_NAMES, "rho", 1)),
-      node("div", { class: "card" }, node("h3", {}, "ULP by size"), scatter(points(C.ulp), "ULP", false)),
-      node("div", { class: "card" }, node("h3", {}, "rho by size"), scatter(points(C.rho), "rho", true))) : "",
+      node("div", { class: "card" }, node("h3", {}, "Error in ULP of the result"), histograms(of("ulp"), ULPS, ULP_NAMES, "ULP", Infinity)),
+      node("div", { class: "card" }, node("h3", {}, "Error by its bound: rho"), histograms(of("rho"), RHOS, RHO_NAMES, "rho", 1)),
+      node("div", { class: "card" }, node("h3", {}, "ULP by size"), scatter(points("ulp"), "ULP", false)),
+      node("div", { class: "card" }, node("h3", {}, "rho by size"), scatter(points("rho"), "rho", true))) : "",
     worstTable(parts), growthTable(op), functions.length ? functionChart(state.op) : "", speedOf(state.op));
 }
 
-// Every device and type side by side; torch itself where a calibration was handed over.
+// torch's own results in each type, once: the first device's cases hold them, as the others' do.
+function torchs(parts) {
+  const known = parts.map(p => ({ ...p, cases: p.cases.filter(i => C.torchUlp[i] >= 0) })).filter(p => p.cases.length);
+  return known.filter((p, k) => known.findIndex(q => q.dtype === p.dtype) === k).map(p => ({
+    cases: p.cases, colour: 4, name: `torch · ${D.dtypes[p.dtype]}`, rho: C.torchRho, ulp: C.torchUlp, bound: p.name }));
+}
+
+// Every device and type side by side, and torch itself.
 function opTable(parts, functions) {
   const heads = ["device · type", "cases", "wrong", "rho 50 %", "rho 99 %", "rho worst", "ULP 50 %", "ULP 99 %", "ULP worst", "time"];
   const level = (values, q) => { const s = values.filter(v => v >= 0).sort((a, b) => a - b); return short(s.length ? median(s, q) : -1); };
   const rows = parts.map(p => {
-    const rho = p.cases.map(i => C.rho[i]), ulp = p.cases.map(i => C.ulp[i]);
-    const wrong = p.cases.filter(i => isWrong[C.status[i]]).length;
-    return [p.colour, p.name, whole(p.cases.length), wrong ? whole(wrong) : "0", level(rho, 0.5), level(rho, 0.99), short(p.t.rho),
-      level(ulp, 0.5), level(ulp, 0.99), short(p.t.ulp), time(p.t.ms)];
+    const rho = p.cases.map(i => p.rho[i]), ulp = p.cases.map(i => p.ulp[i]);
+    const wrong = p.t ? whole(p.cases.filter(i => isWrong[C.status[i]]).length) : "";
+    return [p.colour, p.name, whole(p.cases.length), wrong, level(rho, 0.5), level(rho, 0.99), p.t ? short(p.t.rho) : level(rho, 1),
+      level(ulp, 0.5), level(ulp, 0.99), p.t ? short(p.t.ulp) : level(ulp, 1), p.t ? time(p.t.ms) : ""];
   });
   for (const f of functions.filter(f => f.device === "torch")) {
     const levels = f.levels.map(real);
     rows.push([4, `torch ${f.form} · ${f.dtype}`, `${short(f.count)} arguments`, "", "", "", "", short(levels[0]), short(levels[1]), short(real(f.most)), ""]);
   }
-  const torch = rows.some(r => r[0] === 4) ? "" : node("p", { class: "note" },
-    "torch's own error is not part of a results file: --accuracy with a calibration of torch shows it here, for unary functions.");
+  const own = parts.find(p => !p.t);
+  const torch = node("p", { class: "note" }, own
+    ? `torch: its own results for the forward and vjp cases, in their type; its rho is by the bound of ${own.bound}.`
+    : "torch's own error is measured in forward and vjp cases of less than 64 bits: in float64 torch is what the others are held against.");
   return node("div", {}, node("div", { class: "wide" }, node("table", { class: "facts" },
     node("caption", { class: "sr" }, "Errors by device and type"),
     node("thead", {}, node("tr", {}, heads.map((t, k) => node("th", { scope: "col", class: k ? "n" : "" }, t)))),
@@ -70,7 +81,7 @@ function worstTable(parts) {
     node("tbody", {}, rows.map(([p, i]) => node("tr", {}, node("th", { scope: "row" }, node("span", { class: `key d${p.colour}` }), p.name),
       node("td", { class: "n" }, short(C.rho[i])), node("td", { class: "n" }, short(C.ulp[i])),
       node("td", { class: "m" }, idOf(i).split("/").filter((_, k) => ![0, 2, 3, 8].includes(k)).join(" / ")),
-      node("td", { class: "m" }, D.worst[i] || (failed.has(i) ? failed.get(i)[1].split("\n")[0] : ""))))))));
+      node("td", { class: "m equation" }, D.worst[i] || (failed.has(i) ? failed.get(i)[1].split("\n")[0] : ""))))))));
 }
 
 // What the judge growth saw at sums of more and more terms.

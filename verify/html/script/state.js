@@ -13,6 +13,8 @@ const C = {
   status: Uint8Array.from(D.cases.status),
   rho: Float64Array.from(D.cases.rho, real),
   ulp: Float64Array.from(D.cases.ulp, real),
+  torchRho: Float64Array.from(D.cases.torch_rho, real),
+  torchUlp: Float64Array.from(D.cases.torch_ulp, real),
   ms: Float64Array.from(D.cases.ms, real),
 };
 const GROUPS = [];
