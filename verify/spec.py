@@ -230,7 +230,14 @@ def _parse_kwargs(text: str) -> tuple[tuple[str, Any], ...]:
     call = ast.parse(f"f({text})", mode="eval").body
     if not isinstance(call, ast.Call) or call.args:
         raise ValueError(f"arguments are name=literal, got {text!r}")
-    return tuple((str(k.arg), ast.literal_eval(k.value)) for k in call.keywords)
+    return tuple((str(k.arg), ast.literal_eval(_Infinite().visit(k.value))) for k in call.keywords)
+
+
+class _Infinite(ast.NodeTransformer):
+    """inf, as repr writes it, is no literal."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(math.inf) if node.id == "inf" else node
 
 
 def _parse_seed(text: str) -> int:

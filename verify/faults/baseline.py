@@ -10,14 +10,14 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verify import registry
 from verify.faults.language import Language
 from verify.plan import Selection, make_plan
-from verify.spec import BUDGETS, JUDGES, Case, Status
+from verify.spec import BUDGETS, COMPUTED, DTYPES, JUDGES, Case, Status
 from verify.summary import WRONG
 
 if TYPE_CHECKING:
@@ -83,21 +83,29 @@ class Baseline:
         return {i: seen.message for i, seen in self.cases.items() if seen.wrong}
 
 
-def cases_of(row: str, device: str, budget: str, captures: str = "") -> tuple[Case, ...]:
-    """A row's plan, both dtypes, judge by judge.
+def cases_of(row: str, device: str, budget: str, beside: str = "") -> tuple[Case, ...]:
+    """A row's plan, judge by judge.
 
-    captures: a device that is asked only what is captured there.
+    beside: a device that is asked what the first cannot be: of captured steps and of 16 bits.
     """
-    captured = {(s.shapes, s.kwargs) for s in registry.rows()[row].captured if captures}
-    devices = (device, captures) if captured else (device,)
-    planned = make_plan(Selection((row,), devices, budget=budget), registry).cases
+    captured = {(s.shapes, s.kwargs) for s in registry.rows()[row].captured}
+    selection = Selection((row,), (device,), budget=budget)
+    if beside:
+        few = tuple(f"{device}/{dtype}" for dtype in DTYPES if dtype not in COMPUTED)
+        selection = replace(selection, devices=(device, beside), dtypes=DTYPES, without=few)
+    planned = make_plan(selection, registry).cases
     cases = (
         case
         for case in planned
         if case.op == row  # matmul is the name of a family, too
-        and (case.device == device or (case.shapes, case.kwargs) in captured)
+        and (
+            case.device == device
+            or case.dtype not in COMPUTED
+            or (case.shapes, case.kwargs) in captured
+        )
     )
-    return tuple(sorted(cases, key=lambda case: JUDGES.index(case.judge)))
+    # what the first device is asked comes first: the other is slower
+    return tuple(sorted(cases, key=lambda case: (case.device != device, JUDGES.index(case.judge))))
 
 
 class Cache:

@@ -102,7 +102,7 @@ class Engine:
         """The cases of a row that execute the fault's function, and are right without it."""
         seen, place = self._baseline(spoken, row).cases, spoken.place(fault)
         found = []
-        for case in cases_of(row, spoken.device, self.setup.budget, spoken.captures):
+        for case in cases_of(row, spoken.device, self.setup.budget, spoken.beside):
             group = case.judge if each else ""
             known = seen.get(case.id)
             if known is None:
@@ -149,7 +149,7 @@ class Engine:
 
 def measure(spoken: Language, row: str, budget: str) -> Baseline:
     """Every case of a row without a fault."""
-    cases = cases_of(row, spoken.device, budget, spoken.captures)
+    cases = cases_of(row, spoken.device, budget, spoken.beside)
     asked = [Asked(case.id, limit=60.0) for case in cases]
     return Baseline.of(row, ask(spoken, None, asked, watch=True))
 

@@ -16,7 +16,7 @@ class Language(Protocol):
 
     name: str  # as fault.language says it
     device: str  # that its faults are judged on
-    captures: str  # another one, for what the first cannot capture; may be empty
+    beside: str  # another one, for captured steps and 16 bits, which the first lacks; may be empty
     root: Path  # the folder with needle/
 
     @property

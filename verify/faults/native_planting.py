@@ -21,7 +21,7 @@ _MODULES = {"cpu": ("_core",), "cuda_sim": ("_core", "_cuda_sim")}  # that a dev
 class Native:
     """The faults in C++ that are judged on a device, of the needle that would be imported here."""
 
-    captures = ""
+    beside = ""
 
     def __init__(self, device: str, root: Path | None = None) -> None:
         self.name = self.device = device

@@ -72,7 +72,7 @@ class Python:
     def __init__(self, root: Path | None = None) -> None:
         self.root = source_root() if root is None else root
         built = any((self.root / "needle").glob("_cuda_sim.*"))
-        self.captures = "cuda_sim" if built else ""
+        self.beside = "cuda_sim" if built else ""
         self._finder: _Finder | None = None
 
     def faults(self) -> tuple[Fault, ...]:

@@ -35,6 +35,8 @@ ELSEWHERE = {
     "check_mapping": "loading",
     "fitting": "loading",
     "composed": "a second formula of an op, that unit tests hold against the first",
+    "divisors": "of composed",
+    "_inside": "of composed",
     "__repr__": "a text",
     "__str__": "a text",
 }

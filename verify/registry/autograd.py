@@ -5,12 +5,25 @@ Each sample asks for something else, and gives numbers that tell.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from verify.registry.planning import refuses
-from verify.registry.promises import Where, asked, elsewhere, kept, leaf, package, weights
+from verify.registry.promises import (
+    Where,
+    asked,
+    captures,
+    elsewhere,
+    kept,
+    leaf,
+    package,
+    refused_while_captured,
+    weights,
+)
 from verify.spec import Row
 
 # --- Tensor
@@ -111,12 +124,30 @@ def _refused(found: Any, x: Any, where: Where, given: str) -> Any:
         y.backward(weights(x, {**where, "dtype": other}))
 
 
+def _axes(found: Any, x: Any, where: Where) -> Any:
+    """Axes that are numpy's integers."""
+    sums = x.cumsum(np.int64(1))
+    fits = sums.numpy().tobytes() == x.cumsum(1).numpy().tobytes()
+    kept(fits, "an axis may be numpy's integer")
+    return sums - x.cumsum(np.int8(1 - x.ndim)) + x
+
+
+def _looked_at(found: Any, x: Any, where: Where) -> Any:
+    """What the host looks at cannot be captured."""
+    if captures(where):
+        take = functools.partial(package(found).ops.take, x, [0], 0)
+        refused_while_captured(where["device"], take, "an index is looked at", "[take]")
+    return x * 1.0
+
+
 _ASKED: dict[str, Callable[..., Any]] = {
     "shared": _shared,
     "leaf": _of_leaf,
     "data": _data,
     "moved": _moved,
     "late": _late,
+    "axes": _axes,
+    "looked": _looked_at,
     "refused": _refused,
 }
 
@@ -140,6 +171,8 @@ def _tensor(t: Any, x: Any, ask: str) -> Any:
         "leaf": lambda: (g + 0 * x, g + g + 0 * x),
         "data": lambda: x + x,
         "moved": lambda: x * 2.0,
+        "axes": lambda: x + 0,
+        "looked": lambda: x + 0,
         "late": lambda: (x * x * x + 5.0 * x * x, g * (3.0 * x * x + 10.0 * x)),
     }
     return results[ask]()
@@ -190,9 +223,9 @@ def _twice(found: Any, x: Any, where: Where) -> Any:
     needle = package(found)
     found_twice = []
     for recorded in (True, False):
-        a = leaf(x)
+        a, g = leaf(x), leaf(weights(x, where))
         scale, shift = x[0] * 1.0, x[1] * 1.0
-        needle.ops.layer_norm(a, scale, shift).backward(weights(x, where))
+        needle.ops.layer_norm(a, scale, shift).backward(g)
         first, a.grad = a.grad, None
         if recorded:
             first.backward(x)
@@ -201,7 +234,8 @@ def _twice(found: Any, x: Any, where: Where) -> Any:
                 first.backward(x)
         found_twice.append(a.grad.numpy().tobytes())
         kept(a.grad.requires_grad == recorded, "a gradient has a graph where grad mode is on")
-        a.grad = None
+        kept(g.grad is not None, "a gradient depends on the cotangent")
+        a.grad = g.grad = first = None
     kept(found_twice[0] == found_twice[1], "no_grad changes no number")
     return x * x
 
@@ -224,7 +258,11 @@ ROWS = (
     Row(
         name="autograd.Tensor",
         reference=_tensor,
-        samples=(*asked("shared", "late", region="integer"), *asked("leaf", "data", "moved")),
+        samples=(
+            *asked("shared", "late", region="integer"),
+            *asked("leaf", "data", "moved", "axes"),
+        ),
+        captured=asked("looked"),
         call=_tensor_call,
         differentiable=False,  # its gradients are its results
         errors=(

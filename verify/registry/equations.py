@@ -150,6 +150,16 @@ def mean(f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False) -> An
     return f(x, axes=axes, keepdims=keepdims), o.divide_scalar(total, float(n))
 
 
+def no_freedom(
+    f: Any, o: Any, x: Any, axes: Any = None, keepdims: bool = False, correction: float = 0
+) -> Any:
+    """With as many corrections as elements, what is not 0 is infinite: above all variances here."""
+    n = math.prod(x.shape[d] for d in reduced_axes(axes, len(x.shape)))
+    got = f(x, axes=axes, keepdims=keepdims, correction=n)
+    largest, smallest = (of(x, axes, keepdims=keepdims) for of in (o.max, o.min))
+    return o.greater(got, o.tensor(np.full(got.shape, 1e4))), o.greater(largest, smallest)
+
+
 def flip(f: Any, o: Any, x: Any, axes: Any) -> Any:
     over = reduced_axes(axes, len(x.shape))
     steps = tuple(slice(None, None, -1 if d in over else 1) for d in range(len(x.shape)))

@@ -166,6 +166,7 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "min": _same("one slice after another", equations.one_by_one("minimum")),
     "prod": _same("one slice after another", equations.one_by_one("multiply", 10)),
     "mean": _near("sum / n", equations.mean, approximate.averaged(_reduced)),
+    "var": _same("no degree of freedom: the sum over 0", equations.no_freedom),
     "cumsum": _same("one slice after another", equations.running),
     "argmax": _numpy(_digits(np.argmax)),
     "argmin": _numpy(_digits(np.argmin)),

@@ -62,12 +62,15 @@ def captures(where: Where) -> bool:
     return where["device"].name in GRAPHS
 
 
-def refused_while_captured(device: Any, step: Callable[[], None], why: str) -> None:
-    """Raises: Broken unless a step is an error while a graph is captured."""
+def refused_while_captured(
+    device: Any, step: Callable[[], None], why: str, named: str = ""
+) -> None:
+    """Raises: Broken unless a step is an error while a graph is captured, one that names the op."""
     try:
         with device.graph():
             step()
-    except RuntimeError:
+    except RuntimeError as error:
+        kept(named in str(error), f"the error names {named}")
         return
     raise Broken(f"{why}, and it was captured")
 

@@ -6,6 +6,7 @@ these.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from verify.registry.planning import refuses
@@ -241,7 +242,10 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((3,), low="x", raises="TypeError", says="low is a number"),
         refuses((3,), says="at least one bound"),
     ),
-    "leaky_relu": (refuses((3,), slope="x", raises="TypeError", says="type=str"),),
+    "leaky_relu": (
+        refuses((3,), slope="x", raises="TypeError", says="type=str"),
+        refuses((3,), slope=math.inf, says="slope"),
+    ),
     "gelu": (refuses((3,), approximate="x", says="approximate='x'"),),
     "stack": (
         refuses(axis=0, says="at least one array"),
