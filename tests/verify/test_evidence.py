@@ -265,3 +265,24 @@ def test_memory_is_of_one_library_in_one_process(
     assert row["needle"]["peak_bytes"] > 0
     assert row["torch"]["peak_bytes"] > 0
     assert row["ratio"] == row["needle"]["peak_bytes"] / row["torch"]["peak_bytes"]
+
+
+def test_accuracy_before_and_after(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(EVIDENCE)
+    accuracy = importlib.import_module("accuracy")
+    files = []
+    for name, errors in (("before", (0.5, 1.0, 2.0)), ("after", (0.5, 1.25, 1.0))):
+        rows = [
+            {"op": op, "arguments": {}, "device": "cpu", "isa": "v4", "dtype": "float32"}
+            | {"normal": {"most": most, "mean": most / 4}}
+            for op, most in zip(("sin", "exp", "log"), errors, strict=True)
+        ]
+        table = {"commit": "c" * 40, "started": "today", "machine": {"cpu": "a cpu"}, "rows": rows}
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps(table))
+    out = tmp_path / "change.md"
+    accuracy.main([*map(str, files), "--markdown", str(out)])
+    text = out.read_text()
+    assert "1 more, 1 less, 1 as it was" in text
+    assert "All were measured again." in text
+    assert "| exp | cpu | v4 | float32 | 1.0000 | 1.2500 | 0.2500 | 0.3125 | more |" in text
