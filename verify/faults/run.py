@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -92,19 +92,38 @@ class Run:
 
     def measure(self, quiet: bool) -> None:
         """What every row executes without a fault: from the cache, or asked now."""
-        wanted = [(name, row) for name in self.languages for row in self.rows]
+        self._baselines = self._measured(self.languages, REACH, quiet)
+
+    def look_further(self, faults: Sequence[Fault], quiet: bool) -> None:
+        """Places that no case of REACH executes are looked for in all that this budget asks."""
+        budget = KNOWN[self.budget]
+        lost = [fault for fault in faults if not self.rows_of(fault)]
+        if budget == REACH or not lost:
+            return
+        found = self._measured({fault.language for fault in lost}, budget, quiet)
+        for fault in lost:
+            place = self.languages[fault.language].place(fault)
+            rows = _some(reaching(place, found[fault.language]), self._most)
+            self._rows[f"{fault.language}:{place}"] = rows
+
+    def _measured(
+        self, languages: Iterable[str], budget: str, quiet: bool
+    ) -> dict[str, list[Baseline]]:
+        wanted = [(name, row) for name in languages for row in self.rows]
         left = [
-            Measure(name, row, REACH)
+            Measure(name, row, budget)
             for name, row in wanted
-            if not self._cache.has(self.languages[name], row, REACH)
+            if not self._cache.has(self.languages[name], row, budget)
         ]
         with Bar(len(left), (), "rows without a fault", quiet=quiet or not left) as bar:
             for _ in self._workers.run(left):
                 bar.count("rows without a fault")
+        measured: dict[str, list[Baseline]] = {}
         for name, row in wanted:
-            found = self._cache.get(self.languages[name], row, REACH)
+            found = self._cache.get(self.languages[name], row, budget)
             assert found is not None  # it was measured just now
-            self._baselines.setdefault(name, []).append(found)
+            measured.setdefault(name, []).append(found)
+        return measured
 
     @property
     def alarms(self) -> dict[str, str]:

@@ -74,6 +74,16 @@ ROWS = (
             sample((1, 8, 8, 32), (3, 3, 32, 32)),
             sample((2, 9, 11, 33), (3, 3, 33, 35), padding=(0, 2)),
             sample((2, 10, 8, 32), (3, 3, 32, 150)),
+            # an image that overflows in the transforms, or is not finite, is summed over its taps
+            *(
+                sample((3, 8, 9, 33), (3, 3, 33, 35), padding=1, region=region)
+                for region in ("huge", "special", "ties")
+            ),
+            sample((2, 34, 21, 40), (3, 3, 40, 72), padding=0),  # work for several threads
+            # where the transforms do not serve
+            sample((1, 17, 17, 32), (3, 3, 32, 32), stride=2),
+            sample((1, 11, 12, 32), (3, 3, 32, 33), padding=2, dilation=2),
+            sample((1, 6, 7, 32), (3, 3, 32, 32), padding=3),
             sample((2, 28, 28, 1), (3, 3, 1, 4), region="mnist"),
             sample((3, 28, 28, 1), (5, 5, 1, 3), region="mnist", stride=2, padding=2),
         ),
