@@ -292,13 +292,13 @@ def test_a_place_that_smoke_does_not_execute_is_looked_for_in_the_whole_plan() -
         asked.append((set(languages), budget))
         return {"python": [executing("lost")]}
 
-    for budget, rows in (("smoke", ()), ("default", ("conv",))):
+    for budget, found in (("smoke", ()), ("default", ("conv",))):
         running: Any = object.__new__(Run)
         running.languages = {"python": language}
         running.budget, running._most, running._rows = budget, None, {}
         running._baselines = {"python": [executing("known")]}
         running._measured = measured
         running.look_further([known, lost], True)
-        assert running.rows_of(lost) == rows
+        assert running.rows_of(lost) == found
         assert running.rows_of(known) == ("conv",)
     assert asked == [({"python"}, "default")]
