@@ -10,7 +10,7 @@ FOUND, SURVIVED, UNREACHED, STILLBORN = "found", "survived", "unreached", "still
 STATES = {
     FOUND: "a case failed, crashed or hung",
     SURVIVED: "every case passed",
-    UNREACHED: "no smoke case of any row executes it",
+    UNREACHED: "no case of any row executes it",
     STILLBORN: "needle cannot be imported with it: every run would tell",
 }
 

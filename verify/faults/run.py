@@ -125,6 +125,12 @@ class Run:
             self._rows[key] = _some(found, self._most)
         return self._rows[key]
 
+    def _others(self, rows: tuple[str, ...]) -> tuple[str, ...]:
+        """The rows that follow those whose smoke cases execute a place, ops before the rest."""
+        if self._most is not None:
+            return ()
+        return tuple(sorted((r for r in self.rows if r not in rows), key=lambda r: "." in r))
+
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
         """The faults whose first row is one of ops; no op: all."""
         if not ops:
@@ -160,12 +166,15 @@ class Run:
         for fault in faults:
             rows = self.rows_of(fault)
             spoken = self.languages[fault.language]
-            digest = of_fault(fault, spoken.root, rows, self._how)
+            others = self._others(rows)
+            digest, wide = (
+                of_fault(fault, spoken.root, asked, self._how) for asked in (rows, rows + others)
+            )
             earlier = self._earlier.get(fault.id)
-            if earlier is not None and earlier.digest == digest:
+            if earlier is not None and earlier.digest in (digest, wide):
                 outcomes[fault.id] = earlier
             else:
-                tasks.append(Judge(spoken.name, fault, rows, digest))
+                tasks.append(Judge(spoken.name, fault, rows, digest, others, wide))
         done = (outcome.state for outcome in outcomes.values())
         with Bar(len(faults), done, FOUND, quiet=quiet) as bar:
             try:
