@@ -117,6 +117,8 @@ _TORCH = {
 # error of a Phi(a) is one relative to a. Its kernels differ with the machine; oneDNN's for AVX-512,
 # which the table is of, had the largest error of the five tried.
 _TORCH_GELU = 6.6
+# Kernels of a whole formula, in float32 and on any device of ours: the largest error found.
+WHOLE_ULP = {"gelu": 7.7}
 # Of somebody else's library, which computes with numpy or the C library (glibc's manual: 2 ULP for
 # tanh, 1 for the others here).
 _COURSE = {

@@ -133,6 +133,7 @@ class Growth:
     # of products, so that of absolute values it is sum |terms|
     exact: Callable[..., Any] | None = None
     results: int = 0  # roundings of what becomes of the sum
+    longest: int = 100_003  # length of the longest, where there is time for long sums
 
 
 @dataclass(frozen=True)

@@ -116,13 +116,13 @@ _quiet = np.errstate(all="ignore")
 @_quiet
 def copy(dst: Array, src: Array) -> None:
     """dst = src, converted to dst's dtype; any dtypes."""
-    dst[...] = src.astype(dst.dtype)
+    dst[...] = maths.converted(src, dst.dtype)
 
 
 @_quiet
 def fill(dst: Array, value: float) -> None:
     """Every element of dst = value; any dtype."""
-    dst[...] = np.asarray(value).astype(dst.dtype)
+    dst[...] = maths.converted(np.asarray(value), dst.dtype)
 
 
 @_quiet

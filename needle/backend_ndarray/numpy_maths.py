@@ -147,3 +147,15 @@ def gelu_slope(x: Array) -> Array:
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
 erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def converted(a: Array, dtype: np.dtype[Any]) -> Array:
+    """As astype, rounded once: ml_dtypes takes float64 and integers to bfloat16 through float32."""
+    if dtype.name != "bfloat16" or a.dtype.kind not in "fi" or a.dtype.itemsize < 4:
+        return a.astype(dtype)
+    exact = a.astype(np.float64)
+    near = exact.astype(np.float32)
+    # to odd where that was inexact: a further rounding is then that of the exact number
+    inexact = (near != exact) & ~np.isnan(exact)
+    bits = near.view(np.uint32) - (inexact & (np.abs(near) > np.abs(exact)))
+    return np.asarray((bits | inexact).astype(np.uint32).view(np.float32).astype(dtype))

@@ -76,6 +76,9 @@ def judged(folder: str) -> dict[str, Any]:
     quick = Engine(Setup("smoke", folder, "key", first=True))
     found["first"] = quick.do(Judge("python", made_of("wrong"), ("sin", "cos"), "digest"))
     found["unreached"] = engine.do(Judge("python", FAULTS["wrong"], (), "digest"))
+    # what no smoke case executes is asked of the other rows, by their larger plans
+    others = Judge("python", made_of("wrong"), (), "digest", ("relu", "sin"), "wide")
+    found["others"] = quick.do(others)
     # a case that fails without the fault, too, is none that found it
     baseline = Cache(Path(folder), "key").get(Python(ROOT), "sin", "smoke")
     assert baseline is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from verify.accuracy import DOCUMENTED, K_ULP, ORACLE_ULP, allowed
+from verify.accuracy import DOCUMENTED, K_ULP, ORACLE_ULP, WHOLE_ULP, allowed
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 
@@ -59,6 +59,14 @@ def test_a_constant_is_what_was_measured(key: tuple[str, str, str]) -> None:
 def test_the_oracle_is_charged_what_was_measured(name: str) -> None:
     least, most = allowed(FOUND["torch", "float64", name])
     assert least <= ORACLE_ULP[name] <= most
+
+
+@pytest.mark.parametrize("name", WHOLE_ULP)
+def test_a_whole_kernel_is_allowed_what_was_measured(name: str) -> None:
+    ours = ("cpu", "numpy")
+    found = [r for r in rows() if r["op"] == name and r["dtype"] == "float32"]
+    least, most = allowed(max(float(r["most"]) for r in found if r["device"] in ours))
+    assert least <= WHOLE_ULP[name] <= most
 
 
 def test_every_row_of_the_tables_is_right_and_whole() -> None:

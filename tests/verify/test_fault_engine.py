@@ -131,6 +131,12 @@ def test_the_engine_asks_a_survivor_everything(seen: dict[str, Any]) -> None:
     assert seen["engine"]["stillborn"]["state"] == "stillborn"
 
 
+def test_the_other_rows_follow_where_no_smoke_case_executes_a_fault(seen: dict[str, Any]) -> None:
+    found = seen["engine"]["others"]
+    assert (found["state"], found["row"], found["rows"]) == ("found", "sin", 1)
+    assert found["digest"] == "wide", "it rests on rows that were not known to execute it"
+
+
 def test_a_case_that_fails_without_the_fault_finds_nothing(seen: dict[str, Any]) -> None:
     alarmed, found = seen["engine"]["alarmed"], seen["engine"]["wrong"]
     assert alarmed["state"] == "found"

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -23,7 +21,7 @@ from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome
 from verify.faults.planting import Python
 from verify.faults.python import faults
 from verify.faults.rates import Rate, rates
-from verify.faults.run import Run, _some
+from verify.faults.run import _some
 from verify.registry import rows
 from verify.results import Writer
 from verify.spec import Status, UsageError
@@ -276,29 +274,3 @@ def test_an_equivalent_needs_a_reason_and_a_fault(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(UsageError, match=r"e\.toml"):
             equivalent.read(path)
-
-
-def test_a_place_that_smoke_does_not_execute_is_looked_for_in_the_whole_plan() -> None:
-    known, lost = (SimpleNamespace(language="python", id=name) for name in ("known", "lost"))
-    language = SimpleNamespace(place=lambda fault: fault.id)
-
-    def executing(place: str) -> Any:
-        seen = Seen(Status.PASS, 0.0, frozenset({place}), "")
-        return Baseline("conv", {"conv/forward/cpu/float32/1/-/compact/interior/seed0": seen})
-
-    asked = []
-
-    def measured(languages: Any, budget: str, quiet: bool) -> Any:
-        asked.append((set(languages), budget))
-        return {"python": [executing("lost")]}
-
-    for budget, found in (("smoke", ()), ("default", ("conv",))):
-        running: Any = object.__new__(Run)
-        running.languages = {"python": language}
-        running.budget, running._most, running._rows = budget, None, {}
-        running._baselines = {"python": [executing("known")]}
-        running._measured = measured
-        running.look_further([known, lost], True)
-        assert running.rows_of(lost) == found
-        assert running.rows_of(known) == ("conv",)
-    assert asked == [({"python"}, "default")]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from verify.faults import cpp, native, native_plan
-from verify.faults.fault import KINDS, Fault
+from verify.faults.fault import ELSEWHERE, KINDS, Fault
 from verify.faults.native_rules import changes
 from verify.faults.native_scope import RULED, SPEED_ONLY
 from verify.spec import UsageError
@@ -249,3 +249,10 @@ def test_rewritten_sources_compile(path: str, tmp_path: Path) -> None:
         language = [f"-I{tmp_path}/csrc/cuda/sim", "-DNEEDLE_SIM=1", "-x", "c++"]
     options = ["-std=c++20", "-fsyntax-only", "-w", "-DNEEDLE_NS=needle_x", f"-I{SWITCH}"]
     subprocess.run(["c++", *options, *language, tmp_path / path], check=True)
+
+
+def test_what_the_cpu_never_executes_is_judged_on_the_simulator(every: tuple[Fault, ...]) -> None:
+    by_id = {fault.id: fault for fault in every}
+    assert set(ELSEWHERE) <= by_id.keys(), "an id that is no fault's any longer"
+    assert {by_id[i].language for i in ELSEWHERE} == {"cuda_sim"}
+    assert {by_id[i].path.split("/")[1] for i in ELSEWHERE} == {"core"}

@@ -215,7 +215,7 @@ MOVES_ONLY = {
     **dict.fromkeys(
         (
             *("dilate", "pad", "stack", "concatenate", "setitem", "cast", "PutItem"),
-            *("fill", "to", "from_dlpack"),
+            *("fill", "to", "from_dlpack", "cast_beside"),
         ),
         "copies elements",
     ),

@@ -143,7 +143,6 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         if not chosen:
             tell("nothing is selected: no fault fits these options (exit 3)")
             return Exit.WEAK
-        running.look_further(chosen, options.quiet)
         return _judge(options, arguments, running, chosen, known)
 
 

@@ -1,5 +1,7 @@
 """Faults judged: the first row judge by judge, then the other rows until one finds it.
 
+Where none does whose smoke cases execute it, those follow whose larger plans do.
+
 Runs in a process that imports torch and verify once and needle never; each fault gets processes of
 its own, forked from it (child.py).
 """
@@ -56,6 +58,8 @@ class Engine:
                 self._ask(spoken, task.fault, row, outcome)
                 if outcome.state == FOUND:
                     break
+            if outcome.state != FOUND and task.others:
+                self._ask_others(spoken, task, outcome)
             if self.setup.peers and outcome.row:
                 outcome.peers = self._peers(spoken, task.fault, outcome.row)
         except Stillborn as error:
@@ -83,6 +87,20 @@ class Engine:
                     outcome.says = f"{answer.status}: {_first_line(answer.message)}"
         if each:
             outcome.judges = tried
+
+    def _ask_others(self, spoken: Language, task: Judge, outcome: Outcome) -> None:
+        """Rows that execute the place in their larger plans only: of a large array, a refusal."""
+        outcome.digest = task.wide
+        place = spoken.place(task.fault)
+        for row in task.others:
+            if place not in self._baseline(spoken, row).places:
+                continue
+            if not outcome.row:
+                outcome.row, outcome.state = row, SURVIVED
+            outcome.rows += 1
+            self._ask(spoken, task.fault, row, outcome)
+            if outcome.state == FOUND:
+                return
 
     def _peers(self, spoken: Language, fault: Fault, row: str) -> dict[str, str]:
         """What other projects' checks say of the row."""

@@ -34,6 +34,14 @@ KINDS = {  # of fault, in the order of reports
 }
 
 
+# Of the core, what only devices with memory of their own, or that compute in 16 bits, execute.
+ELSEWHERE = (
+    "csrc/core/copies.cc:NDArray::to:dropped:1",
+    "csrc/core/dtype.h:visit_floating:dropped:1",
+    "csrc/core/selection.cc:checked_index:dropped:1",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One place and what is done to it.
@@ -63,7 +71,8 @@ class Fault:
         """python, cpu (with the core that every device uses) or cuda_sim."""
         if self.path.startswith("needle/"):
             return "python"
-        return "cuda_sim" if self.path.startswith("csrc/cuda/") else "cpu"
+        simulated = self.path.startswith("csrc/cuda/") or self.id in ELSEWHERE
+        return "cuda_sim" if simulated else "cpu"
 
     def diff(self) -> str:
         """A unified diff."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -92,38 +92,19 @@ class Run:
 
     def measure(self, quiet: bool) -> None:
         """What every row executes without a fault: from the cache, or asked now."""
-        self._baselines = self._measured(self.languages, REACH, quiet)
-
-    def look_further(self, faults: Sequence[Fault], quiet: bool) -> None:
-        """Places that no case of REACH executes are looked for in all that this budget asks."""
-        budget = KNOWN[self.budget]
-        lost = [fault for fault in faults if not self.rows_of(fault)]
-        if budget == REACH or not lost:
-            return
-        found = self._measured({fault.language for fault in lost}, budget, quiet)
-        for fault in lost:
-            place = self.languages[fault.language].place(fault)
-            rows = _some(reaching(place, found[fault.language]), self._most)
-            self._rows[f"{fault.language}:{place}"] = rows
-
-    def _measured(
-        self, languages: Iterable[str], budget: str, quiet: bool
-    ) -> dict[str, list[Baseline]]:
-        wanted = [(name, row) for name in languages for row in self.rows]
+        wanted = [(name, row) for name in self.languages for row in self.rows]
         left = [
-            Measure(name, row, budget)
+            Measure(name, row, REACH)
             for name, row in wanted
-            if not self._cache.has(self.languages[name], row, budget)
+            if not self._cache.has(self.languages[name], row, REACH)
         ]
         with Bar(len(left), (), "rows without a fault", quiet=quiet or not left) as bar:
             for _ in self._workers.run(left):
                 bar.count("rows without a fault")
-        measured: dict[str, list[Baseline]] = {}
         for name, row in wanted:
-            found = self._cache.get(self.languages[name], row, budget)
+            found = self._cache.get(self.languages[name], row, REACH)
             assert found is not None  # it was measured just now
-            measured.setdefault(name, []).append(found)
-        return measured
+            self._baselines.setdefault(name, []).append(found)
 
     @property
     def alarms(self) -> dict[str, str]:
@@ -143,6 +124,12 @@ class Run:
             found = reaching(place, self._baselines[fault.language])
             self._rows[key] = _some(found, self._most)
         return self._rows[key]
+
+    def _others(self, rows: tuple[str, ...]) -> tuple[str, ...]:
+        """The rows that follow those whose smoke cases execute a place, ops before the rest."""
+        if self._most is not None:
+            return ()
+        return tuple(sorted((r for r in self.rows if r not in rows), key=lambda r: "." in r))
 
     def first_asked_of(self, ops: Sequence[str], faults: Sequence[Fault]) -> list[Fault]:
         """The faults whose first row is one of ops; no op: all."""
@@ -179,12 +166,15 @@ class Run:
         for fault in faults:
             rows = self.rows_of(fault)
             spoken = self.languages[fault.language]
-            digest = of_fault(fault, spoken.root, rows, self._how)
+            others = self._others(rows)
+            digest, wide = (
+                of_fault(fault, spoken.root, asked, self._how) for asked in (rows, rows + others)
+            )
             earlier = self._earlier.get(fault.id)
-            if earlier is not None and earlier.digest == digest:
+            if earlier is not None and earlier.digest in (digest, wide):
                 outcomes[fault.id] = earlier
             else:
-                tasks.append(Judge(spoken.name, fault, rows, digest))
+                tasks.append(Judge(spoken.name, fault, rows, digest, others, wide))
         done = (outcome.state for outcome in outcomes.values())
         with Bar(len(faults), done, FOUND, quiet=quiet) as bar:
             try:

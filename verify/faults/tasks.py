@@ -29,9 +29,15 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """The task to judge a fault; rows: those that execute its place, in the order of asking."""
+    """The task to judge a fault; rows: those that execute its place, in the order of asking.
+
+    others: rows that follow where these do not find it, whose larger plans may execute it; wide:
+    the digest of a result that rests on them, too.
+    """
 
     language: str
     fault: Fault
     rows: tuple[str, ...]
     digest: str
+    others: tuple[str, ...] = ()
+    wide: str = ""

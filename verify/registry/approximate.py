@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from verify import budget
+from verify.accuracy import WHOLE_ULP
 from verify.budget import Array, Format
 from verify.precision import PRECISIONS
 from verify.registry.reduction import reduced_axes
@@ -27,6 +28,23 @@ def relative(roundings: Callable[[Format], float]) -> Callable[..., Array]:
         return np.asarray(own * np.abs(left))
 
     return bound
+
+
+def in_float64(f: Any, o: Any, x: Any, **arguments: Any) -> Any:
+    """A function beside itself in float64: the bound of its formula is wide in its tails."""
+    if str(x.dtype) == "float64":
+        return None
+    wide = type(x)(x.numpy().astype(np.float64), device=x.device, dtype="float64")
+    return f(x, **arguments), o.gelu(wide, **arguments).numpy()
+
+
+def in_float64_bound(fmt: Format, left: Array, x: Array, **_: Any) -> Array:
+    """The ULP of the kernel, which are measured whole; a ULP is at most 2 u |y|. In 16 bits one
+    more rounding.
+    """
+    inner = fmt if fmt.inner is None else fmt.sums
+    own = 2.0 * WHOLE_ULP["gelu"] * inner.u + (0.0 if fmt.inner is None else 2.0 * fmt.u)
+    return np.asarray(1.1 * own * np.abs(left) + (WHOLE_ULP["gelu"] + 1.0) * fmt.eta)
 
 
 def averaged(terms: Callable[..., int]) -> Callable[..., Array]:

@@ -10,8 +10,12 @@ from verify.sampling import OF_TENSORS
 from verify.spec import Domain
 
 
-def _assign(t: Any, a: Any, b: Any = None, *, index: Any, source: Any = None) -> Any:
-    """The array after a[index] = b, or = a[source]."""
+def _assign(
+    t: Any, a: Any, b: Any = None, *, index: Any, source: Any = None, turned: bool = False
+) -> Any:
+    """The array after a[index] = b, or = a[source]; turned: of a.mT."""
+    if turned:
+        return _assign(t, a.transpose(0, 1), b, index=index, source=source).transpose(0, 1)
     b = select(t, a, source) if b is None else b
     # where the value lands: positions pushed through the same index
     places = select(t, t.arange(a.numel()).reshape(a.shape), index)
@@ -28,7 +32,7 @@ def _fill(t: Any, a: Any, *, value: float, index: Any = (), **_: Any) -> Any:
     return t.where(inside.reshape(a.shape), t.full_like(a, value), a)
 
 
-def _negated(t: Any, a: Any) -> Any:
+def _negated(t: Any, a: Any, odd: bool = False) -> Any:
     return -a
 
 
@@ -40,7 +44,14 @@ def _taken(t: Any, a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
     return picked, index.to(a.dtype)
 
 
-def _called(t: Any, a: Any, *, call: str, axes: Any, **_: Any) -> Any:
+def _beside(t: Any, a: Any, dtype: str, beside: str) -> Any:
+    """Of 1, 2 and 4 the middle decides; 3 lies near enough to the next."""
+    return -a if beside != "below" else t.where(a.abs() == 3, -a, 0.0)
+
+
+def _called(t: Any, a: Any, *, call: str, axes: Any = (), dtype: str = "") -> Any:
+    if call == "negate":
+        return (-a.to(getattr(t, dtype))).to(a.dtype)
     return a.reshape([n for i, n in enumerate(a.shape) if i not in [d % a.dim() for d in axes]])
 
 
@@ -64,12 +75,16 @@ ROWS = (
             sample((5, 13), (7,), index="1:4,::2"),
             sample((2, 3, 4), (3, 1), index="0,...,::-2"),
             sample((2, 3, 4), (), index="1,2,3"),
+            sample((13,), index="12:3:-1", source=":9"),
+            sample((17,), index="8::2", source=":9:2"),
             # parts of one array that overlap: from below, from above, turned, by one element
             sample((67,), index="1:", source=":-1"),
             sample((67,), index=":-9", source="9:"),
             sample((33,), index="::", source="::-1"),
             sample((9,), index="4:", source=":5"),
             sample((7, 5), index="1:,1:", source=":-1,:-1"),
+            sample((5, 13), (13, 5), index="...", turned=True),
+            sample((5, 13), (5,), index="1::2", turned=True),
         ),
         arguments=indexed,
         in_place=True,
@@ -99,6 +114,23 @@ ROWS = (
         mixtures=OF_TENSORS,  # it is an NDArray's own
     ),
     row(
+        "cast_beside",
+        _beside,
+        (
+            sample((0, 3), dtype="float16", beside="above"),
+            *(
+                sample((33,), region="integer", dtype=dtype, beside=beside)
+                for dtype in ("float16", "bfloat16")
+                for beside in ("above", "below", "nan")
+            ),
+        ),
+        regions=(),
+        layouts=("compact",),
+        linear=False,
+        differentiable=False,
+        mixtures=(),
+    ),
+    row(
         "fill",
         _fill,
         (
@@ -118,7 +150,7 @@ ROWS = (
     row(
         "from_dlpack",
         _negated,
-        (*_SHAPES, sample((1, 9, 1))),
+        (*_SHAPES, sample((1, 9, 1)), sample((5, 13), odd=True), sample((0, 3), odd=True)),
         layouts=("compact", "strided", "offset", "transposed", "broadcast"),  # no negative strides
         **OF_ARRAYS,
     ),
@@ -142,6 +174,9 @@ ROWS = (
             sample((1, 7, 1), call="squeeze", axes=(0, -1)),
             sample((3, 1, 5), call="squeeze", axes=(-2,)),
             sample((1, 1), call="squeeze", axes=()),
+        ),
+        captured=tuple(  # where kernels compute in 16 bits
+            sample((7, 33), call="negate", dtype=dtype) for dtype in ("float16", "bfloat16")
         ),
         view=True,
         **OF_ARRAYS,

@@ -62,9 +62,11 @@ def _scattered(shapes: Sequence[Shape], itemsize: int, index: Any, axis: int, n:
     return float(_INDEX * index.size + itemsize * (3 * elements + sums))
 
 
-def _assigned(shapes: Sequence[Shape], itemsize: int, index: Any, source: Any = None) -> float:
+def _assigned(
+    shapes: Sequence[Shape], itemsize: int, index: Any, source: Any = None, turned: bool = False
+) -> float:
     """What is written is as large as what the index picks."""
-    picked = np.empty(shapes[0], np.bool_)[index]
+    picked = np.empty(shapes[0][::-1] if turned else shapes[0], np.bool_)[index]
     read = np.size(picked) if source is not None else math.prod(shapes[1])
     return float(itemsize * (read + np.size(picked)))
 

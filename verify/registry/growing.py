@@ -56,6 +56,8 @@ GROWTHS: dict[str, Growth] = {
     "conv": Growth(lambda k: sample((1, 1, 2, k), (1, 1, k, 2), padding=0), _multiplied, _product),
     **dict.fromkeys(("var", "logsumexp", "softmax", "logsoftmax", "standardize"), Growth(_vector)),
     "layer_norm": Growth(lambda k: sample((k,), (k,), (k,))),
+    # images too small for a row of vectors, of which each is a rest
+    "batch_norm": Growth(lambda k: sample((k, 2, 20), (2,), (2,)), longest=3_001),
     "nn.MSELoss": Growth(lambda k: sample((k,), (k,))),
     "nn.SoftmaxLoss": Growth(lambda k: sample((1, k), labels=(1,))),
 }

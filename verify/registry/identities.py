@@ -151,6 +151,11 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         )
         for a, b in (("erf", "erfc"), ("erfc", "erf"))
     },
+    "gelu": _near(
+        "gelu(x) is gelu(x) in float64, rounded",
+        approximate.in_float64,
+        approximate.in_float64_bound,
+    ),
     "sigmoid": _near(
         "sigmoid(x) (1 + exp(-x)) = 1, where exp(x) is in range",
         approximate.logistic,

@@ -50,8 +50,22 @@ def _scatter_add(t: Any, a: Any, index: Any, axis: int, n: int) -> Any:
     return t.scatter_add(t.zeros(shape, dtype=a.dtype), axis, places, a)
 
 
-def _mask(shape: Shape) -> Any:
-    return (np.arange(math.prod(shape)) % 3 == 0).reshape(shape)
+def _mask(shape: Shape, signed: bool) -> Any:
+    """Every third; signed: numbers, where all but a zero choose."""
+    count = math.prod(shape)
+    numbers = np.resize([-1.0, 0.0, 2.0, -0.0, np.nan], count)
+    return (numbers if signed else np.arange(count) % 3 == 0).reshape(shape)
+
+
+def _where_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    others = {k: v for k, v in arguments.items() if k != "signed"}
+    return others | {"mask": _mask(arguments["mask"], arguments.get("signed", False))}
+
+
+def _where(op: Any, tensors: Any, where: Any, mask: Any, numbers: Any = ()) -> Any:
+    if mask.dtype == np.float64:
+        mask = type(tensors[0])(mask, **where, requires_grad=False)
+    return op(mask, *tensors, *numbers)
 
 
 def _row(name: str, reference: Any, *samples: Any, **more: Any) -> Row:
@@ -114,7 +128,7 @@ ROWS = (
     _row(
         "where",
         lambda t, a, b=None, *, mask, numbers=(): t.where(
-            t.from_numpy(mask), a, t.full_like(a, numbers[0]) if b is None else b
+            t.from_numpy(np.asarray(mask != 0)), a, t.full_like(a, numbers[0]) if b is None else b
         ),
         sample((), (), mask=()),
         sample((7,), (7,), mask=(7,)),
@@ -127,8 +141,9 @@ ROWS = (
         sample((3, 4), mask=(3, 4), numbers=(0.75,)),
         sample((65,), (65,), mask=()),
         sample((300, 250), (300, 250), mask=(300, 250)),
-        arguments=lambda arguments: arguments | {"mask": _mask(arguments["mask"])},
-        call=lambda op, tensors, where, mask, numbers=(): op(mask, *tensors, *numbers),
+        sample((13,), (13,), mask=(13,), signed=True),
+        arguments=_where_arguments,
+        call=_where,
     ),
     _row(
         "one_hot",

@@ -29,6 +29,7 @@ _LARGE = 20000  # elements beyond which a sample is there for its size, in one l
 GRAPHS = ("cuda", "cuda_sim")  # devices whose work can be captured, to be replayed
 # More elements than a cpu kernel gives to one thread, no multiple of a vector: 263 x 257 = 67,591.
 MANY = (263, 257)
+_PAST_CACHES = 1_000_000  # elements from which on the cpu alone has other ways to write
 _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 # comparisons of random numbers are constant: only ties tell
@@ -71,6 +72,8 @@ def plan_cases(
     else:
         return []
     chosen = list(dict.fromkeys(planned))
+    if device != "cpu":
+        chosen = [c for c in chosen if size(c[0].shapes) < _PAST_CACHES]
     cases = [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
         for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)

@@ -137,6 +137,7 @@ _SAMPLES = (
     sample((129, 3), axes=0),
     sample((2, 0, 3), axes=2),
 )
+_LONG = (sample((40000,)), sample((3, 20011), axes=1))  # in parts
 _MANY = (sample(MANY, axes=0), sample(MANY, axes=1), sample(MANY))
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
 
@@ -145,7 +146,7 @@ ROWS = (
         name="summation",
         family="reduction",
         reference=_sum,
-        samples=(*_SAMPLES, sample((0,)), sample((2, 0, 3), axes=1), sample((40000,)), *_MANY),
+        samples=(*_SAMPLES, sample((0,)), sample((2, 0, 3), axes=1), *_LONG, *_MANY),
         regions=_REGIONS,
         linear=True,
         signed_zero=False,  # a sum starts from 0

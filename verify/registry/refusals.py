@@ -40,13 +40,13 @@ _ADAM: dict[str, Any] = {
     **{"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0},
     **{"corrections": (1.0, 1.0), "decoupled": False, "is_first": False},
 }
+# every dtype that the device computes in, and the one that was given
+_COMPUTES = r"computes in (b?float\d\d, )*b?float\d\d and b?float\d\d \(use .*dtype=int32"
 # what the array itself refuses, whatever an op would have refused before it
 _MEMBERS = (
     refuses((3, 4), call="squeeze", axes=(0,), says="size 1"),
     *(
-        refuses(
-            *shapes, call=call, dtype="int32", raises="TypeError", says="computes.*int32", **more
-        )
+        refuses(*shapes, call=call, dtype="int32", raises="TypeError", says=_COMPUTES, **more)
         for shapes, call, more in (
             ((_IMAGE, _KERNEL), "conv2d", {}),
             (((3, 4), (3, 4)), "softmax_grad", {"axis": (1,)}),
@@ -56,6 +56,14 @@ _MEMBERS = (
             (((3, 4), (3, 4), (3, 4)), "sgd_step", _SGD),
             (((3, 4), (3, 4), (3, 4), (3, 4)), "adam_step", _ADAM),
         )
+    ),
+    refuses(
+        *((4, 1, 5), (5,), (5,)),
+        call="standardize",
+        axis=(1,),
+        eps=0.1,
+        named=("weight", "bias"),
+        says="one element for each row",
     ),
     refuses((3, 4), (3, 4), (4, 3), call="sgd_step", says="shape", **_SGD),
     refuses((3, 4), (4, 3), (3, 4), call="sgd_step", says="shape", **_SGD),
@@ -179,6 +187,14 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
         refuses((5,), places=(0, -6), axis=0, raises="IndexError", says="index=-6, n=5"),
     ),
     "member": _MEMBERS,
+    "cast_beside": (
+        refuses((3,), dtype="float8", beside="above", raises="TypeError", says="dtype=float8"),
+    ),
+    "memory.at_the_end": (refuses((3, 4), (5, 3), call="matmul", says="must match"),),
+    "memory.on_threads": (refuses((3,), call="summation", axes=1, raises="IndexError"),),
+    "memory.leaves_nothing": (
+        refuses((3,), call="summation", threads=False, axes=1, raises="IndexError"),
+    ),
     "cast": (refuses((3,), dtype="float8", raises="TypeError", says="got dtype=float8"),),
     "squeeze": (
         refuses((3, 4), axes=0, says="axes have size 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from verify.spec import Missing, UsageError
+from verify.spec import Broken, Missing, UsageError
+from verify.targets.memory import at_the_end, leaves_nothing, on_threads
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
 _CHECKED: set[str] = set()  # devices whose checked mode was switched on here
@@ -104,9 +106,10 @@ def resolve(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _setitem(a: Any, b: Any = None, *, index: Any, source: Any = None) -> Any:
-    """a[index] = b, or another part of a, which may overlap."""
-    a[index] = a[source] if b is None else b
+def _setitem(a: Any, b: Any = None, *, index: Any, source: Any = None, turned: bool = False) -> Any:
+    """a[index] = b, or another part of a, which may overlap; turned: with its axes reversed."""
+    part = a.permute(tuple(reversed(range(a.ndim)))) if turned else a
+    part[index] = part[source] if b is None else b
     return a
 
 
@@ -141,11 +144,24 @@ def _to(a: Any, *, onto: Any = None) -> Any:
     return type(a)(held.to(onto or other).to(held.device).negate(), device=a.device)
 
 
-def _from_dlpack(a: Any, *, producer: Any = None) -> Any:
-    """Handed over and taken back without a copy, negated; producer: something that is none."""
+def _from_dlpack(a: Any, *, producer: Any = None, odd: bool = False) -> Any:
+    """Handed over and taken back without a copy, negated; producer: something that is none.
+
+    odd: from numpy, in strides that are neither one element nor positive.
+    """
     from needle.backend_ndarray import from_dlpack
 
     held = a.realize_cached_data()
+    if odd and held.dtype != "bfloat16":  # of which numpy hands on none
+        plain = np.repeat(a.numpy(), 2, axis=-1)[::-1, ..., ::-2]
+        taken = from_dlpack(plain)
+        strides = tuple(n // plain.itemsize for n in plain.strides)
+        if not plain.size:  # of no elements an array is compact
+            strides = tuple(math.prod(plain.shape[d + 1 :]) for d in range(plain.ndim))
+        if tuple(taken.strides) != strides:
+            raise Broken(f"strides={taken.strides}, should be {strides}")
+        again = taken.as_strided(taken.shape, taken.strides)[::-1, ..., ::-1]
+        return type(a)(again.to(a.device).negate(), device=a.device)
     if a.device == face("cuda_sim"):  # whose memory no other library knows
         held = held.to(face("cpu"))
     taken = from_dlpack(producer or held)
@@ -160,12 +176,52 @@ def _take_along_axis(a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
     return type(a)(picked, device=a.device), type(a)(index.astype(held.dtype), device=a.device)
 
 
-def _member(*inputs: Any, call: str, dtype: str = "", **arguments: Any) -> Any:
-    """A member of the first array called with the others; dtype: what all are cast to before."""
+def _member(
+    *inputs: Any, call: str, dtype: str = "", named: tuple[str, ...] = (), **arguments: Any
+) -> Any:
+    """A member of the first array called with the others, or with them by name; in a dtype."""
     held = [a.realize_cached_data() for a in inputs]
     held = [x.astype(dtype) for x in held] if dtype else held
     first = inputs[0]
-    return type(first)(getattr(held[0], call)(*held[1:], **arguments), device=first.device)
+    others = dict(zip(named, held[1:], strict=True)) if named else {}
+    made = getattr(held[0], call)(*held[1 if not named else len(held) :], **others, **arguments)
+    made = made[0] if isinstance(made, (tuple, list)) else made
+    return type(first)(made.astype(first.dtype) if dtype else made, device=first.device)
+
+
+def _cast_beside(a: Any, dtype: str, beside: str) -> Any:
+    """-a where a cast goes away from 0, or keeps NaN, else 0.
+
+    Of numbers beside the middle between a and the next, as near as 32 or 64 bits tell; or of NaN
+    whose bits are all ones.
+    """
+    source = "float64" if a.dtype == "float64" else "float32"
+    x = a.numpy().astype(source)
+    with np.errstate(invalid="ignore"):
+        value = np.nextafter(
+            x * (1 + 2.0 ** (-11 if dtype == "float16" else -8)), x * (4 * (beside == "above"))
+        )
+        if beside == "nan":
+            value = np.full_like(x, -1, f"int{8 * x.itemsize}").view(source)
+        array = type(a.realize_cached_data())(value, device=a.device, dtype=source)
+        found = array.astype(dtype).astype(source).numpy()
+    far = np.isnan(found) if beside == "nan" else np.abs(found) > np.abs(x)
+    return type(a)(np.where(far, -x, 0), device=a.device, dtype=a.dtype)
+
+
+def _at_the_end(*inputs: Any, **arguments: Any) -> Any:
+    """An op of arrays that end where memory ends."""
+    return at_the_end(resolve, inputs, **arguments)
+
+
+def _on_threads(*inputs: Any, **arguments: Any) -> Any:
+    """An op that many threads take part in."""
+    return on_threads(resolve, other_circumstances, inputs, **arguments)
+
+
+def _leaves_nothing(*inputs: Any, **arguments: Any) -> Any:
+    """An op whose memory is gone with it."""
+    return leaves_nothing(resolve, inputs, **arguments)
 
 
 def _iterated(a: Any) -> Any:
@@ -206,6 +262,10 @@ UNNAMED: dict[str, Callable[..., Any]] = {
     "from_dlpack": _from_dlpack,
     "take_along_axis": _take_along_axis,
     "member": _member,
+    "cast_beside": _cast_beside,
+    "memory.at_the_end": _at_the_end,
+    "memory.on_threads": _on_threads,
+    "memory.leaves_nothing": _leaves_nothing,
 }
 
 

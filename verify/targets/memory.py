@@ -1,0 +1,160 @@
+"""Memory that a process can see: arrays at the end of it, and what is left behind in it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import mmap
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from verify.sampling import Array
+from verify.spec import Broken
+
+_CALLS, _THREADS, _PATIENCE = 300, 8, 100
+# Bytes a time that are no leak: no block of malloc is smaller; Python keeps some of threads.
+_LEAST, _SMALL = 24, 32768
+
+
+def _last(values: Array) -> Array:
+    """A copy that ends where memory ends: who reads beyond it dies (elsewhere than Linux, a copy).
+
+    A file is cut after it was mapped: what lies behind is mapped, and no memory any more.
+    """
+    if sys.platform != "linux" or not values.size:
+        return values.copy()
+    size = -(-values.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size + mmap.PAGESIZE)
+        memory = mmap.mmap(file.fileno(), size + mmap.PAGESIZE)
+        file.truncate(size)
+    copy = np.frombuffer(memory, values.dtype, values.size, size - values.nbytes)
+    copy = copy.reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+def _in(form: str, values: Array) -> Array:
+    """At the end of memory: plain, turned (columns as rows), or spread (every second element)."""
+    if form == "turned":
+        return _last(values.swapaxes(-1, -2)).swapaxes(-1, -2)
+    if form == "spread":
+        return _last(np.repeat(values, 2, axis=-1))[..., 1::2]
+    return _last(values)
+
+
+def _placed(a: Any, form: str) -> Any:
+    """A Tensor over memory in a form, where the device computes in the host's."""
+    from needle.backend_ndarray import from_dlpack
+
+    values = a.numpy()
+    if values.dtype.kind != "f":  # bfloat16, which numpy does not hand on
+        return a
+    return type(a).make_const(from_dlpack(_in(form, values)).to(a.device))
+
+
+def at_the_end(
+    resolve: Callable[[str], Callable[..., Any]],
+    inputs: Sequence[Any],
+    *,
+    call: str,
+    memory: Sequence[str] = (),
+    **arguments: Any,
+) -> Any:
+    """What an op gives of arrays that end where memory ends; memory: the form of each."""
+    forms = memory or ["plain"] * len(inputs)
+    return resolve(call)(*map(_placed, inputs, forms), **arguments)
+
+
+class _Malloc(ctypes.Structure):
+    """struct mallinfo2 of glibc."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _allocated() -> int:
+    """Bytes that malloc has handed out; 0 where the C library does not say."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError, TypeError):
+        return 0
+    ask.restype = _Malloc
+    found = ask()
+    return int(found.uordblks + found.hblkhd)
+
+
+def on_threads(
+    resolve: Callable[[str], Callable[..., Any]],
+    circumstances: Callable[[Any], AbstractContextManager[None]],
+    inputs: Sequence[Any],
+    *,
+    call: str,
+    **arguments: Any,
+) -> Any:
+    """What an op gives, the same bits again and again on more threads: few meet at one place.
+
+    Raises: Broken where it does not.
+    """
+    op = functools.partial(resolve(call), *inputs, **arguments)
+    result = op()
+    bits, device = result.numpy().tobytes(), inputs[0].device
+    with circumstances(device):
+        for _ in range(_calls(device)):
+            if op().numpy().tobytes() != bits:
+                raise Broken(f"{call} gives other bits on other threads")
+    return result
+
+
+def _calls(device: Any) -> int:
+    return _CALLS if device.name == "cpu" else _CALLS // 20  # which the others need longer for
+
+
+def leaves_nothing(
+    resolve: Callable[[str], Callable[..., Any]],
+    inputs: Sequence[Any],
+    *,
+    call: str,
+    threads: bool,
+    **arguments: Any,
+) -> Any:
+    """An op again and again, on threads that end with it or on this one: no memory stays.
+
+    Raises: Broken where it does.
+    """
+    op = functools.partial(resolve(call), *inputs, **arguments)
+
+    def once() -> None:
+        if not threads:
+            op()
+            return
+        thread = threading.Thread(target=op)
+        thread.start()
+        thread.join()
+
+    result = op()
+    for _ in range(2):
+        once()
+    gc.collect()
+    before, count = _allocated(), _THREADS if threads else _calls(inputs[0].device)
+    for _ in range(count):
+        once()
+    for _ in range(_PATIENCE):  # a thread that was joined is still about to end
+        each = (_allocated() - before) / count
+        if each <= (_SMALL if threads else _LEAST):
+            return result
+        time.sleep(0.01)
+    raise Broken(f"{call} leaves {each:.0f} bytes of memory in use, each time")
