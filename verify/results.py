@@ -31,6 +31,14 @@ _REAL = (
     "ulp",
     "torch_rho",
     "torch_ulp",
+)
+_TEXTS = (
+    "worst",
+    "attribution",
+    "message",
+    "vacuous_reason",
+    "digest",
+    "source",
 )  # fields that may be infinite or NaN, which JSON has no number for
 
 
@@ -135,6 +143,18 @@ def from_line(data: Mapping[str, Any]) -> Verdict:
     values["budget"] = {term: float(value) for term, value in values.get("budget", {}).items()}
     verdict = Verdict.from_json(values)
     Case.parse(verdict.id)
+    for name in _TEXTS:
+        if not isinstance(text := getattr(verdict, name), str):
+            raise ValueError(f"{name} is a text, got {text!r}")
+    seconds, checked = verdict.seconds, verdict.checked
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds are a number, got {seconds!r}")
+    if not isinstance(checked, int):
+        raise ValueError(f"checked is a whole number, got {checked!r}")
+    if not all(isinstance(v, str) for v in dict(verdict.environment).values()):
+        raise ValueError(f"an environment holds texts, got {verdict.environment!r}")
+    if isinstance(data.get("impostors", ()), str):
+        raise ValueError(f"impostors are a list, got {data['impostors']!r}")
     return verdict
 
 
@@ -190,6 +210,9 @@ def _check_header(data: Mapping[str, Any]) -> None:
     missing = {"size", "hash", "selection"} - set(data["plan"])
     if missing:
         raise ValueError(f"the plan lacks {', '.join(sorted(missing))}")
+    size = data["plan"]["size"]
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"the plan's size is a whole number, got {size!r}")
 
 
 def unfinished(plan: Plan, results: Results, path: Path) -> tuple[list[Case], list[Verdict]]:

@@ -2,6 +2,7 @@
 
 One result per op, judge, device, dtype and kind of trouble, with the first case's text and how many
 there are: viewers show a few thousand results at most, and a broken op fails more often than that.
+Each has a file and a line: GitHub refuses a whole log for one result that has none.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from verify.output import printable
 from verify.results import Results
@@ -35,6 +38,7 @@ _RULES = {  # judge -> the rule that a result of it breaks
     "trajectory": "Twenty training steps agree with torch's.",
 }
 _REPORTED = (*WRONG, Status.UNIMPLEMENTED, Status.SKIP)
+_SOMEWHERE = "needle/__init__.py:1"  # of an op whose line is not known: in C++, or needle has none
 
 
 def report(results: Results, summary: Summary) -> str:
@@ -104,27 +108,44 @@ def _result(group: Group, members: list[Verdict]) -> dict[str, Any]:
     if len(members) > 1:
         text += f"\nand {len(members) - 1:,} more cases of {'/'.join(group)}"
     level = "warning" if first.status is Status.UNIMPLEMENTED else "error"
-    result = _text(group, level, text) | {"occurrenceCount": len(members)}
+    result = _text(group, level, text, first.source) | {"occurrenceCount": len(members)}
     result["properties"] = {"case": first.id, "status": str(first.status)}
     # the same failure on the next commit, whatever its numbers
     result["partialFingerprints"] = {"group/v1": f"{'/'.join(group)}/{first.status}"}
     if first.status is Status.SKIP:
         result["suppressions"] = [{"kind": "external", "justification": printable(_first(first))}]
-    path, _, line = first.source.rpartition(":")
-    if path:
-        result["locations"][0]["physicalLocation"] = {
-            "artifactLocation": {"uri": path, "uriBaseId": _ROOT},
-            "region": {"startLine": int(line)},
-        }
     return result
 
 
-def _text(group: Group, level: str, text: str) -> dict[str, Any]:
+def _text(group: Group, level: str, text: str, source: str = "") -> dict[str, Any]:
     """What every result has."""
+    path, _, line = (source or _place(group.op)).rpartition(":")
     return {
         "ruleId": group.judge,
         "ruleIndex": JUDGES.index(group.judge),
         "level": level,
         "message": {"text": printable(text)},
-        "locations": [{"logicalLocations": [{"fullyQualifiedName": group.op, "kind": "function"}]}],
+        "locations": [
+            {
+                "logicalLocations": [{"fullyQualifiedName": group.op, "kind": "function"}],
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(path), "uriBaseId": _ROOT},
+                    "region": {"startLine": int(line)},
+                },
+            }
+        ],
     }
+
+
+def _place(op: str) -> str:
+    """path:line of an op that no verdict names the place of: a plugin's is that of its row."""
+    from verify import registry, targets
+
+    if found := targets.source(op):
+        return found
+    row = registry.rows().get(op)
+    path, _, line = (row.place if row is not None else "").rpartition(":")
+    below = Path.cwd()  # where CI has the repository
+    if path and Path(path).resolve().is_relative_to(below):
+        return f"{Path(path).resolve().relative_to(below).as_posix()}:{line}"
+    return _SOMEWHERE

@@ -36,7 +36,7 @@ def check_options(options: argparse.Namespace) -> None:
     for name in ("json", *REPORTS, "resume", "replay", "data", "executor", "skips", "target"):
         if getattr(options, name) == "":
             raise UsageError(f"[{name}] it may not be empty, got {name}=''")
-    require_writable(options, REPORTS)
+    require_writable(options, REPORTS, ("json", "resume", "replay", "skips", "plugin", *BESIDE))
     for name in BESIDE:
         if (given := getattr(options, name)) is not None and options.html is None:
             raise UsageError(f"[{name}] it is shown in the page of --html, got {name}={given}")
@@ -54,12 +54,28 @@ def check_options(options: argparse.Namespace) -> None:
         os.environ["NEEDLE_DATA"] = str(Path(options.data).resolve())
 
 
-def require_writable(options: argparse.Namespace, names: Sequence[str]) -> None:
-    """UsageError for a path that cannot be written: at the end, but told at once."""
+def require_writable(
+    options: argparse.Namespace, names: Sequence[str], others: Sequence[str] = ()
+) -> None:
+    """UsageError for a path that cannot be written: at the end, but told at once.
+
+    Or that is another option's too, of `names` or of `others`: what lies there would be lost.
+    """
+    taken: dict[Path, str] = {}
+    for name in others:
+        given = getattr(options, name) or ()
+        for path in [given] if isinstance(given, str) else given:
+            taken.setdefault(Path(path).resolve(), name)
     for name in names:
         path = getattr(options, name)
-        if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+        if path is None:
+            continue
+        if Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
             raise UsageError(f"[{name}] cannot write, got {name}={path}")
+        if Path(path).exists() and not Path(path).is_file():  # /dev/null, a pipe
+            continue
+        if (other := taken.setdefault(Path(path).resolve(), name)) != name:
+            raise UsageError(f"[{name}] a file of its own, got that of {other}: {name}={path}")
 
 
 def write(option: str, path: str, text: str) -> None:

@@ -105,13 +105,16 @@ class Skips:
 
     @classmethod
     def from_json(cls, data: Sequence[Mapping[str, str]]) -> Skips:
-        """What to_json gave."""
-        return cls(
-            [
-                Entry(d["where"], d["case"], d["reason"], date.fromisoformat(d["expires"]))
-                for d in data
-            ]
-        )
+        """What to_json gave. Raises: UsageError for anything else."""
+        try:
+            return cls(
+                [
+                    Entry(d["where"], d["case"], d["reason"], date.fromisoformat(d["expires"]))
+                    for d in data
+                ]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"[skips] malformed in the results' header, got {data}") from error
 
 
 def _absent(entry: Entry, plan: Plan, registry: Registry) -> bool:

@@ -59,22 +59,25 @@ def _budget(selection: Selection) -> str:
 def table(lines: Sequence[Line], colour: Paint) -> str:
     """The lines of a summary under a heading; torch's own ULP beside needle's, where known."""
     beside = any(line.torch_ulp is not None for line in lines)
-    width = max([len(line.op) for line in lines] + [2])
-    width = min(width, 22)
-    note = 80 - (width + 40 + 6 * beside)
+    width = min(max([len(line.op) for line in lines] + [2]), 20)
+    wide = max([len(_status(line)[0]) for line in lines] + [9])
     head = (
-        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':9} {'rho':>5} {'ULP':>5}"
+        f"{'op':{width}} {'device':8} type {'cases':>5} {'status':{wide}} {'rho':>5} {'ULP':>5}"
         f"{' torch' * beside}  worst"
     )
     rows = [colour(head, "bold")]
     for line in lines:
         text, style = _status(line)
-        rows.append(
-            f"{_cut(line.op, width):{width}} {line.device:8} {_SHORT[line.dtype]:4} "
-            f"{line.cases:5} {colour(f'{text:9}', style)} {number(line.rho):>5} "
-            f"{number(line.ulp):>5}{f' {number(line.torch_ulp):>5}' * beside}  "
-            f"{colour(_cut(_note(line), note), 'dim')}".rstrip()
+        first = (
+            f"{_cut(line.op, width):{width}} {line.device:8} {_SHORT[line.dtype]:4} {line.cases:5} "
         )
+        numbers = (
+            f" {number(line.rho):>5} {number(line.ulp):>5}"
+            f"{f' {number(line.torch_ulp):>5}' * beside}  "
+        )
+        left = 80 - len(first) - wide - len(numbers)
+        note = colour(_cut(_note(line), max(left, 1)), "dim")
+        rows.append(f"{first}{colour(f'{text:{wide}}', style)}{numbers}{note}".rstrip())
     return "\n".join(rows)
 
 

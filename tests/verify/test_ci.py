@@ -125,6 +125,7 @@ def test_the_action_fails_where_needle_does(shell: Shell, tmp_path: Path) -> Non
     made = action(shell, install="", options=options, baseline="base.json", skips=str(known))
     assert made == {"Verify": 0, "Gate": 0}
     assert action(shell, install="", options="--op nosuch") == {"Verify": 2}
+    assert action(shell, install="", options="--op good\n--op nosuch\n") == {"Verify": 2}
 
 
 def test_the_script_of_gitlab(shell: Shell) -> None:
@@ -140,6 +141,15 @@ def test_the_script_of_gitlab(shell: Shell) -> None:
     assert (shell.folder / "needle-verify/gate.xml").exists()
 
 
+def as_recorded(options: str, gate_options: str) -> None:
+    """An example's run is that of the baseline it is held against, on another machine."""
+    found = cli.parser().parse(shlex.split(options))
+    groups = json.loads((ROOT / "reports" / "baseline.json").read_text())
+    assert found.budget == groups["origin"]["budget"]
+    assert set(found.device[0].split(",")) == {g["device"] for g in groups["groups"]}
+    assert gate_options == "--same-machine"
+
+
 def test_the_examples_use_what_is_there() -> None:
     for job in load(GITHUB)["jobs"].values():
         own = [step for step in job["steps"] if step.get("uses", "").startswith("./")]
@@ -147,10 +157,10 @@ def test_the_examples_use_what_is_there() -> None:
         for step in own:
             assert (ROOT / step["uses"] / "action.yml") == ACTION
             assert step["with"].keys() <= load(ACTION)["inputs"].keys()
-            cli.parser().parse(shlex.split(step["with"]["options"]))
+            as_recorded(step["with"]["options"], step["with"]["gate-options"])
     job = load(GITLAB)[".needle-verify"]
-    cli.parser().parse(shlex.split(job["variables"]["OPTIONS"]))
-    used = set(re.findall(r"\$([A-Z]+)", json.dumps(job["script"])))
+    as_recorded(job["variables"]["OPTIONS"], job["variables"]["GATE_OPTIONS"])
+    used = set(re.findall(r"\$([A-Z_]+)", json.dumps(job["script"])))
     assert used <= job["variables"].keys()
 
 

@@ -163,6 +163,29 @@ def test_usage_errors_are_exit_2_with_a_hint(
     assert "PASS" not in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "other"),
+    [(("--resume", "r.jsonl", "--html", "r.jsonl"), "resume"),
+     (("--json", "new.jsonl", "--markdown", "./new.jsonl"), "json"),
+     (("--junit", "x", "--sarif", "x"), "junit"),
+     (("--skips", "r.jsonl", "--html", "r.jsonl"), "skips")],
+)  # fmt: skip
+def test_no_report_is_written_over_another_file_of_the_run(
+    verify: Verify,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    other: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.jsonl").write_text("kept")
+    code, out, err = verify("--op", "good", *arguments)
+    assert (code, out) == (2, "")
+    assert f"a file of its own, got that of {other}: " in err
+    assert (tmp_path / "r.jsonl").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
+
+
 def test_an_absent_device_is_exit_2_and_says_what_to_do(verify: Verify) -> None:
     code, out, err = verify("--device", "cpu,cuda", "--op", "good")
     assert (code, out) == (2, "")

@@ -74,7 +74,21 @@ def test_several_devices_are_told_apart(bench: Bench, capsys: pytest.CaptureFixt
     assert not found.changes
     assert [len(ids) for ids in found.only] == [240, 0]
     assert main(["compare", *paths], bench.parts) == 0
-    assert f"240 cases only in {paths[0]}:" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no verdict changed in the 240 cases of both runs" in out
+    assert f"240 cases only in {paths[0]}:" in out
+
+
+def test_runs_without_a_common_case_are_not_called_unchanged(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = both(bench, {"change": lambda v: v if v.id.startswith("good/") else None},
+                 {"change": lambda v: v if v.id.startswith("slow/") else None})  # fmt: skip
+    for paths in (first, (first[0], str(bench.results("none.jsonl", change=lambda v: None)))):
+        page = tmp_path / "c.html"
+        assert main(["compare", *paths, "--html", str(page)], bench.parts) == 0
+        assert "no case is in both runs" in capsys.readouterr().out
+        assert '<span class="weak">no case is in both runs' in page.read_text()
 
 
 def test_an_op_that_one_run_has_not(bench: Bench) -> None:
@@ -124,6 +138,10 @@ def test_usage_errors(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", one, "/no/such/file"], bench.parts) == 2
     assert "[results] cannot read the file, got file=/no/such/file" in capsys.readouterr().err
     assert main(["compare", one, one, "--html", "/no/such/folder/x"], bench.parts) == 2
+    before = Path(one).read_text()
+    assert main(["compare", one, one, "--html", one], bench.parts) == 2
+    assert f"[html] a file of its own, got that of one: html={one}" in capsys.readouterr().err
+    assert Path(one).read_text() == before
 
 
 def test_torchs_own_largest_rho_stands_beside_both(

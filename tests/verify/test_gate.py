@@ -227,7 +227,7 @@ def test_weak_evidence_comes_first(bench: Bench, capsys: pytest.CaptureFixture[s
     zeros = bench.results("r.jsonl", change=lambda v: replace(failing(v), impostors=("zeros",)))
     assert bench.gate(zeros) == 3
     out = capsys.readouterr().out
-    assert "WEAK good/vjp/cpu/float32: zeros would have passed all cases" in out
+    assert "\nWEAK good/vjp/cpu/float32: zeros would have passed all cases" in out
     assert "FAIL: dx[0] = 1" in out, "what regressed is told all the same"
     part = bench.results("part.jsonl", change=lambda v: v if "good" in v.id else None)
     assert bench.gate(part) == 3
@@ -284,7 +284,7 @@ def test_reports(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert suite.failures == sum(bool(c.result) for c in suite)
     assert suite.tests == len(list(suite))
     markdown = text.read_text()
-    assert markdown.startswith("# needle-verify gate: the evidence is too weak (exit 3)")
+    assert markdown.startswith("# needle-verify gate: 13 regressions and the evidence is too weak")
     assert markdown.index("## Failures") < markdown.index("## Coverage") < markdown.index("## Weak")
     assert len(markdown) < 4000
     assert bench.gate(bench.results("good.jsonl"), "--junit", str(xml)) == 0
@@ -333,6 +333,10 @@ def test_other_usage_errors(bench: Bench, capsys: pytest.CaptureFixture[str]) ->
     good = bench.results("r.jsonl")
     for options, says in (
         (["--factor", "0.5"], "[factor] at least 1"),
+        (["--factor", "inf"], "[factor] at least 1"),
+        (["--markdown", str(bench.baseline)], "[markdown] a file of its own, got that of baseline"),
+        (["--junit", str(good)], "[junit] a file of its own, got that of results"),
+        (["--junit", "x", "--markdown", "./x"], "[junit] a file of its own, got that of markdown"),
         (["--markdown", "/no/such/folder/x.md"], "[markdown] cannot write"),
         (["--ratios", "/no/such/file"], "[ratios] cannot read"),
         (["--bseline", "x"], "did you mean --baseline"),
@@ -340,7 +344,10 @@ def test_other_usage_errors(bench: Bench, capsys: pytest.CaptureFixture[str]) ->
         assert bench.gate(good, *options) == 2
         assert says in capsys.readouterr().err
     bench.baseline.unlink()
-    assert bench.gate(good) == 2
+    bench.baseline = bench.folder / "no such folder" / "baseline.json"
+    assert bench.gate(good, "--update") == 2
+    assert "[baseline] cannot write" in capsys.readouterr().err
+    assert bench.gate(good) == 2  # what is only read need not be where one can write
     assert re.search(r"\[baseline\] cannot read, got file=.*baseline.json", capsys.readouterr().err)
 
 

@@ -64,6 +64,21 @@ def test_fifty_reruns_raise_no_alarm_and_a_fifth_slower_does(tmp_path: Path) -> 
         assert caught >= least * 20 * len(slower)
 
 
+@pytest.mark.parametrize("update", [[], ["--update"]], ids=["held", "recorded"])
+def test_a_process_counts_once_and_has_rows(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], update: list[str]
+) -> None:
+    """Three copies of a process would have no spread, and a threshold that noise passes."""
+    one = process(np.random.default_rng(7))
+    good = bench.results("r.jsonl")
+    assert bench.gate(good, *update, *written(tmp_path / "s", one, one)) == 2
+    assert "a file for each process, got the same one twice" in capsys.readouterr().err
+    before = bench.baseline.read_text()
+    assert bench.gate(good, *update, *written(tmp_path / "s", one | {"rows": []})) == 2
+    assert "it has no rows" in capsys.readouterr().err
+    assert bench.baseline.read_text() == before
+
+
 def test_a_noisy_row_has_a_wider_threshold(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     reports = [process(rng) for _ in range(5)]

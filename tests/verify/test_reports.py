@@ -6,11 +6,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fake_verdicts import ALL, results
+from fake_verdicts import ALL, results, verdict
 from junit_rules import require_junit
 
-from verify import junit, markdown
+from verify import junit, markdown, table
 from verify.cli import main
+from verify.spec import Status, Verdict
 
 junitparser = pytest.importorskip("junitparser", reason="needs junitparser (extra: test)")
 pytestmark = pytest.mark.timeout(120)
@@ -58,6 +59,43 @@ def test_markdown_has_failures_first_and_a_table_per_op() -> None:
     assert "- SKIP 1: until May" in text
     good = markdown.report(*results(ALL[0]))
     assert "Failures" not in good
+
+
+def test_markdown_fits_a_comment_and_cuts_what_passes() -> None:
+    """GitHub refuses a comment of more than 65,536 characters."""
+    many = [verdict(f"passes{i}", Status.PASS, rho=i / 1000) for i in range(1000)]
+    many.append(verdict("wrong", Status.FAIL, message="x" * 100_000, worst="dx[0] = 1"))
+    text = markdown.report(*results(*many))
+    assert 50_000 < len(text) < 65_536
+    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][1:]
+    assert rows[:2] == ["| wrong", "| passes999"]
+    assert f"... and {1001 - len(rows)} more lines: --html has all" in text
+    weak = [verdict(f"weak{i}", Status.PASS, impostors=("zeros",)) for i in range(100)]
+    text = markdown.report(*results(*weak))
+    assert "WEAK weak39/" in text
+    assert "WEAK weak40/" not in text
+    assert "- ... and 59 more\n" in text
+    assert "\n- 0 PASS + 100 WEAK = 100 cases" in text
+
+
+def test_a_failure_cannot_end_its_block() -> None:
+    text = markdown.report(*results(verdict("bad", Status.FAIL, message="a\n```\n<b>")))
+    assert "\n````text\n" in text
+    assert text.index("<b>") < text.index("\n````\n")
+
+
+def test_the_table_fits_80_columns_whatever_is_in_it() -> None:
+    def wide(n: int, status: Status, name: str) -> Verdict:
+        return verdict(name, status, n, rho=0.5, ulp=1e300, torch_ulp=1e300, worst="dx[0] = 1")
+
+    many = [wide(n + 1, Status.PASS, "a_long_name_of_an_op_that_is_cut") for n in range(2)]
+    many += [wide(n + 1, Status.TIMEOUT, "another") for n in range(1000)]
+    many.append(wide(1001, Status.PASS, "another"))
+    _, summary = results(*many)
+    lines = table.table(summary.lines, table.plain).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+    assert lines[0].index("worst") == lines[1].index("vjp") == lines[2].index("vjp")
 
 
 def test_the_command_line_writes_both_and_again_from_the_results_alone(

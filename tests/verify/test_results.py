@@ -105,6 +105,22 @@ def test_a_cut_off_last_line_is_run_again(written: Path, plan: Plan, cut: int) -
         (3, '{"status": "PASS"}', "id"),
         (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "colour": 1}', "colour"),
         (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "rho": "much"}', "much"),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "message": null}', "message is a"),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "seconds": "x"}', "seconds are a"),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "seconds": NaN}', "seconds are a"),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "checked": []}', "checked is a"),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "environment": null}', "verdict"),
+        (
+            3,
+            '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "environment": {"isa": 4}}',
+            "texts",
+        ),
+        (3, '{"id": "a/b/c/d/-/-/e/f/seed0", "status": "PASS", "impostors": "nan"}', "are a list"),
+        (
+            1,
+            '{"needle_verify": 1, "plan": {"size": "x", "hash": "", "selection": {}}}',
+            "size is a",
+        ),
     ],
 )
 def test_a_malformed_line_is_named(written: Path, line: int, text: str, what: str) -> None:

@@ -29,6 +29,10 @@ RESULT = {
     *("partialFingerprints", "suppressions"),
 }
 
+PLUGIN = """import verify
+ROWS = [verify.row("swish", abs, abs, [verify.sample((3,))], via="torch")]
+"""
+
 
 def require_standard(log: dict[str, Any]) -> list[dict[str, Any]]:
     """The results of a log, once it keeps the rules (sections of the standard in brackets)."""
@@ -62,12 +66,13 @@ def require_standard(log: dict[str, Any]) -> list[dict[str, Any]]:
         for location in result["locations"]:
             for logical in location["logicalLocations"]:
                 assert logical["fullyQualifiedName"]  # [3.33.5]
-            if place := location.get("physicalLocation"):
-                uri = place["artifactLocation"]["uri"]
-                assert not uri.startswith("/")  # [3.4.4]: relative where there is a base
-                assert not re.search(r"[\\\s:]", uri)
-                assert place["artifactLocation"]["uriBaseId"] in run["originalUriBaseIds"]
-                assert place["region"]["startLine"] >= 1  # [3.30.5]
+            place = location["physicalLocation"]  # GitHub refuses a log that lacks one
+            uri = place["artifactLocation"]["uri"]
+            assert not uri.startswith("/")  # [3.4.4]: relative where there is a base
+            assert not re.search(r"[\\\s:]", uri)
+            assert place["artifactLocation"]["uriBaseId"] in run["originalUriBaseIds"]
+            assert place["region"]["startLine"] >= 1  # [3.30.5]
+        assert result["locations"]
     found: list[dict[str, Any]] = run["results"]
     return found
 
@@ -155,8 +160,26 @@ def test_the_command_line_points_failures_and_crashes_at_their_ops(
     assert main([*arguments, "--json", str(kept), "--sarif", str(path)], parts) == 1
     found = {name_of(r): r["locations"][0] for r in require_standard(json.loads(path.read_text()))}
     assert set(found) == {"tanh", "segfault"}
-    assert "physicalLocation" not in found["segfault"], "needle has no op of that name"
+    place = found["segfault"]["physicalLocation"]["artifactLocation"]
+    assert place["uri"] == "needle/__init__.py", "needle has no op of that name"
     place = found["tanh"]["physicalLocation"]
     line = (ROOT / place["artifactLocation"]["uri"]).read_text().splitlines()
     assert line[place["region"]["startLine"] - 1].startswith("class Tanh(")
     assert f'"source":"{targets.source("tanh")}"' in kept.read_text(), "reports need the file alone"
+
+
+def test_an_op_of_a_plugin_is_at_its_row_below_the_folder_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my ops").mkdir()
+    plugin = tmp_path / "my ops" / "swish.py"
+    plugin.write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    try:
+        registry.use_plugins([str(plugin)])
+        told = results(verdict("swish", Status.FAIL, 1))
+        place = require_standard(json.loads(sarif.report(*told)))[0]["locations"][0]
+    finally:
+        registry.use_plugins([])
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "my%20ops/swish.py"
+    assert place["physicalLocation"]["region"]["startLine"] == 2

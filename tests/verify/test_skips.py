@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -195,3 +196,9 @@ def test_counts_add_up_and_the_skipped_are_no_evidence(fake: ModuleType) -> None
 def test_names_that_look_like_globs_match_themselves() -> None:
     odd = Case("getitem", "fd", "cpu", "float64", ((3,),), (("index", "[1]"),)).id
     assert Entry("f:1", odd, "known", LATER).matches(odd)
+
+
+@pytest.mark.parametrize("found", [[{"where": "x"}], [1], 5])
+def test_a_malformed_header_is_a_usage_error(found: Any) -> None:
+    with pytest.raises(UsageError, match="malformed in the results' header"):
+        Skips.from_json(found)

@@ -41,7 +41,7 @@ def options(p: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | None) -> Exit:
     """Compare and show."""
-    require_writable(options, ("html", "markdown"))
+    require_writable(options, ("html", "markdown"), ("one", "two"))
     found = compare(read(Path(options.one)), read(Path(options.two)))
     names = (options.one, options.two)
     colour = sys.stdout.isatty() and not options.no_color and "NO_COLOR" not in os.environ

@@ -55,6 +55,7 @@ class Comparison:
     changes: list[Change]  # those that are worse first
     only: tuple[list[str], list[str]]  # ids that the other run has not
     lines: list[Line]
+    common: int  # cases that both runs have
 
 
 def compare(one: Results, two: Results) -> Comparison:
@@ -75,6 +76,7 @@ def compare(one: Results, two: Results) -> Comparison:
         changes,
         only,
         _lines(one, two),
+        len(first.keys() & second.keys()),
     )
 
 

@@ -35,10 +35,19 @@ def terminal(found: Comparison, names: tuple[str, str], colour: Paint) -> str:
 
 def _told(found: Comparison) -> str:
     worse = sum(c.worse for c in found.changes)
+    if not found.common:
+        return "no case is in both runs"
     if not found.changes:
-        return "no verdict changed"
+        some = f" in the {found.common:,} cases of both runs" if any(found.only) else ""
+        return f"no verdict changed{some}"
     what = "1 verdict" if len(found.changes) == 1 else f"{len(found.changes):,} verdicts"
     return f"{what} changed, {worse:,} for the worse"
+
+
+def _tone(found: Comparison) -> str:
+    if not found.common:
+        return "weak"
+    return "wrong" if any(c.worse for c in found.changes) else "pass"
 
 
 def _rest(n: int) -> list[str]:
@@ -105,7 +114,7 @@ def html(found: Comparison, names: tuple[str, str]) -> str:
     return page(
         "compare/page.html.j2",
         told=_told(found),
-        tone="wrong" if any(c.worse for c in found.changes) else "pass",
+        tone=_tone(found),
         names=names,
         facts=found.facts,
         changes=[

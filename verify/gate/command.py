@@ -42,7 +42,7 @@ A failure is new unless --skips names it. --update takes no run that is not all 
 exit codes: 0 nothing regressed   4 something did: new failures too   2 usage or set-up
   3 the evidence is too weak: WEAK groups, not all run, a known failure that is stale or expired
 """
-_FILES = ("baseline", "markdown", "junit")
+_READ = ("results", "baseline", "skips", "ratios", "faults")
 
 
 def options(p: argparse.ArgumentParser) -> None:
@@ -81,9 +81,10 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     """Hold, report, record."""
     from verify import registry
 
-    if not options.factor >= 1:
+    if not 1 <= options.factor < float("inf"):
         raise UsageError(f"[factor] at least 1, got factor={options.factor:g}")
-    require_writable(options, _FILES)
+    written = ("markdown", "junit", *(["baseline"] if options.update else []))
+    require_writable(options, written, _READ)
     known = registry if parts is None or parts.registry is None else parts.registry
     results = read_results(Path(options.results))
     registry.use_plugins(results.header.get("plugins", []))  # whose rows the run names

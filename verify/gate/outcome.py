@@ -46,11 +46,7 @@ class Outcome:
     @property
     def verdict(self) -> str:
         """In a line."""
-        words = {
-            Exit.GOOD: "nothing regressed",
-            Exit.REGRESSED: f"{len(self.findings):,} regressions",
-            Exit.WEAK: "the evidence is too weak",
-        }[self.exit]
-        if len(self.findings) == 1:
-            words = words.replace("regressions", "regression")
-        return f"{words} (exit {self.exit:d})"
+        n = len(self.findings)
+        found = [f"{n:,} regression{'s' * (n > 1)}"] if n else []
+        weak = ["the evidence is too weak"] if self.weak else []
+        return f"{' and '.join(found + weak) or 'nothing regressed'} (exit {self.exit:d})"

@@ -104,7 +104,7 @@ def _failures(verdicts: Sequence[Verdict]) -> Iterator[Finding]:
 def _weak(summary: Summary) -> Iterator[str]:
     """Why a run is no evidence, whatever is on record."""
     for group, names in summary.weak.items():
-        yield f"WEAK {'/'.join(group)}: {', '.join(names)} would have passed all cases"
+        yield f"{'/'.join(group)}: {', '.join(names)} would have passed all cases"
     if n := summary.counts[Status.UNIMPLEMENTED] - summary.outside.total():
         yield f"{n:,} cases of ops that needle does not offer"
     if summary.not_run or not summary.planned:

@@ -14,6 +14,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def read(path: Path) -> Measured:
             f"{d['threads']} thread(s) {d['dtype']} {d['name']}": tuple(map(_positive, d["ratios"]))
             for d in data["rows"]
         }
+        if not rows:
+            raise ValueError("it has no rows")
         if empty := [row for row, ratios in rows.items() if not ratios]:
             raise ValueError(f"no ratios of {empty[0]}")
     except OSError as error:
@@ -85,7 +88,12 @@ def read(path: Path) -> Measured:
 
 
 def machine(files: Sequence[Measured]) -> str:
-    """Where all of them were measured. Raises: UsageError where that is not one machine."""
+    """Where all of them were measured.
+
+    Raises: UsageError where that is not one machine, or where a process counts twice.
+    """
+    if any(a == b for a, b in combinations(files, 2)):
+        raise UsageError("[ratios] a file for each process, got the same one twice")
     found = sorted({f.machine for f in files})
     if len(found) != 1:
         raise UsageError(f"[ratios] files of one machine, got {' and '.join(found)}")
