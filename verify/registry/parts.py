@@ -18,10 +18,10 @@ _WHOLE = {row.name: row for family in (recurrent, reduction) for row in family.R
 
 
 def _reference(
-    t: Any, *tensors: Any, call: str, index: Any, shapes: Any = (), **arguments: Any
+    t: Any, *tensors: Any, call: str, index: Any, become: Any = (), **arguments: Any
 ) -> Any:
     parts = [select(t, a, index) for a in tensors]
-    parts = [a.reshape(shape) for a, shape in zip(parts, shapes, strict=True)] if shapes else parts
+    parts = [a.reshape(shape) for a, shape in zip(parts, become, strict=True)] if become else parts
     return _WHOLE[call].reference(t, *parts, **arguments)
 
 
@@ -34,7 +34,7 @@ ROWS = (
             sample((67,), call="summation", index="1:65"),
             sample((9, 65), call="summation", index=":,:64", axes=1),
             sample((129, 65), call="summation", index=":,:64", axes=0),
-            sample((129,), (33,), call="lstm_step", index="1:", shapes=((2, 64), (2, 16))),
+            sample((129,), (33,), call="lstm_step", index="1:", become=((2, 64), (2, 16))),
         ),
         regions=(),
         layouts=("compact",),
