@@ -273,8 +273,8 @@ def lay_out(value: Array, layout: str, rng: np.random.Generator) -> Laid:
         return Laid(value, base, (("getitem", (..., slice(None, None, every))),))
     if layout == "offset":
         base = np.full((shape[0] + 3, *shape[1:]), np.nan, value.dtype)
-        base[2 : 2 + shape[0]] = value
-        return Laid(value, base, (("getitem", slice(2, 2 + shape[0])),))
+        base[1 : 1 + shape[0]] = value  # by one: by two, doubles would begin where a vector may
+        return Laid(value, base, (("getitem", slice(1, 1 + shape[0])),))
     if layout == "transposed":
         axes = tuple(reversed(range(value.ndim)))
         return Laid(value, np.ascontiguousarray(value.transpose(axes)), (("permute", axes),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from verify import budget, reference, registry, targets
 from verify.budget import compare, format_of
 from verify.reference.functions import FUNCTIONS
-from verify.reference.normal import normal_cdf
+from verify.reference.normal import nearly_normal, normal_cdf
 from verify.spec import Row
 
 F32 = format_of("float32")
@@ -118,6 +119,63 @@ def test_errors_of_the_argument_of_the_normal_distribution() -> None:
         moved = max(abs(phi(at + s * off) - phi(at)) for s in (-1, 1))
         assert moved <= b * (1 + 2.0**-40)
         assert moved >= b / 8
+
+
+def nearly_phi(x: Any) -> Any:
+    x = mpmath.mpf(x)
+    w = 2 * mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf(44715) / 10**6 * x**3)
+    return 1 / (1 + mpmath.exp(-w))
+
+
+def test_the_oracles_tanh_form_is_accurate_in_its_tail() -> None:
+    x = np.concatenate([rng().uniform(-20, 9, 1000), -np.exp(rng(1).uniform(-20, 3, 1000))])
+    y = torch.ops.needle_verify.nearly_normal(torch.from_numpy(x)).numpy()
+    errors = [abs(nearly_phi(v) - mpmath.mpf(float(got))) for v, got in zip(x, y, strict=True)]
+    assert max(e / float(np.spacing(got)) for e, got in zip(errors, y, strict=True)) < 1.1
+    odd = torch.tensor([-np.inf, np.inf, np.nan, -1e300, 1e300], dtype=torch.float64)
+    assert str(torch.ops.needle_verify.nearly_normal(odd).tolist()) == "[0.0, 1.0, nan, 0.0, 1.0]"
+
+
+def test_errors_of_the_argument_of_the_tanh_form() -> None:
+    a = rng().uniform(-15.0, 6.0, 300)
+    e = np.abs(a) * np.exp2(rng(1).uniform(-40, -8, 300))
+    quiet = budget.Format("test", 400, -1022, np.inf, {"exp": 0.0})
+    bound = nearly_normal(quiet, np.array([float(nearly_phi(v)) for v in a]), a, e)
+    for x, d, b in zip(a, e, bound, strict=True):
+        at, off = mpmath.mpf(float(x)), mpmath.mpf(float(d))
+        moved = max(abs(nearly_phi(at + s * off) - nearly_phi(at)) for s in (-1, 1))
+        assert moved <= b * (1 + 2.0**-40)
+        assert moved >= b / 40
+
+
+def test_the_gradient_of_the_tanh_form_is_its_slope() -> None:
+    x = torch.linspace(-12.0, 6.0, 40, dtype=torch.float64).requires_grad_()
+    torch.ops.needle_verify.nearly_normal(x).sum().backward()
+    assert x.grad is not None
+    for v, slope in zip(x.tolist(), x.grad.tolist(), strict=True):
+        assert slope == pytest.approx(float(mpmath.diff(nearly_phi, v)), rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("device", ["cpu", "numpy"])
+def test_a_tanh_gelu_wrong_in_its_tail_is_found_and_a_right_one_passes(
+    dtype: str, device: str
+) -> None:
+    """A w that was rounded loses a hundred times more there than the kernels do."""
+    fmt = format_of(dtype, device, own_kernels=True)
+    x = rng().uniform(-9 if dtype == "float32" else -20, -3, 400).astype(dtype)
+    row, how = registry.rows()["gelu"], {"approximate": "tanh"}
+    [want] = reference.forward(row, [x], how, fmt)
+    exact = np.array([float(mpmath.mpf(float(v)) * nearly_phi(float(v))) for v in x])
+    assert compare(fmt, exact.astype(dtype), want.value, want.error).ok
+    kernel = targets.unary(row, how, device, dtype)
+    assert compare(fmt, kernel(x), want.value, want.error).ok
+    for off in (34, -34):
+        assert not compare(fmt, exact * (1 + off * fmt.u), want.value, want.error).ok
+    scale = x.dtype.type(2 * math.sqrt(2 / math.pi))
+    w = scale * (x + x.dtype.type(0.044715) * x * x * x)
+    plain = x * torch.special.expit(torch.from_numpy(w)).numpy()
+    assert not compare(fmt, plain, want.value, want.error).ok
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

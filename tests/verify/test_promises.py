@@ -16,8 +16,9 @@ from needle.backend_ndarray.graph import Graph
 from needle.optim import SGD, Adam, Optimizer, Schedule
 from verify import checks, registry
 from verify.faults.baseline import cases_of
+from verify.faults.native_planting import Native
 from verify.registry.planning import GRAPHS, plan_cases
-from verify.spec import BUDGETS, Broken, Case, Status
+from verify.spec import BUDGETS, COMPUTED, DTYPES, Broken, Case, Status
 
 ROWS = registry.rows()
 DROPOUT = importlib.import_module("needle.nn.dropout")
@@ -146,13 +147,24 @@ def test_captured_samples_are_asked_where_there_are_graphs() -> None:
     assert {row.family for row in captured} == {"optimizer", "schedule", "layer", "softmax"}
 
 
-def test_faults_of_python_are_asked_for_what_the_cpu_cannot_capture() -> None:
+def test_faults_of_python_are_asked_for_what_the_cpu_cannot_do() -> None:
     plain, both = (cases_of("optim.Adam", "cpu", "smoke", c) for c in ("", "cuda_sim"))
     beside = [case for case in both if case.device != "cpu"]
     assert [case for case in both if case.device == "cpu"] == list(plain)
     assert {case.device for case in beside} == {"cuda_sim"}
-    assert all(dict(case.kwargs)["captured"] for case in beside)
-    assert cases_of("relu", "cpu", "smoke", "cuda_sim") == cases_of("relu", "cpu", "smoke")
+    computed = [case for case in beside if case.dtype in COMPUTED]
+    assert computed
+    assert all(dict(case.kwargs)["captured"] for case in computed)
+    relu = cases_of("relu", "cpu", "smoke", "cuda_sim")
+    assert {case.dtype for case in relu if case.device != "cpu"} == set(DTYPES) - set(COMPUTED)
+
+
+def test_faults_of_cuda_are_asked_for_results_in_16_bits() -> None:
+    plain, both = (cases_of("relu", "cuda_sim", "smoke", c) for c in ("", "cuda_sim"))
+    few = [case for case in both if case.dtype not in COMPUTED]
+    assert [case for case in both if case.dtype in COMPUTED] == list(plain)
+    assert {(case.device, case.judge) for case in few} == {("cuda_sim", "forward")}
+    assert [Native(name).beside for name in ("cuda_sim", "cpu")] == ["cuda_sim", ""]
 
 
 @pytest.mark.skipif(not ndl.cuda_sim().enabled(), reason=f"{ndl.cuda_sim().reason}")

@@ -75,6 +75,9 @@ def test_layouts_are_what_they_are_called() -> None:
         for laid in [sampling.lay_out(value, name, rng)]
     }
     assert strides["compact"] == strides["offset"] == (48, 8)
+    offset = sampling.lay_out(value, "offset", rng)
+    inside = sampling.apply_views(offset.base, offset.views)
+    assert inside.ctypes.data - offset.base.ctypes.data == 48  # a row: of odd ones no vector begins
     assert strides["strided"] == (96, 16)
     assert strides["transposed"] == (8, 32)
     assert strides["reversed"] == (-48, -8)

@@ -86,22 +86,25 @@ class Baseline:
 def cases_of(row: str, device: str, budget: str, beside: str = "") -> tuple[Case, ...]:
     """A row's plan, judge by judge.
 
-    beside: a device that is asked what the first cannot be: of captured steps and of 16 bits.
+    beside: a device that is asked what the first cannot be: of captured steps and of 16 bits. It
+    may be the first, which is then asked in 16 bits what has kernels of its own there: results.
     """
     captured = {(s.shapes, s.kwargs) for s in registry.rows()[row].captured}
     selection = Selection((row,), (device,), budget=budget)
     if beside:
         few = tuple(f"{device}/{dtype}" for dtype in DTYPES if dtype not in COMPUTED)
-        selection = replace(selection, devices=(device, beside), dtypes=DTYPES, without=few)
+        both = tuple(dict.fromkeys((device, beside)))
+        without = few if len(both) > 1 else ()
+        selection = replace(selection, devices=both, dtypes=DTYPES, without=without)
     planned = make_plan(selection, registry).cases
     cases = (
         case
         for case in planned
         if case.op == row  # matmul is the name of a family, too
         and (
-            case.device == device
-            or case.dtype not in COMPUTED
-            or (case.shapes, case.kwargs) in captured
+            case.dtype in COMPUTED or case.judge == "forward"
+            if case.device == device
+            else case.dtype not in COMPUTED or (case.shapes, case.kwargs) in captured
         )
     )
     # what the first device is asked comes first: the other is slower

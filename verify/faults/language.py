@@ -16,7 +16,7 @@ class Language(Protocol):
 
     name: str  # as fault.language says it
     device: str  # that its faults are judged on
-    beside: str  # another one, for captured steps and 16 bits, which the first lacks; may be empty
+    beside: str  # for captured steps and 16 bits: another one where the first lacks them, or empty
     root: Path  # the folder with needle/
 
     @property

@@ -13,6 +13,7 @@ from verify.faults import native
 from verify.faults.fault import Fault
 from verify.faults.planting import source_root
 from verify.output import tell
+from verify.registry.planning import GRAPHS
 
 T = TypeVar("T")
 _MODULES = {"cpu": ("_core",), "cuda_sim": ("_core", "_cuda_sim")}  # that a device's cases execute
@@ -21,10 +22,9 @@ _MODULES = {"cpu": ("_core",), "cuda_sim": ("_core", "_cuda_sim")}  # that a dev
 class Native:
     """The faults in C++ that are judged on a device, of the needle that would be imported here."""
 
-    beside = ""
-
     def __init__(self, device: str, root: Path | None = None) -> None:
         self.name = self.device = device
+        self.beside = device if device in GRAPHS else ""  # whose kernels compute in 16 bits
         self.root = source_root() if root is None else root
         self._planted = ""
 

@@ -263,7 +263,7 @@ _ADDS_IN_PLACE = frozenset(("scatter_add_",))  # with a rule for the bound of wh
 # Results that carry no error: comparisons, constants, signs.
 # fmt: off
 _EXACT = frozenset((
-    "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "logical_and", "logical_or",
+    "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "signbit", "logical_and", "logical_or",
     "logical_not", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
     "empty_like", "new_empty", "sgn", "sign", "argmax", "argmin",
 ))

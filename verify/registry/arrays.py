@@ -98,15 +98,19 @@ ROWS = (
         lambda t, a, dtype, negative=False: (
             (-a if negative else a).to(getattr(t, dtype)).to(a.dtype)
         ),
-        tuple(
-            sample(shape, dtype=dtype, negative=negative)
-            for dtype in ("float16", "bfloat16", "bool")
-            for shape, negative in (
-                ((1023,), False),
-                ((7, 33), True),
-                ((), False),
-                ((0, 3), False),
-            )
+        (
+            *(
+                sample(shape, dtype=dtype, negative=negative)
+                for dtype in ("float16", "bfloat16", "bool")
+                for shape, negative in (
+                    ((1023,), False),
+                    ((7, 33), True),
+                    ((), False),
+                    ((0, 3), False),
+                )
+            ),
+            sample((65,), dtype="int64", negative=True, region="ties"),
+            sample((5, 13), dtype="int32", region="integer"),
         ),
         domains=(Domain(low=0, spread=8),),  # from the denormal numbers of float16 to its infinity
         linear=False,

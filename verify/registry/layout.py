@@ -163,6 +163,7 @@ ROWS = (
             sample((3, 0, 2), axes=(1, 2, 0)),
             sample((2, 5, 3, 4), axes=(0, 3, 1, 2)),
             sample((2, 1, 3, 2, 2), axes=(4, 2, 0, 1, 3)),
+            sample((33, 3, 40), axes=(2, 1, 0)),  # planes as large as a tile, one behind the other
         ),
         view=True,
         shares=always,
@@ -288,6 +289,7 @@ ROWS = (
             sample((2, 3, 4), index=":,1,1:1"),
             sample((2, 3, 4), index="1,2,3"),
             sample((3, 4, 5, 2), index="-1,::3,...,0"),
+            sample((12, 8), index=":,4:5"),  # a column, which begins where a vector may
         ),
         arguments=indexed,
         view=True,

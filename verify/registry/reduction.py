@@ -71,7 +71,15 @@ def _var(t: Any, a: Any, axes: Any = None, keepdims: bool = False, correction: f
 
 
 def _cumsum(t: Any, a: Any, axis: int, reverse: bool = False) -> Any:
-    return a.flip(axis).cumsum(axis).flip(axis) if reverse else a.cumsum(axis)
+    if reverse:
+        return _cumsum(t, a.flip(axis), axis).flip(axis)
+    first = a.select(axis, 0) if a.numel() else a
+    if not ((first == 0) & t.signbit(first)).any():
+        return a.cumsum(axis)
+    sums: list[Any] = []  # from the first element: torch starts from 0, which loses a -0
+    for term in a.unbind(axis):
+        sums.append(sums[-1] + term if sums else term.clone())
+    return t.stack(sums, axis)
 
 
 def _length(shape: Shape, over: tuple[int, ...]) -> int:
@@ -138,7 +146,10 @@ _SAMPLES = (
     sample((2, 0, 3), axes=2),
 )
 _LONG = (sample((40000,)), sample((3, 20011), axes=1))  # in parts
-_MANY = (sample(MANY, axes=0), sample(MANY, axes=1), sample(MANY))
+_MANY = (
+    *(sample(MANY, axes=0), sample(MANY, axes=1), sample(MANY)),
+    *(sample((3, 13000), axes=1), sample((2100, 16), axes=0)),  # a few results, each in parts
+)
 _REGIONS = ("tiny", "huge", "zeros", "special", "integer", "ties", "denormal")
 
 ROWS = (
@@ -242,12 +253,13 @@ ROWS = (
             sample((3, 1, 17, 2), axis=2),
             sample((2, 0, 3), axis=1),
             sample((0, 5), axis=-1),
+            sample((4, 9, 8), axis=1, region="zeros"),  # of many lanes, some begin with -0
             sample((129, 70), axis=0, reverse=True),
             sample((700, 120), axis=1),
+            sample((*(1,) * 7, 6200), axis=-1),  # in parts, where no further axis is to be had
         ),
         regions=_REGIONS,
         linear=True,
-        signed_zero=False,  # torch starts from 0, numpy from the first element
         flops=_elements,
     ),
     *(

@@ -133,7 +133,7 @@ ROWS = (
         family="softmax",
         reference=_logsoftmax,
         samples=_AXIS,
-        regions=_REGIONS,
+        regions=(*_REGIONS, "shifted"),
         signed_zero=False,
         flops=_elements,
     ),

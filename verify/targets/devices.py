@@ -224,6 +224,13 @@ def _leaves_nothing(*inputs: Any, **arguments: Any) -> Any:
     return leaves_nothing(resolve, inputs, **arguments)
 
 
+def _part(*inputs: Any, call: str, index: Any, become: Any = (), **arguments: Any) -> Any:
+    """An op of a part of each array; become: the shapes that the parts take before."""
+    parts = [a[index] for a in inputs]
+    parts = [a.reshape(shape) for a, shape in zip(parts, become, strict=True)] if become else parts
+    return resolve(call)(*parts, **arguments)
+
+
 def _iterated(a: Any) -> Any:
     """What a loop over a Tensor gives."""
     return tuple(a)
@@ -254,6 +261,7 @@ def _captured_cross_entropy(logits: Any, labels: Any) -> Any:
 UNNAMED: dict[str, Callable[..., Any]] = {
     "setitem": _setitem,
     "cast": _cast,
+    "part": _part,
     "iter": _iterated,
     "running_statistics": _running_statistics,
     "captured_cross_entropy": _captured_cross_entropy,
