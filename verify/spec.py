@@ -354,7 +354,8 @@ class Row:
     family: str  # elementwise, reduction, matmul, conv, layout, ...
     reference: Callable[..., Any]  # (torch, *tensors, **arguments) -> tensor or tuple of tensors
     samples: Sequence[Sample]  # shapes and arguments worth trying
-    captured: Sequence[Sample] = ()  # asked of `forward` where work can be captured and replayed
+    # asked of `forward` where work can be captured and replayed, and kernels compute in 16 bits
+    captured: Sequence[Sample] = ()
     regions: Sequence[str] = ("tiny", "huge", "zeros", "special", "integer")  # beside "interior"
     domains: Sequence[Domain] = (Domain(),)  # one per input; the last serves the inputs beyond
     layouts: Sequence[str] = LAYOUTS
