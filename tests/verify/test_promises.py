@@ -21,7 +21,6 @@ from verify.registry.planning import GRAPHS, plan_cases
 from verify.spec import BUDGETS, COMPUTED, DTYPES, Broken, Case, Status
 
 ROWS = registry.rows()
-DROPOUT = importlib.import_module("needle.nn.dropout")
 NORMALIZATION = importlib.import_module("needle.ops.normalization")
 
 
@@ -179,7 +178,7 @@ def test_faults_of_cuda_are_asked_for_results_in_16_bits() -> None:
             "optim.SGD",
             SGD,
             "_captured",
-            lambda self, i, value, grad, damping: value - grad * self.lr,
+            lambda self, graph, i, value, grad: value - grad * self.lr,
         ),
         ("nn.BatchNorm1d", NORMALIZATION, "_resume", lambda running, captured: None),
         (
@@ -188,7 +187,12 @@ def test_faults_of_cuda_are_asked_for_results_in_16_bits() -> None:
             "constant",
             lambda self, values, dtype: unfilled(self, values),
         ),
-        ("nn.Dropout", DROPOUT, "current_graph", lambda device: None),
+        (
+            "nn.Dropout",
+            ndl.nn.Dropout,
+            "forward",
+            lambda self, x: x * ndl.init.randb(*x.shape, p=1.0, device=x.device, dtype=x.dtype),
+        ),
     ],
 )
 def test_captured_steps(
