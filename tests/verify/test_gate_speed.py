@@ -48,7 +48,7 @@ def measured(path: Path, *reports: dict[str, Any]) -> list[speed.Measured]:
 
 def test_fifty_reruns_raise_no_alarm_and_a_fifth_slower_does(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
-    record = speed.record(measured(tmp_path / "b", *(process(rng) for _ in range(5))))
+    record = speed.record(measured(tmp_path / "b", *(process(rng) for _ in range(10))))
     assert all(s.threshold < 0.15 for s in record)
     for _ in range(50):
         again = measured(tmp_path / "r", process(rng))
@@ -134,7 +134,7 @@ def test_a_record_too_noisy_to_show_a_fifth_says_so(
 ) -> None:
     rng = np.random.default_rng(7)
     good = bench.results("r.jsonl")
-    reports = [process(rng) for _ in range(3)]
+    reports = [process(rng) for _ in range(10)]
     for i, report in enumerate(reports):
         report["rows"][3]["ratios"] = [r * 1.1**i for r in report["rows"][3]["ratios"]]
     assert bench.gate(good, *written(tmp_path / "b", *reports), "--update") == 0
