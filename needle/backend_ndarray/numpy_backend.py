@@ -144,6 +144,9 @@ def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> Non
     Where 16-bit floats are computed, in float32, s is float32's unless it is compared.
     """
     scalar = a.dtype.type(s)
+    if op == "power" and s == 0.5 and not reverse:
+        # of a number numpy takes the square root, NaN at -inf; the power, as IEEE 754's, is inf
+        scalar = np.full_like(a, s)
     dst[...] = BINARY[op](scalar, a) if reverse else BINARY[op](a, scalar)
 
 

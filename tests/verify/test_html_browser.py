@@ -254,7 +254,7 @@ def test_an_op_has_its_pictures(opened: Open) -> None:
     names = op.locator("svg[role=img]").evaluate_all("all => all.map(s => s.ariaLabel)")
     assert any(name.startswith("cpu · float32: ULP of 6 cases") for name in names)
     assert any(name.startswith("numpy · float32: rho of 9 cases") for name in names)
-    assert op.locator("polyline.line").count() == 2, "both signs of the domain"
+    assert op.locator("polyline.line").count() == 4, "both signs of the domain, both dtypes"
     assert "torch · float32: ULP of 3 cases, half ≤ 0.50, 99 % ≤ 0.50, worst 0.50" in str(names)
     assert not op.locator("rect.over").count(), "torch's rho beyond 1 is no failure"
     table = op.locator("table").first.inner_text()
