@@ -19,7 +19,7 @@ import numpy as np
 from verify.sampling import Array
 from verify.spec import Broken
 
-_CALLS, _THREADS, _PATIENCE = 300, 8, 100
+_CALLS, _THREADS, _PATIENCE, _ROUNDS = 300, 8, 100, 4
 # Bytes a time that are no leak: no block of malloc is smaller; Python keeps some of threads.
 _LEAST, _SMALL = 24, 32768
 
@@ -148,13 +148,15 @@ def leaves_nothing(
     result = op()
     for _ in range(2):
         once()
-    gc.collect()
-    before, count = _allocated(), _THREADS if threads else _calls(inputs[0].device)
-    for _ in range(count):
-        once()
-    for _ in range(_PATIENCE):  # a thread that was joined is still about to end
-        each = (_allocated() - before) / count
-        if each <= (_SMALL if threads else _LEAST):
-            return result
-        time.sleep(0.01)
+    count = _THREADS if threads else _calls(inputs[0].device)
+    for _ in range(_ROUNDS):  # what grows once is no leak
+        gc.collect()
+        before = _allocated()
+        for _ in range(count):
+            once()
+        for _ in range(_PATIENCE):  # a thread that was joined is still about to end
+            each = (_allocated() - before) / count
+            if each <= (_SMALL if threads else _LEAST):
+                return result
+            time.sleep(0.01)
     raise Broken(f"{call} leaves {each:.0f} bytes of memory in use, each time")
