@@ -15,7 +15,12 @@ struct Arrays {
 
   Arrays(const char* op, py::handle sequence)
       : held(py::reinterpret_steal<py::tuple>(PySequence_Tuple(sequence.ptr()))) {
-    if (!held) throw py::error_already_set();
+    if (!held) {
+      if (Py_TYPE(sequence.ptr())->tp_iter != nullptr) throw py::error_already_set();
+      PyErr_Clear();
+      throw TypeMismatch(
+          message(op, "arrays come in a sequence", "type", Py_TYPE(sequence.ptr())->tp_name));
+    }
     items.reserve(held.size());
     for (py::handle item : held) {
       if (!is_ndarray(item.ptr())) {

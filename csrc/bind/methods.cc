@@ -146,7 +146,10 @@ void define_methods(py::handle type) {
       [](const NDArray& a, const NDArray& other) {
         return compute(a.size(), [&] { return a.accumulate(other); });
       },
-      arg("other"));
+      arg("other"), R"(The sum of both, in this array's memory where the backend can, or in new.
+
+Of what nobody else looks at: a sum of cotangents. Raises: ValueError where shapes or devices
+differ, TypeError where dtypes do.)");
   def("fill", [](const NDArray& a, Scalar value) { NDArray(a).fill(value); }, arg("value"));
 
   // computation; convolutions are always worth letting the GIL go

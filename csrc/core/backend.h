@@ -154,6 +154,11 @@ class Backend {
   virtual void fill_bytes(void* dst, unsigned char value, std::size_t bytes) {
     std::memset(dst, value, bytes);  // of host memory
   }
+  // From now on these bytes count as never written, where a device can tell.
+  virtual void forget(void* at, std::size_t bytes) {
+    static_cast<void>(at);
+    static_cast<void>(bytes);
+  }
   // Waits for all work; reports errors of earlier asynchronous work.
   virtual void synchronize() = 0;
   // Streams and graphs; nullptr where work is done when a call returns.

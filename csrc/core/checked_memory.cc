@@ -71,6 +71,7 @@ void Allocator::prepare_guarded(Storage* block) {
     write(*backend_, static_cast<char*>(block->data) + band.at, pattern_at(band.at), band.bytes);
   }
   backend_->fill_bytes(block->data, 0xFF, block->bytes);
+  backend_->forget(block->base, block->capacity);
   const std::lock_guard lock(mutex_);
   block->guarded = true;
   block->previous = nullptr;

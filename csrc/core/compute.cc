@@ -44,10 +44,11 @@ NDArray NDArray::accumulate(const NDArray& other) const {
     throw std::invalid_argument(message(op, "both have one shape", "other.shape",
                                         other.shape_.str(), "shape", shape_.str()));
   }
+  if (size() == 0) return *this;
   const bool in_place = device().backend->adds_in_place() && is_compact() && storage_->writable &&
-                        storage_.get() != other.storage_.get();
+                        !detail::may_overlap(*this, other);
   if (!in_place) return binary(BinaryOp::add, *this, other);
-  if (size() > 0) device().backend->binary(BinaryOp::add, view(), view(), other.view());
+  device().backend->binary(BinaryOp::add, view(), view(), other.view());
   return *this;
 }
 

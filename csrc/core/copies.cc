@@ -21,13 +21,12 @@ ByteRange byte_range(const NDArray& a) {
   return {first + range.low * item, first + (range.high + 1) * item};
 }
 
-// By address: foreign memory may be another storage over the same bytes.
-bool may_overlap(const NDArray& a, const NDArray& b) {
+}  // namespace
+
+bool detail::may_overlap(const NDArray& a, const NDArray& b) {
   const ByteRange p = byte_range(a), q = byte_range(b);
   return p.begin < q.end && q.begin < p.end;
 }
-
-}  // namespace
 
 NDArray NDArray::compact() const { return is_compact() ? *this : copy(); }
 
@@ -79,7 +78,7 @@ void NDArray::assign(const NDArray& source) {
                                         "values.shape", source.shape_.str(), "shape",
                                         shape_.str()));
   }
-  if (size() > 0 && values.size() > 0 && may_overlap(*this, values)) values = values.copy();
+  if (size() > 0 && values.size() > 0 && detail::may_overlap(*this, values)) values = values.copy();
   values = values.broadcast_to(shape_);
   if (size() > 0) device().backend->copy(view(), values.view());
 }

@@ -33,6 +33,10 @@ void require_representable(Scalar value, DType dtype);
 void require_computed(std::string_view op, const NDArray& a);
 void require_alike(std::string_view op, const NDArray& a, const NDArray& b);
 
+// Whether arrays of at least one element each may share some, by address: foreign memory may be
+// another storage over the same bytes.
+bool may_overlap(const NDArray& a, const NDArray& b);
+
 // The order of axes in which all operands of this shape are compact; nullopt where that is
 // row-major for one, where they differ, or where none has an element for each place. The others are
 // spread.

@@ -1,6 +1,8 @@
-// Reads /proc/meminfo and the limits of the control groups (version 2 and 1) that this process
-// belongs to.
+// Reads /proc/meminfo, the limits of the control groups (version 2 and 1) that this process belongs
+// to, and what /sys knows of the caches.
 #include "host_memory.h"
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -77,6 +79,16 @@ std::int64_t host_memory_available() {
     }
   }
   return room;
+}
+
+std::int64_t shared_cache_bytes() {
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");  // "32768K"
+  std::int64_t size = 0;
+  char unit = 0;
+  if (file >> size >> unit && size > 0 && (unit == 'K' || unit == 'M')) {
+    return size << (unit == 'K' ? 10 : 20);
+  }
+  return std::max<std::int64_t>(0, sysconf(_SC_LEVEL3_CACHE_SIZE));
 }
 
 }  // namespace needle

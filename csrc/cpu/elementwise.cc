@@ -215,7 +215,7 @@ void binary(needle::BinaryOp op, View dst, View a, View b) {
 struct clipped {
   template <class V>
   static V apply(V x, V low, V high) {
-    return at_most(at_least(x, low), high);  // NaN stays
+    return at_most(at_least(x, low), high);  // NaN stays, and what equals a bound
   }
 };
 

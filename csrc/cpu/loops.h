@@ -4,8 +4,8 @@
 #pragma once
 
 #include <omp.h>
-#include <unistd.h>
 
+#include "../core/host_memory.h"
 #include "../core/view.h"
 #include "simd.h"
 
@@ -20,7 +20,7 @@ constexpr std::int64_t kStreamBytes =
 // Outputs from here on bypass the caches. Several cores fill the cache that they share faster than
 // memory, so what fits there stays there.
 static inline std::int64_t stream_bytes() {
-  static const std::int64_t shared = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1: not known
+  static const std::int64_t shared = needle::shared_cache_bytes();
   return omp_get_max_threads() > 1 && shared > kStreamBytes ? shared : kStreamBytes;
 }
 

@@ -78,6 +78,13 @@ class CudaBackend final : public needle::Backend {
     if (bytes > 0) check(cudaMemsetAsync(dst, value, bytes, s.handle), s);
   }
 
+#if NEEDLE_SIM
+  void forget(void* at, std::size_t bytes) override {
+    const Stream s = stream("forget");
+    check(simForgetAsync(at, bytes, s.handle), s);
+  }
+#endif
+
   void synchronize() override {
     runtime_.forbid_in_capture("synchronize",
                                "nothing can be waited for while a graph is captured");

@@ -80,7 +80,8 @@ template <class T>
 struct Clip {
   Compute<T> low, high;
   NEEDLE_HD T operator()(T x) const {
-    return narrow<T>(binary_minimum::apply(binary_maximum::apply(widen(x), low), high));
+    const Compute<T> v = widen(x);
+    return narrow<T>(v < low ? low : high < v ? high : v);  // NaN stays, and what equals a bound
   }
 };
 

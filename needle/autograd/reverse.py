@@ -106,6 +106,7 @@ def run_backward(output: Value, out_grad: Value, retain_graph: bool = True) -> N
                 uses[x] = left
             else:
                 del uses[x]  # which keeps it alive no longer
+                ours.discard(x)
                 ready.append(x)
         if not retain_graph and node.cached_data is not None:  # a lazy value still needs them
             node.op, node.inputs = _RELEASED, ()

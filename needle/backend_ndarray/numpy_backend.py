@@ -152,8 +152,11 @@ def binary_scalar(op: str, dst: Array, a: Array, s: float, reverse: bool) -> Non
 
 @_quiet
 def clip(dst: Array, a: Array, low: float, high: float) -> None:
-    """dst = the nearest number to a in [low, high], infinite where there is no bound."""
-    dst[...] = np.minimum(np.maximum(a, a.dtype.type(low)), a.dtype.type(high))
+    """dst = the nearest number to a in [low, high], infinite where there is no bound.
+
+    What equals a bound stays, also a zero of the other sign.
+    """
+    dst[...] = np.clip(a, a.dtype.type(low), a.dtype.type(high))
 
 
 @_quiet

@@ -161,27 +161,50 @@ class Optimizer:
         return self.required
 
     def _updates(self) -> Iterator[Update]:
-        """What a step is of, where there is a gradient."""
+        """What a step is of, where there is a gradient; nothing is given unless all fits."""
+        for i, p, value, grad in self._fit():
+            graph = current_graph(value.device)
+            if graph is not None:
+                graph.check_replay(partial(self._require_same, i, self._arrays(i)))
+            yield i, p, value, grad
+            if graph is not None and p.cached_data is not value:
+                raise RuntimeError(
+                    f"[{type(self).__name__}] a captured step writes parameters in place "
+                    f"(needle.backend_ndarray.graph.stored), got a new array for params[{i}]"
+                )
+
+    def _fit(self) -> list[Update]:
+        """The parameters that have a gradient; raises where one of them cannot be stepped."""
+        op = type(self).__name__
+        self.lr = check(op, "lr", self.lr, 0.0)
+        held, updates = self._memory(), []
         for i, p in enumerate(self.params):
-            if p.grad is not None:
-                if not isinstance(p.grad, Tensor):
-                    raise TypeError(
-                        f"[{type(self).__name__}] gradients are Tensors, "
-                        f"got params[{i}].grad={type(p.grad).__name__}"
+            if p.grad is None:
+                continue
+            if not isinstance(p.grad, Tensor):
+                raise TypeError(
+                    f"[{op}] gradients are Tensors, got params[{i}].grad={type(p.grad).__name__}"
+                )
+            value, grad = p.realize_cached_data(), p.grad.realize_cached_data()
+            if not grad.is_like(value):
+                grad = self._fitting(i, value, grad)
+            if value.dtype not in value.device.computed_dtypes:
+                raise TypeError(
+                    f"[{op}] {value.device} computes in {', '.join(value.device.computed_dtypes)}, "
+                    f"got params[{i}].dtype={value.dtype}"
+                )
+            for kind, arrays in held.items():
+                of_p = arrays.get(i)
+                if isinstance(of_p, NDArray) and not of_p.is_like(value):
+                    raise ValueError(
+                        f"[{op}] what is remembered of a parameter is like it, got "
+                        f"{kind}[{i}]={of_p.dtype}{of_p.shape} on {of_p.device}, "
+                        f"params[{i}]={value.dtype}{value.shape} on {value.device}"
                     )
-                value, grad = p.realize_cached_data(), p.grad.realize_cached_data()
-                if not grad.is_like(value):
-                    grad = self._fitting(i, value, grad)
-                graph = current_graph(value.device)
-                if graph is not None:
-                    self._require_memory(i)
-                    graph.check_replay(partial(self._require_same, i, self._arrays(i)))
-                yield i, p, value, grad
-                if graph is not None and p.cached_data is not value:
-                    raise RuntimeError(
-                        f"[{type(self).__name__}] a captured step writes parameters in place "
-                        f"(needle.backend_ndarray.graph.stored), got a new array for params[{i}]"
-                    )
+            if current_graph(value.device) is not None:
+                self._require_memory(i)
+            updates.append((i, p, value, grad))
+        return updates
 
     def _grouped(
         self, key: Callable[[int], T], captured: Callable[[Graph, int, NDArray, NDArray], NDArray]

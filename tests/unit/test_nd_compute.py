@@ -9,7 +9,7 @@ import operator
 import numpy as np
 import pytest
 
-from needle.backend_ndarray import BackendDevice, NDArray, cpu
+from needle.backend_ndarray import BackendDevice, NDArray, cpu, from_dlpack
 
 TOLERANCE = {"float32": {"rtol": 2e-6, "atol": 1e-6}, "float64": {"rtol": 1e-14, "atol": 1e-14}}
 
@@ -316,3 +316,17 @@ def test_a_cube_keeps_the_sign_of_zero(dtype: str) -> None:
     cube = (NDArray(x, device=cpu(), dtype=dtype) ** 3).numpy()
     assert np.signbit(cube).tolist()[:4] == [True, False, True, True]
     np.testing.assert_array_equal(cube, [0, 0, 0, -np.inf, np.nan, -27])
+
+
+def test_accumulate_is_a_sum_in_place_where_nothing_is_shared(device: BackendDevice) -> None:
+    a, b = (NDArray(np.arange(5.0) + n, device=device, dtype="float64") for n in (0, 10))
+    np.testing.assert_array_equal(a.accumulate(b).numpy(), [10, 12, 14, 16, 18])
+    np.testing.assert_array_equal(b.numpy(), np.arange(5.0) + 10)
+    with pytest.raises(ValueError, match=r"\[accumulate\] both have one shape, got "):
+        a.accumulate(b[:2])
+    memory = np.arange(9.0)  # two arrays over one: each element of the sum is read once more
+    if device.name != "cuda_sim":
+        left, right = (from_dlpack(memory[k : k + 8]).to(device) for k in (1, 0))
+        np.testing.assert_array_equal(
+            left.accumulate(right).numpy(), np.arange(1.0, 9) + np.arange(8.0)
+        )

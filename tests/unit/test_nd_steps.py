@@ -148,6 +148,8 @@ def test_a_step_of_many_arrays_refuses_whole(device: nd.BackendDevice, dtype: st
         equal(m, held)
     with pytest.raises(ValueError, match="velocity with momentum"):
         nd.sgd_steps([p], [g], None, **SGD)
+    with pytest.raises(TypeError, match=r"\[sgd_step\] arrays come in a sequence, got type=NoneTy"):
+        nd.sgd_steps(None, [g], [m], **SGD)  # type: ignore[arg-type]
     assert nd.sgd_steps([], [], [], **SGD) == []
     assert nd.adam_steps((), (), (), (), **ADAM) == []
 

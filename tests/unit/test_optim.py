@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,48 @@ def test_a_gradient_of_another_shape_changes_nothing(kind: Any, shape: tuple[int
     ):
         kind([p], lr=0.5).step()
     np.testing.assert_array_equal(p.numpy(), [1.0, 2.0, 3.0])
+
+
+def _stepped_once(kind: Any) -> tuple[Any, list[Any]]:
+    """An optimizer of four parameters of two dtypes, all of which have a new gradient."""
+    params = [ndl.Tensor(np.ones(3), dtype=d) for d in ("float64", "float32") * 2]
+    optimizer = kind(params, lr=0.5)
+    for _ in range(2):
+        for p in params:
+            p.grad = ndl.Tensor(np.ones(3), dtype=p.dtype)
+        if not vars(optimizer).get("stepped"):
+            optimizer.step()
+            optimizer.stepped = True
+    return optimizer, params
+
+
+@pytest.mark.parametrize("bad", ["grad", "state", "dtype", "lr"])
+@pytest.mark.parametrize(
+    "kind",
+    [partial(optim.SGD, momentum=0.5), optim.Adam, optim.AdamW, optim.RMSprop],
+    ids=["SGD", "Adam", "AdamW", "RMSprop"],
+)
+def test_a_step_that_fits_one_parameter_not_changes_none(kind: Any, bad: str) -> None:
+    optimizer, params = _stepped_once(kind)
+    last = params[-1]
+    if bad == "grad":
+        last.grad = ndl.Tensor(np.ones(4), dtype="float32")
+    elif bad == "state":
+        last.data = ndl.Tensor(np.ones(4), dtype="float32")
+        last.grad = ndl.Tensor(np.ones(4), dtype="float32")
+    elif bad == "dtype":
+        last.cached_data = last.cached_data.astype("float16")
+        last.grad.cached_data = last.grad.cached_data.astype("float16")
+    before, state = [p.numpy() for p in params[:-1]], optimizer.state_dict()
+    if bad == "lr":
+        optimizer.lr = None
+    with pytest.raises((TypeError, ValueError), match=r"^\[(SGD|Adam|AdamW|RMSprop)\] .*, got "):
+        optimizer.step()
+    optimizer.lr = 0.5
+    for p, value in zip(params, before, strict=False):
+        np.testing.assert_array_equal(p.numpy(), value)
+    for name, value in optimizer.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
 
 
 def test_gradients_and_clipped_parameters_are_tensors() -> None:

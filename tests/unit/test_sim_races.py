@@ -74,3 +74,20 @@ def test_cmake_says_that_the_module_is_left_out(tmp_path: Path, sanitize: str) -
     assert result.returncode == 0, result.stderr
     told = " ".join(result.stderr.split())
     assert ("needle/_cuda_sim_races is not built" in told) == bool(sanitize)
+
+
+STALE = """
+import needle.backend_ndarray as nd
+sim = nd.cuda_sim()
+sim.set_checked({checked})
+nd.full((7,), 1.0, device=sim)  # whose block is the next one's
+print((nd.empty((7,), device=sim) + 1).numpy())
+"""
+
+
+@needs_module
+def test_checked_mode_forgets_what_was_in_a_block() -> None:
+    assert run("-c", STALE.format(checked=False)).stdout == "[2. 2. 2. 2. 2. 2. 2.]\n"
+    error = run("-c", STALE.format(checked=True)).stderr
+    assert "never written" in error
+    assert "of a device block" in error

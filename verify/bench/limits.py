@@ -16,7 +16,7 @@ import needle as ndl
 
 Limits = Mapping[str, float]  # "float32": flops a second; "copy", "copy 16 KiB", ...: bytes
 SIZES = tuple(1 << n for n in range(14, 29))  # bytes of a working set
-TURN, TURNS = 6e-3, 5  # seconds of a turn; the best of them counts
+TURN, TURNS = 6e-3, 20  # seconds of a turn; the best of them counts, in spite of neighbours
 
 
 def name_of(moves: str, size: int) -> str:

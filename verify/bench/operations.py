@@ -116,7 +116,14 @@ OPERATIONS = [
         back=2.0,
         of="permute",
     ),
-    Operation("flip", lambda a: ndl.flip(a, (0,)), lambda t: t.flip(0), square, work=0.0, back=2.0),
+    Operation(
+        "flip",
+        lambda a: ndl.flip(a, (0,)) + 0.0,  # the flip alone is a view
+        lambda t: t.flip(0),
+        square,
+        work=0.0,
+        back=2.0,
+    ),
     Operation(
         "pad",
         lambda a: ndl.pad(a, ((1, 1), (1, 1))),

@@ -110,7 +110,11 @@ ROWS = (
     row(
         "clip",
         _clip,
-        tuple(sample(*s.shapes, **_BOUNDS[i % len(_BOUNDS)]) for i, s in enumerate(UNARY)),
+        (
+            *(sample(*s.shapes, **_BOUNDS[i % len(_BOUNDS)]) for i, s in enumerate(UNARY)),
+            # a zero of the other sign is as large as the bound, and stays
+            *(sample((40,), region="zeros", low=low, high=low + 1.0) for low in (0.0, -1.0)),
+        ),
         regions=_TAILED,
         kinks=_bounds,
         chosen=("low", "high"),

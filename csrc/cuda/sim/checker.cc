@@ -212,14 +212,18 @@ void note_freed(const void* block) {
   dead.push_back(blocks.extract(at));
 }
 
-void note_written(const void* start, std::size_t bytes) {
+static void note(const void* start, std::size_t bytes, std::uint32_t epoch) {
   if (!instrumented() || bytes == 0) return;
   const std::lock_guard lock(blocks_mutex);
   const auto after = blocks.upper_bound(number(start));
   if (after == blocks.begin()) return;
   const Block& block = std::prev(after)->second;
-  block.shadow->host_writes(number(start) - block.start, bytes);
+  block.shadow->begins(number(start) - block.start, bytes, epoch);
 }
+
+void note_written(const void* start, std::size_t bytes) { note(start, bytes, 1); }
+
+void note_unwritten(const void* start, std::size_t bytes) { note(start, bytes, 0); }
 
 void note_launch(const void* arguments, std::size_t bytes) {
   if (!instrumented()) return;

@@ -31,6 +31,7 @@ struct Outside {
 bool note_allocated(const void* block, std::size_t bytes);  // false: no memory for its records
 void note_freed(const void* block);
 void note_written(const void* start, std::size_t bytes);  // by the host
+void note_unwritten(const void* start, std::size_t bytes);
 void note_launch(const void* arguments, std::size_t bytes);
 std::string report_at_end();  // of a launch that has not failed: "" or what is wrong
 void note_block();

@@ -74,6 +74,8 @@ cudaError_t cudaMemcpyAsync(void* dst, const void* src, std::size_t bytes, cudaM
                             cudaStream_t stream);
 cudaError_t cudaMemcpyPeerAsync(void* dst, int dst_device, const void* src, int src_device,
                                 std::size_t bytes, cudaStream_t stream);
+cudaError_t simForgetAsync(void* at, std::size_t bytes,
+                           cudaStream_t stream);  // CUDA has none: as never written from then on
 
 #include "streams.h"
 

@@ -212,6 +212,14 @@ cudaError_t cudaMemcpyPeerAsync(void* dst, int dst_device, const void* src, int 
   return cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, stream);
 }
 
+cudaError_t simForgetAsync(void* at, std::size_t bytes, cudaStream_t stream) {
+  if (place(at, bytes) != Place::device) return record(cudaErrorInvalidValue);
+  return needle_sim::queue(stream, [=] {
+    needle_sim::note_unwritten(at, bytes);
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaMemsetAsync(void* dst, int value, std::size_t bytes, cudaStream_t stream) {
   if (place(dst, bytes) != Place::device) return record(cudaErrorInvalidValue);
   return needle_sim::queue(stream, [=] {

@@ -70,11 +70,11 @@ Conflict Shadow::check(std::size_t first, std::size_t bytes, Access access, cons
   return {};
 }
 
-void Shadow::host_writes(std::size_t first, std::size_t bytes) {
-  Record host{};
-  host.epoch = 1;
+void Shadow::begins(std::size_t first, std::size_t bytes, std::uint32_t epoch) {
+  Record write{};
+  write.epoch = epoch;
   Cell* const start = begin(first, bytes);
-  std::fill(start, end(first, bytes), Cell{host, {}});
+  std::fill(start, end(first, bytes), Cell{write, {}});
 }
 
 }  // namespace needle_sim

@@ -43,7 +43,7 @@ class Shadow {
   bool written(std::size_t first, std::size_t bytes, std::uint32_t since);
   Conflict check(std::size_t first, std::size_t bytes, Access access, const Record& record,
                  std::uint32_t since);
-  void host_writes(std::size_t first, std::size_t bytes);
+  void begins(std::size_t first, std::size_t bytes, std::uint32_t epoch);  // as Record has it
 
  private:
   struct Free {
