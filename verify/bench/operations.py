@@ -117,12 +117,12 @@ OPERATIONS = [
         of="permute",
     ),
     Operation(
-        "flip",
-        lambda a: ndl.flip(a, (0,)) + 0.0,  # the flip alone is a view
-        lambda t: t.flip(0),
+        "add a flipped",  # the flip alone is a view
+        lambda a: a + ndl.flip(a, (0,)),
+        lambda t: t + t.flip(0),
         square,
-        work=0.0,
-        back=2.0,
+        3.0,
+        of="flip",
     ),
     Operation(
         "pad",
