@@ -37,7 +37,7 @@ def test_who_reads_beyond_the_last_element_dies() -> None:
     assert done.returncode == -signal.SIGBUS
 
 
-@pytest.mark.parametrize("form", ["plain", "turned", "spread"])
+@pytest.mark.parametrize("form", ["plain", "turned", "spread", "sparse"])
 def test_values_are_the_same_in_every_form(form: str) -> None:
     values = np.arange(12.0).reshape(3, 4)
     placed = _in(form, values)

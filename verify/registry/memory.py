@@ -17,8 +17,16 @@ _ROWS = {
 
 
 def _reference(
-    t: Any, *tensors: Any, call: str, memory: Any = (), threads: Any = None, **arguments: Any
+    t: Any,
+    *tensors: Any,
+    call: str,
+    memory: Any = (),
+    seen: Any = None,
+    threads: Any = None,
+    **arguments: Any,
 ) -> Any:
+    if seen is not None:
+        tensors = tuple(a.contiguous().as_strided(*seen) for a in tensors)
     return _ROWS[call].reference(t, *tensors, **arguments)
 
 
@@ -38,6 +46,7 @@ ROWS = (
         samples=(
             sample((7,), (7,), call="add"),
             sample((5, 13), call="exp", memory=("spread",)),
+            sample((5, 13), call="exp", memory=("sparse",)),
             sample((5, 13), (13, 17), call="matmul"),
             sample((6, 9), (9, 40), call="matmul", memory=("turned", "plain")),
             sample((5, 9), (9, 7), call="matmul", memory=("spread", "turned")),
@@ -48,6 +57,8 @@ ROWS = (
             sample((5, 3), call="summation", axes=0),
             sample((3, 5), call="softmax", axis=1),
             sample((1, 4, 4, 2), (3, 3, 2, 5), call="conv"),
+            # repeated windows that overlap, so that axes of one span follow each other
+            sample((29,), call="summation", seen=((3, 3, 2, 2, 6), (0, 0, 12, 6, 2))),
             # in float64 past the caches of the cpu (csrc/cpu/loops.h), in rows of a unit of work
             # and one element more, and as bytes
             sample((66, 16385), (16385,), call="add"),

@@ -131,6 +131,10 @@ ROWS = (
             sample((3, 0)),
             sample((0, 3)),
             sample((2, 257)),
+            # rows in stretches: three axes that are not one, a cascade's columns long
+            sample((2, 2, 2, 2, 64), region="positive", axes=(0, 2, 4)),
+            sample((2, 3, 32), region="positive", axes=(0, 2)),
+            sample((2, 3, 16), region="positive", axes=(0, 2)),
         ),
         regions=_REGIONS,
         kinks=reach,
@@ -152,6 +156,7 @@ ROWS = (
             sample((3, 64), (64,), (64,)),
             sample((2, 257), (257,), (257,)),
             sample(MANY, (257,), (257,)),
+            sample((4100, 9), (9,), (9,), region="positive"),  # rows in parts, for few weights
         ),
         regions=_REGIONS,
         kinks=lambda x, weight, bias, eps=1e-5: reach(x, -1, eps),

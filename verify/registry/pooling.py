@@ -96,6 +96,8 @@ _SAMPLES = (
     sample((2, 4, 4, 17), kernel=2, stride=1),
     sample((0, 4, 4, 2), kernel=2),
     sample((1, 12, 13, 8), kernel=3, stride=2, padding=1),
+    # windows that share nothing, of rows that are further apart than columns
+    sample((2, 7, 5, 3), region="positive", kernel=(2, 1), stride=(2, 1)),
 )
 
 ROWS = (

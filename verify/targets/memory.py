@@ -22,6 +22,7 @@ from verify.spec import Broken
 _CALLS, _THREADS, _PATIENCE, _ROUNDS = 300, 8, 100, 4
 # Bytes a time that are no leak: no block of malloc is smaller; Python keeps some of threads.
 _LEAST, _SMALL = 24, 32768
+_STEPS = {"spread": 2, "sparse": 3}
 
 
 def _last(values: Array) -> Array:
@@ -43,11 +44,14 @@ def _last(values: Array) -> Array:
 
 
 def _in(form: str, values: Array) -> Array:
-    """At the end of memory: plain, turned (columns as rows), or spread (every second element)."""
+    """At the end of memory: plain, turned (columns as rows), or every so many-th element (spread,
+    sparse).
+    """
     if form == "turned":
         return _last(values.swapaxes(-1, -2)).swapaxes(-1, -2)
-    if form == "spread":
-        return _last(np.repeat(values, 2, axis=-1))[..., 1::2]
+    if form in _STEPS:
+        step = _STEPS[form]
+        return _last(np.repeat(values, step, axis=-1))[..., step - 1 :: step]
     return _last(values)
 
 
@@ -67,11 +71,18 @@ def at_the_end(
     *,
     call: str,
     memory: Sequence[str] = (),
+    seen: tuple[Sequence[int], Sequence[int]] | None = None,
     **arguments: Any,
 ) -> Any:
-    """What an op gives of arrays that end where memory ends; memory: the form of each."""
+    """What an op gives of arrays that end where memory ends.
+
+    memory: the form of each; seen: the shape and the strides as which each is looked at.
+    """
     forms = memory or ["plain"] * len(inputs)
-    return resolve(call)(*map(_placed, inputs, forms), **arguments)
+    placed = [_placed(a, form) for a, form in zip(inputs, forms, strict=True)]
+    if seen is not None:
+        placed = [type(a).make_const(a.realize_cached_data().as_strided(*seen)) for a in placed]
+    return resolve(call)(*placed, **arguments)
 
 
 class _Malloc(ctypes.Structure):
