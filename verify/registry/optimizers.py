@@ -33,6 +33,8 @@ def _call(
     parameters = list(tensors[:count])
     rounds = [tensors[at : at + count] for at in range(count, len(tensors), count)]
     optimizer = found(_GIVEN[given](parameters), **arguments)
+    if given == "unset":
+        optimizer.lr = None
     if captured and captures(where):
         plain = found.__name__ == "SGD" and "momentum" not in arguments
         replayed(optimizer, parameters, rounds, where["device"], plain)
@@ -64,6 +66,7 @@ _GIVEN: dict[str, Callable[[list[Any]], Any]] = {
     "number": lambda parameters: 3,
     "numbers": lambda parameters: [*parameters, 3.0],
     "none": lambda parameters: [],
+    "unset": lambda parameters: parameters,  # and later no learning rate
 }
 
 

@@ -102,6 +102,7 @@ def _optimizer(below: Sequence[str], within: Sequence[str] = ()) -> tuple[Refusa
         refuses((3,), (2, 3), says=r"grad.shape=\(2, 3\)"),
         *(refuses(*_STEP, given=given, **_TYPE, says=says) for given, says in _NO_PARAMETERS),
         refuses(*_STEP, given="none", says="at least one parameter"),
+        refuses(*_STEP, given="unset", **_TYPE, says="lr is a number, got type=NoneType"),
     )
 
 
