@@ -24,9 +24,6 @@ class RowPlace {
 
   int64_t length() const { return rows_.length; }
 
-  // An array of one element for each place in a row, for map and fold; of rows along the last axes.
-  const T* places(const T* p) const { return p - at_; }
-
   // A statistic from and to an array of one element for each row.
   void get(const T* of_rows, V (&stat)[N]) const {
     for (int k = 0; k < N; ++k) {
