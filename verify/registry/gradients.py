@@ -170,6 +170,7 @@ ROWS = (
             *_NORMALIZED,
             sample((40, 70), (40, 70), (70,)),
             sample((3, 300, 2), (3, 300, 2), (1, 1, 2), axes=(0, 1)),
+            sample((0, 3, 4), (0, 3, 4), (1, 3, 1), axes=(0, 2)),
         ),
         domains=(_WIDE,),
         kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),
