@@ -103,6 +103,7 @@ ROWS = (
         domains=(Domain(), Domain(spread=4.0, huge=lambda largest: math.sqrt(math.log(largest)))),
         call=_of("activation"),
         flops=_times(20.0),
+        identities=(Identity("at 0 the slope is 1/2, of sigmoid 1/4, exactly", g.at_zero),),
         errors=(
             refuses((3,), (3,), activation="relu", says="activation='relu'"),
             refuses((3,), (4,), activation="silu", says="broadcast"),
