@@ -1,8 +1,9 @@
-"""Rows for memory: an array that ends where memory ends, what stays in use, bits on threads."""
+"""Rows for memory: arrays where it ends, in an order, beside others; what stays, what is left."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import signal
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from needle import Tensor
 from needle.backend_ndarray import NDArray, cpu, cpu_numpy
 from verify import checks, registry
 from verify.spec import Broken, Status
-from verify.targets.memory import _allocated, _in, leaves_nothing, on_threads
+from verify.targets.circumstances import beside_infinity, in_order
+from verify.targets.memory import _allocated, _in, leaves_nothing, on_threads, short
 
 ROWS = [name for name in registry.rows() if name.startswith("memory.")]
+ROWS += ["accumulate"]
 WHERE = SimpleNamespace(name="cpu")
 BEYOND = """
 import ctypes, numpy as np
@@ -97,3 +101,47 @@ def test_every_device_rounds_to_bfloat16_once() -> None:
             of_cpu.astype("float32").numpy().tobytes()
             == of_numpy.astype("float32").numpy().tobytes()
         )
+
+
+@pytest.mark.parametrize("lies", [(1, 3), (3, 1)])
+def test_a_result_that_lies_otherwise_is_a_broken_promise(lies: tuple[int, ...]) -> None:
+    def held(*strides: int) -> Any:
+        return SimpleNamespace(realize_cached_data=lambda: SimpleNamespace(strides=strides))
+
+    def ask() -> Any:
+        a = SimpleNamespace(permute=lambda _: held(1, 3))
+        return in_order(lambda _: lambda _: held(*lies), [a], call="f", orders=[(1, 0)])
+
+    if lies == (1, 3):
+        assert ask().realize_cached_data().strides == lies
+        return
+    with pytest.raises(Broken, match=r"f gives strides=\(3, 1\), its operands have .*\(1, 3\)"):
+        ask()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux bounds what a process may write to")
+@pytest.mark.parametrize("megabytes", [1, 512])
+def test_hardly_any_memory_is_left(megabytes: int) -> None:
+    def op(_: Any) -> bool:
+        return len(mmap.mmap(-1, megabytes << 20, flags=mmap.MAP_PRIVATE)) > 0
+
+    a = SimpleNamespace(device=WHERE)
+    if megabytes == 1:
+        assert short(lambda _: op, [a], call="f")
+    else:
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            short(lambda _: op, [a], call="f")
+    assert op(a), "afterwards there is as much as before"
+
+
+def test_who_reads_before_an_array_finds_ordinary_numbers() -> None:
+    def op(a: Any) -> Any:
+        held = a.realize_cached_data()
+        before = held.as_strided((2, 3), (3, 1), 0)
+        return before.numpy().tolist(), held.numpy().tolist()
+
+    a = Tensor(np.ones((2, 3)), device=cpu(), dtype="float32")
+    before, values = beside_infinity(lambda _: op, [a], call="f", place=(1, 0))
+    assert before == [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    assert values == [[1.0, 1.0, 1.0], [float("inf"), 1.0, 1.0]]
+    assert a.numpy().max() == 1.0

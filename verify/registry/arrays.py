@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from verify.registry.layout import indexed, row, select
@@ -47,6 +48,10 @@ def _taken(t: Any, a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
 def _beside(t: Any, a: Any, dtype: str, beside: str) -> Any:
     """Of 1, 2 and 4 the middle decides; 3 lies near enough to the next."""
     return -a if beside != "below" else t.where(a.abs() == 3, -a, 0.0)
+
+
+def _accumulated(t: Any, a: Any, b: Any = None, *, memory: str) -> Any:
+    return (a[:1] if memory == "spread" else a) + (a.flip(0) if b is None else b)
 
 
 def _called(t: Any, a: Any, *, call: str, axes: Any = (), dtype: str = "") -> Any:
@@ -168,6 +173,17 @@ ROWS = (
             sample((2, 3, 1), places=(((-1,), (0,), (2,), (1,)),), axis=1),
             sample((1, 3, 2), places=(((-3, 2),),), axis=-2),
         ),
+        **OF_ARRAYS,
+    ),
+    row(
+        "accumulate",
+        _accumulated,
+        (
+            sample((5, 13), (5, 13), memory="own"),
+            sample((5, 13), (5, 13), memory="spread"),
+            sample((67, 3), memory="shared"),
+        ),
+        flops=lambda shapes, **_: float(math.prod(shapes[0])),
         **OF_ARRAYS,
     ),
     row(

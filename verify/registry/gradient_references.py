@@ -64,6 +64,11 @@ def activation_grad(t: Any, g: Any, a: Any, activation: str) -> Any:
     return g * ACTIVATIONS[activation](t, a)
 
 
+def at_zero(f: Any, o: Any, g: Any, a: Any, activation: str) -> Any:
+    half = o.multiply(g, o.tensor(np.full(g.shape, 0.25 if activation == "sigmoid" else 0.5)))
+    return f(g, o.multiply(a, o.tensor(np.zeros(a.shape))), activation=activation), half
+
+
 # --- normalisation: `lanes` stand beside the classes, and find what an op has not found before
 
 

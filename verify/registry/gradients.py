@@ -103,6 +103,7 @@ ROWS = (
         domains=(Domain(), Domain(spread=4.0, huge=lambda largest: math.sqrt(math.log(largest)))),
         call=_of("activation"),
         flops=_times(20.0),
+        identities=(Identity("at 0 the slope is 1/2, of sigmoid 1/4, exactly", g.at_zero),),
         errors=(
             refuses((3,), (3,), activation="relu", says="activation='relu'"),
             refuses((3,), (4,), activation="silu", says="broadcast"),
@@ -170,6 +171,7 @@ ROWS = (
             *_NORMALIZED,
             sample((40, 70), (40, 70), (70,)),
             sample((3, 300, 2), (3, 300, 2), (1, 1, 2), axes=(0, 1)),
+            sample((0, 3, 4), (0, 3, 4), (1, 3, 1), axes=(0, 2)),
         ),
         domains=(_WIDE,),
         kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),

@@ -1,5 +1,5 @@
 """What holds for memory whatever is computed: nothing beyond an array is read, threads share none
-of what they write, nothing stays."""
+of what they write, nothing stays, results lie as their operands do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ _ROWS = {
     for family in (conv, elementwise, layout, matmul, reduction, softmax)
     for row in family.ROWS
 }
+
+
+def _in_order(t: Any, *tensors: Any, call: str, orders: Any) -> Any:
+    turned = (a.permute(order) for a, order in zip(tensors, orders, strict=True))
+    return _ROWS[call].reference(t, *turned)
 
 
 def _reference(
@@ -32,7 +37,6 @@ def _reference(
 
 _PLAIN: dict[str, Any] = {
     "family": "memory",
-    "reference": _reference,
     "regions": (),
     "layouts": ("compact",),
     "mixtures": (),
@@ -59,17 +63,20 @@ ROWS = (
             sample((1, 4, 4, 2), (3, 3, 2, 5), call="conv"),
             # repeated windows that overlap, so that axes of one span follow each other
             sample((29,), call="summation", seen=((3, 3, 2, 2, 6), (0, 0, 12, 6, 2))),
+            sample((1, 8, 8, 33), (3, 3, 33, 32), call="conv"),  # by Winograd's transforms
             # in float64 past the caches of the cpu (csrc/cpu/loops.h), in rows of a unit of work
             # and one element more, and as bytes
             sample((66, 16385), (16385,), call="add"),
             sample((1_048_583,), call="pad", padding=((0, 1),)),
         ),
+        reference=_reference,
         **_PLAIN,
     ),
     Row(
         name="memory.on_threads",
         # a row of results that is folded first, in each of many units of work
         samples=(sample((4001, 16, 4), call="summation", axes=1),),
+        reference=_reference,
         **_PLAIN,
     ),
     Row(
@@ -77,6 +84,32 @@ ROWS = (
         samples=(
             sample((3, 20011), call="summation", axes=1, threads=False),
             sample((32, 20), (20, 33), call="matmul", threads=True),
+        ),
+        reference=_reference,
+        **_PLAIN,
+    ),
+    Row(
+        name="memory.short",
+        # Winograd's transforms take some megabytes; without them the taps are summed. Of whole
+        # numbers both are exact: which of them there was memory for does not show
+        samples=(
+            sample((1, 4, 4, 2), (3, 3, 2, 5), call="conv"),
+            sample((1, 8, 8, 640), (3, 3, 640, 32), call="conv", region="integer"),
+        ),
+        reference=_reference,
+        **_PLAIN,
+    ),
+    Row(
+        name="memory.in_order",
+        reference=_in_order,
+        # channels last in memory and first in the shape, beside what repeats along some axes, or
+        # along the last
+        samples=(
+            sample((2, 5, 3, 4), call="negate", orders=((0, 3, 1, 2),)),
+            sample((2, 5, 3, 4), (4, 1, 1), call="add", orders=((0, 3, 1, 2), (0, 1, 2))),
+            sample(
+                (2, 5, 3, 4), (2, 4, 5, 1), call="multiply", orders=((0, 3, 1, 2), (0, 1, 2, 3))
+            ),
         ),
         **_PLAIN,
     ),

@@ -7,9 +7,9 @@ these.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from verify.registry.planning import refuses
+from verify.registry.refusals_of_members import MEMBERS
 from verify.spec import Refusal
 
 _DO_NOT_BROADCAST = (
@@ -31,45 +31,6 @@ def _axes(name: str) -> tuple[Refusal, ...]:
     twice = Refusal(((3, 4),), ((name, (0, -2)),), "ValueError", r"distinct, got axes=\(0, -2\)")
     return (*_axis(name), twice)
 
-
-_SGD: dict[str, Any] = {
-    **{"lr": 0.1, "momentum": 0.9, "undamped": 1.0, "weight_decay": 0.0},
-    **{"nesterov": False, "first": False, "first_undamped": True},
-}
-_ADAM: dict[str, Any] = {
-    **{"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0},
-    **{"corrections": (1.0, 1.0), "decoupled": False, "is_first": False},
-}
-# every dtype that the device computes in, and the one that was given
-_COMPUTES = r"computes in (b?float\d\d, )*b?float\d\d and b?float\d\d \(use .*dtype=int32"
-# what the array itself refuses, whatever an op would have refused before it
-_MEMBERS = (
-    refuses((3, 4), call="squeeze", axes=(0,), says="size 1"),
-    *(
-        refuses(*shapes, call=call, dtype="int32", raises="TypeError", says=_COMPUTES, **more)
-        for shapes, call, more in (
-            ((_IMAGE, _KERNEL), "conv2d", {}),
-            (((3, 4), (3, 4)), "softmax_grad", {"axis": (1,)}),
-            (((3, 4), (3, 4)), "logsoftmax_grad", {"axis": (1,)}),
-            (((3, 4), (3, 4), (3, 1), (3, 1)), "standardize_grad", {"axis": (1,)}),
-            (((2, 12), (2, 3)), "lstm_cell", {}),
-            (((3, 4), (3, 4), (3, 4)), "sgd_step", _SGD),
-            (((3, 4), (3, 4), (3, 4), (3, 4)), "adam_step", _ADAM),
-        )
-    ),
-    refuses(
-        *((4, 1, 5), (5,), (5,)),
-        call="standardize",
-        axis=(1,),
-        eps=0.1,
-        named=("weight", "bias"),
-        says="one element for each row",
-    ),
-    refuses((3, 4), (3, 4), (4, 3), call="sgd_step", says="shape", **_SGD),
-    refuses((3, 4), (4, 3), (3, 4), call="sgd_step", says="shape", **_SGD),
-    refuses((3, 4), (3, 4), (4, 3), (3, 4), call="adam_step", says="shape", **_ADAM),
-    refuses((3, 4), (3, 4), (3, 4), (4, 3), call="adam_step", says="shape", **_ADAM),
-)
 
 REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(
@@ -182,11 +143,12 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     ),
     "to": (refuses((3,), onto=3, raises="TypeError", says="device"),),
     "from_dlpack": (refuses((3,), producer="none", raises="TypeError", says="__dlpack__"),),
+    "accumulate": (refuses((3, 4), (4,), memory="own", says="both have one shape"),),
     "take_along_axis": (
         refuses((5,), places=(5,), axis=0, raises="IndexError", says="index=5, n=5"),
         refuses((5,), places=(0, -6), axis=0, raises="IndexError", says="index=-6, n=5"),
     ),
-    "member": _MEMBERS,
+    "member": MEMBERS,
     "cast_beside": (
         refuses((3,), dtype="float8", beside="above", raises="TypeError", says="dtype=float8"),
     ),
@@ -195,6 +157,8 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "memory.leaves_nothing": (
         refuses((3,), call="summation", threads=False, axes=1, raises="IndexError"),
     ),
+    "memory.short": (refuses((3, 4), (5, 3), call="matmul", says="must match"),),
+    "memory.in_order": (refuses((3,), (4,), call="add", orders=((0,), (0,)), says="broadcast"),),
     "cast": (refuses((3,), dtype="float8", raises="TypeError", says="got dtype=float8"),),
     "squeeze": (
         refuses((3, 4), axes=0, says="axes have size 1"),

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from verify.spec import Broken, Missing, UsageError
-from verify.targets.memory import at_the_end, leaves_nothing, on_threads
+from verify.targets import circumstances, members
+from verify.targets.memory import at_the_end, leaves_nothing, on_threads, short
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
 _CHECKED: set[str] = set()  # devices whose checked mode was switched on here
@@ -168,27 +169,6 @@ def _from_dlpack(a: Any, *, producer: Any = None, odd: bool = False) -> Any:
     return type(a)(taken.to(a.device).negate(), device=a.device)
 
 
-def _take_along_axis(a: Any, *, places: Any, axis: int) -> tuple[Any, Any]:
-    """What an index picks, and the index afterwards."""
-    held = a.realize_cached_data()
-    index = type(held)(np.asarray(places), device=held.device, dtype="int64")
-    picked = held.take_along_axis(index, axis)
-    return type(a)(picked, device=a.device), type(a)(index.astype(held.dtype), device=a.device)
-
-
-def _member(
-    *inputs: Any, call: str, dtype: str = "", named: tuple[str, ...] = (), **arguments: Any
-) -> Any:
-    """A member of the first array called with the others, or with them by name; in a dtype."""
-    held = [a.realize_cached_data() for a in inputs]
-    held = [x.astype(dtype) for x in held] if dtype else held
-    first = inputs[0]
-    others = dict(zip(named, held[1:], strict=True)) if named else {}
-    made = getattr(held[0], call)(*held[1 if not named else len(held) :], **others, **arguments)
-    made = made[0] if isinstance(made, (tuple, list)) else made
-    return type(first)(made.astype(first.dtype) if dtype else made, device=first.device)
-
-
 def _cast_beside(a: Any, dtype: str, beside: str) -> Any:
     """-a where a cast goes away from 0, or keeps NaN, else 0.
 
@@ -224,16 +204,32 @@ def _leaves_nothing(*inputs: Any, **arguments: Any) -> Any:
     return leaves_nothing(resolve, inputs, **arguments)
 
 
+def _short(*inputs: Any, **arguments: Any) -> Any:
+    """An op that gets hardly any memory."""
+    return short(resolve, inputs, **arguments)
+
+
+def _in_order(*inputs: Any, **arguments: Any) -> Any:
+    """An op of arrays that agree on an order of memory."""
+    return circumstances.in_order(resolve, inputs, **arguments)
+
+
+def _beside_infinity(*inputs: Any, **arguments: Any) -> Any:
+    """An op of an array with one infinity."""
+    return circumstances.beside_infinity(resolve, inputs, **arguments)
+
+
+def _on_another_device(*inputs: Any, **arguments: Any) -> Any:
+    """An op on the simulator; of the simulator's arrays on the host."""
+    faces = [face(name) for name in ("cuda_sim", "cpu", "numpy")]
+    return circumstances.on_another_device(resolve, faces, inputs, **arguments)
+
+
 def _part(*inputs: Any, call: str, index: Any, become: Any = (), **arguments: Any) -> Any:
     """An op of a part of each array; become: the shapes that the parts take before."""
     parts = [a[index] for a in inputs]
     parts = [a.reshape(shape) for a, shape in zip(parts, become, strict=True)] if become else parts
     return resolve(call)(*parts, **arguments)
-
-
-def _iterated(a: Any) -> Any:
-    """What a loop over a Tensor gives."""
-    return tuple(a)
 
 
 def _running_statistics(
@@ -262,18 +258,23 @@ UNNAMED: dict[str, Callable[..., Any]] = {
     "setitem": _setitem,
     "cast": _cast,
     "part": _part,
-    "iter": _iterated,
+    "iter": members.iterated,
     "running_statistics": _running_statistics,
     "captured_cross_entropy": _captured_cross_entropy,
     "fill": _fill,
     "to": _to,
     "from_dlpack": _from_dlpack,
-    "take_along_axis": _take_along_axis,
-    "member": _member,
+    "take_along_axis": members.take_along_axis,
+    "accumulate": members.accumulate,
+    "member": members.member,
     "cast_beside": _cast_beside,
     "memory.at_the_end": _at_the_end,
     "memory.on_threads": _on_threads,
     "memory.leaves_nothing": _leaves_nothing,
+    "memory.short": _short,
+    "memory.in_order": _in_order,
+    "memory.beside_infinity": _beside_infinity,
+    "memory.on_another_device": _on_another_device,
 }
 
 
