@@ -1,17 +1,17 @@
 """What holds for memory whatever is computed: nothing beyond an array is read, threads share none
-of what they write, nothing stays, results lie as their operands do."""
+of what they write, repeats are not written out, nothing stays, results lie as their operands do."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from verify.registry import conv, elementwise, layout, matmul, reduction, softmax
+from verify.registry import conv, elementwise, indexing, layout, matmul, reduction, softmax
 from verify.registry.planning import sample
 from verify.spec import Row
 
 _ROWS = {
     row.name: row
-    for family in (conv, elementwise, layout, matmul, reduction, softmax)
+    for family in (conv, elementwise, indexing, layout, matmul, reduction, softmax)
     for row in family.ROWS
 }
 
@@ -28,11 +28,17 @@ def _reference(
     memory: Any = (),
     seen: Any = None,
     threads: Any = None,
+    times: Any = None,
     **arguments: Any,
 ) -> Any:
     if seen is not None:
         tensors = tuple(a.contiguous().as_strided(*seen) for a in tensors)
     return _ROWS[call].reference(t, *tensors, **arguments)
+
+
+def _arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """As the row of the op that is called changes them."""
+    return _ROWS[arguments["call"]].arguments(arguments)
 
 
 _PLAIN: dict[str, Any] = {
@@ -76,6 +82,17 @@ ROWS = (
         name="memory.on_threads",
         # a row of results that is folded first, in each of many units of work
         samples=(sample((4001, 16, 4), call="summation", axes=1),),
+        reference=_reference,
+        **_PLAIN,
+    ),
+    Row(
+        name="memory.needs",
+        arguments=_arguments,
+        samples=(
+            sample((3, 40_003), call="take", indices=((2,), 3), axis=0, times=1.25),
+            sample((700, 1), (701,), call="add", times=1.25),
+            sample((1500, 9, 9), (9, 9), call="matmul", times=1.25),
+        ),
         reference=_reference,
         **_PLAIN,
     ),

@@ -159,6 +159,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     ),
     "memory.short": (refuses((3, 4), (5, 3), call="matmul", says="must match"),),
     "memory.in_order": (refuses((3,), (4,), call="add", orders=((0,), (0,)), says="broadcast"),),
+    "memory.needs": (refuses((3,), call="summation", times=1.0, axes=1, raises="IndexError"),),
     "cast": (refuses((3,), dtype="float8", raises="TypeError", says="got dtype=float8"),),
     "squeeze": (
         refuses((3, 4), axes=0, says="axes have size 1"),

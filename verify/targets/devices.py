@@ -15,7 +15,7 @@ import numpy as np
 
 from verify.spec import Broken, Missing, UsageError
 from verify.targets import circumstances, members
-from verify.targets.memory import at_the_end, leaves_nothing, on_threads, short
+from verify.targets.memory import at_the_end, leaves_nothing, needs, on_threads, short
 
 DEVICES = {"cpu": "cpu", "numpy": "cpu_numpy", "cuda": "cuda", "cuda_sim": "cuda_sim"}
 _CHECKED: set[str] = set()  # devices whose checked mode was switched on here
@@ -225,6 +225,11 @@ def _on_another_device(*inputs: Any, **arguments: Any) -> Any:
     return circumstances.on_another_device(resolve, faces, inputs, **arguments)
 
 
+def _needs(*inputs: Any, **arguments: Any) -> Any:
+    """An op that writes no repeats out."""
+    return needs(resolve, inputs, **arguments)
+
+
 def _part(*inputs: Any, call: str, index: Any, become: Any = (), **arguments: Any) -> Any:
     """An op of a part of each array; become: the shapes that the parts take before."""
     parts = [a[index] for a in inputs]
@@ -275,6 +280,7 @@ UNNAMED: dict[str, Callable[..., Any]] = {
     "memory.in_order": _in_order,
     "memory.beside_infinity": _beside_infinity,
     "memory.on_another_device": _on_another_device,
+    "memory.needs": _needs,
 }
 
 

@@ -1,4 +1,5 @@
-"""Memory that a process can see: arrays at the end of it, what is left behind in it, too little."""
+"""Memory that a process can see: arrays at the end of it, what an op needs, what it leaves behind,
+too little."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ _CALLS, _THREADS, _PATIENCE, _ROUNDS = 300, 8, 100, 4
 _LEAST, _SMALL = 24, 32768
 _STEPS = {"spread": 2, "sparse": 3}
 _LEFT = 2 << 20  # bytes that a process may still get: Python's own needs are smaller
+_LITTLE = 1 << 18  # bytes that an op may need of a device beside what grows with its result
 
 
 def _last(values: Array) -> Array:
@@ -135,6 +137,31 @@ def on_threads(
 
 def _calls(device: Any) -> int:
     return _CALLS if device.name == "cpu" else _CALLS // 20  # which the others need longer for
+
+
+def needs(
+    resolve: Callable[[str], Callable[..., Any]],
+    inputs: Sequence[Any],
+    *,
+    call: str,
+    times: float,
+    **arguments: Any,
+) -> Any:
+    """What an op gives, in `times` its result's memory and a little: repeats are not written out.
+
+    Raises: Broken where it takes more.
+    """
+    op = functools.partial(resolve(call), *inputs, **arguments)
+    device = inputs[0].realize_cached_data().device
+    op()  # what a device keeps for later, it has then
+    device.reset_peak()
+    before = device.memory_stats()["live_bytes"]
+    result = op()
+    taken = device.memory_stats()["peak_bytes"] - before
+    data = result.realize_cached_data()
+    if taken > times * data.nbytes + _LITTLE:
+        raise Broken(f"{call} takes {taken} bytes for a result of {data.nbytes}")
+    return result
 
 
 def leaves_nothing(
