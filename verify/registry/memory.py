@@ -38,7 +38,8 @@ def _reference(
 
 def _arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """As the row of the op that is called changes them."""
-    return _ROWS[arguments["call"]].arguments(arguments)
+    changed: dict[str, Any] = _ROWS[arguments["call"]].arguments(arguments)
+    return changed
 
 
 _PLAIN: dict[str, Any] = {
