@@ -44,9 +44,8 @@ NDArray NDArray::accumulate(const NDArray& other) const {
     throw std::invalid_argument(message(op, "both have one shape", "other.shape",
                                         other.shape_.str(), "shape", shape_.str()));
   }
-  if (size() == 0) return *this;
-  const bool in_place = device().backend->adds_in_place() && is_compact() && storage_->writable &&
-                        !detail::may_overlap(*this, other);
+  const bool in_place = size() > 0 && device().backend->adds_in_place() && is_compact() &&
+                        storage_->writable && !detail::may_overlap(*this, other);
   if (!in_place) return binary(BinaryOp::add, *this, other);
   device().backend->binary(BinaryOp::add, view(), view(), other.view());
   return *this;
