@@ -378,6 +378,7 @@ class Row:
     twice: bool = True  # whether its gradient has a gradient
     # (*arrays, **arguments) -> distances to kinks, 0 on one; None: smooth
     kinks: Callable[..., Any] | None = None
+    jumps: bool = False  # where its kinks are the results jump: no differences are taken there
     # regions whose gradients its document decides, beside those that every op's are asked in
     decided: Sequence[str] = ()
     linear: bool = False

@@ -159,9 +159,12 @@ def _understood(options: argparse.Namespace, registry: Registry) -> _Asked:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"[{name}] at least one, got {name}={value}")
-    require_writable(options, ("json", "report", "markdown"))
-    if options.resume is not None and options.json not in (None, options.resume):
-        raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
+    require_writable(options, ("json", "report", "markdown"), ("baseline",))
+    require_writable(options, ("report", "markdown"), ("resume",))
+    if options.resume is not None:
+        if options.json not in (None, options.resume):
+            raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
+        record.read(Path(options.resume))
     if options.baseline is not None:
         record.read_report(Path(options.baseline))
     languages = names(options, "language") or usable()
@@ -202,6 +205,9 @@ def _judge(
     kept = options.resume or options.json
     # an equivalent is asked only by name: it takes every case of every row
     asked = [f for f in chosen if f.id not in known or f.id in options.what]
+    if not asked:
+        tell(f"nothing is judged: all of {len(chosen)} faults are equivalents (exit 3)")
+        return Exit.WEAK
     with running.keeping(Path(kept) if kept else None, options.resume is not None, command):
         outcomes = running.judge(asked, quiet=options.quiet, verbose=options.verbose)
     ended = report.Ended(running.header, chosen, outcomes, known, running.alarms)

@@ -73,18 +73,25 @@ class Engine:
         each = row == outcome.row and not self.setup.first
         asked = self._questions(spoken, fault, row, each)
         tried: dict[str, Tried] = {}
-        for answer in ask(spoken, fault, asked, stop=True):
-            judge = Case.parse(answer.case).judge
-            outcome.cases += 1
-            number = tried[judge].cases + 1 if judge in tried else 1
-            tried[judge] = Tried(number)
-            if outcome.state != FOUND:
-                outcome.to_kill = round(outcome.to_kill + answer.seconds, 4)
-            if answer.wrong and self._stands(spoken, fault, row, answer):
-                tried[judge] = Tried(number, answer.case, str(answer.status))
+        while asked:
+            again: list[Asked] = []
+            for answer in ask(spoken, fault, asked, stop=True):
+                judge = Case.parse(answer.case).judge
+                outcome.cases += 1
+                number = tried[judge].cases + 1 if judge in tried else 1
+                tried[judge] = Tried(number)
                 if outcome.state != FOUND:
-                    outcome.state, outcome.case = FOUND, answer.case
-                    outcome.says = f"{answer.status}: {_first_line(answer.message)}"
+                    outcome.to_kill = round(outcome.to_kill + answer.seconds, 4)
+                if not answer.wrong:
+                    continue
+                stands = self._stands(spoken, fault, row, answer)
+                again += _left_out(asked, answer, stands)
+                if stands:
+                    tried[judge] = Tried(number, answer.case, str(answer.status))
+                    if outcome.state != FOUND:
+                        outcome.state, outcome.case = FOUND, answer.case
+                        outcome.says = f"{answer.status}: {_first_line(answer.message)}"
+            asked = again
         if each:
             outcome.judges = tried
 
@@ -130,8 +137,8 @@ class Engine:
         return found
 
     def _stands(self, spoken: Language, fault: Fault, row: str, answer: Answer) -> bool:
-        """Whether a wrong answer is the fault's; a process may be killed from outside, too."""
-        if answer.killed:
+        """Whether a wrong answer is the fault's: others may kill a process, or stop it for long."""
+        if answer.killed or answer.status is Status.TIMEOUT:
             again = ask(spoken, fault, [Asked(answer.case, limit=60.0)])
             if not any(a.wrong for a in again):
                 return False
@@ -180,6 +187,19 @@ def warm_up() -> None:
         raise RuntimeError("needle was imported where faults are to be planted")
     gc.collect()
     gc.freeze()  # forks share these objects: no collection writes to them
+
+
+def _left_out(asked: Sequence[Asked], answer: Answer, stands: bool) -> list[Asked]:
+    """What was not asked after a wrong answer, and is to be: of its own group what follows an
+    answer that is not the fault's, of the others what follows a hang.
+    """
+    at = next(i for i, question in enumerate(asked) if question.case == answer.case)
+    late = answer.status is Status.TIMEOUT
+    return [
+        question
+        for question in asked[at + 1 :]
+        if (not stands if question.group == answer.group else late)
+    ]
 
 
 def _first_line(text: str) -> str:

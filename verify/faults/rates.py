@@ -50,6 +50,7 @@ class Rates:
     kinds: dict[str, Rate] = field(default_factory=dict)
     # by row, then judge: of the faults that the row is asked of first, and the judge could see
     judges: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    of_kinds: dict[str, dict[str, Rate]] = field(default_factory=dict)  # by kind, the same
     rows: dict[str, Rate] = field(default_factory=dict)
     alone: dict[str, list[str]] = field(default_factory=dict)  # judge -> what it alone found
     to_kill: list[float] = field(default_factory=list)  # seconds, in order of size
@@ -71,8 +72,8 @@ def rates(
         found.rows.setdefault(outcome.row, Rate()).count(killed)
         by = [judge for judge, tried in outcome.judges.items() if tried.case]
         for judge, tried in outcome.judges.items():
-            of_row = found.judges.setdefault(outcome.row, {})
-            of_row.setdefault(judge, Rate()).count(bool(tried.case))
+            for part, name in ((found.judges, outcome.row), (found.of_kinds, fault.kind)):
+                part.setdefault(name, {}).setdefault(judge, Rate()).count(bool(tried.case))
         if len(by) == 1:
             found.alone.setdefault(by[0], []).append(fault.id)
         if killed:

@@ -44,7 +44,7 @@ def read(path: Path) -> Record:
             else:
                 outcome = Outcome.from_json(data)
                 record.outcomes[outcome.fault] = outcome
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"[faults] malformed line, got {path}:{number}: {error}") from error
         record.complete_bytes += len(line)
     if not record.header:
@@ -55,6 +55,8 @@ def read(path: Path) -> Record:
 def _checked(data: Mapping[str, Any]) -> dict[str, Any]:
     if data.get(KEY) != FORMAT:
         raise ValueError(f"a results file of faults starts with {KEY}={FORMAT}")
+    if not isinstance(data.get("command", []), list):
+        raise ValueError("a command is a list of words")
     return dict(data)
 
 
@@ -74,7 +76,8 @@ def read_report(path: Path) -> dict[str, Any]:
     """A report that --report wrote; UsageError where it is none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if data.get(KEY) != FORMAT or not isinstance(data["survivors"], dict):
+        lists = data["survivors"], data.get("stillborn", [])
+        if data.get(KEY) != FORMAT or [type(names) for names in lists] != [dict, list]:
             raise ValueError(f"a report of faults has {KEY}={FORMAT} and names its survivors")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UsageError(f"[baseline] no report of faults, got file={path} ({error})") from error

@@ -128,6 +128,10 @@ def as_json(ended: Ended) -> dict[str, Any]:
             row: {judge: [rate.found, rate.of] for judge, rate in of_row.items()}
             for row, of_row in found.judges.items()
         },
+        "kinds by judge": {
+            kind: {judge: [rate.found, rate.of] for judge, rate in of_kind.items()}
+            for kind, of_kind in found.of_kinds.items()
+        },
         "alone": found.alone,
         "peers": {
             name: {"of all": _rate(b.of_all), "of asked": _rate(b.of_asked), "alarms": b.alarms}
@@ -164,16 +168,16 @@ def markdown(ended: Ended) -> str:
     text = [
         "# Planted faults",
         f"{totals(ended)}. {machine.get('cpu')}; commit {header.get('commit')}, started "
-        f"{header.get('started')}; `{command}`. A fault is asked of the rows that execute it. On "
-        "the first every judge has its turn, and the tables count those; the others go on until "
-        f"one finds it. Seconds of cases until the first that failed: {seconds or 'none'}.",
+        f"{header.get('started')}{_begun(header)}; `{command}`. A fault is asked of the rows that "
+        f"execute it{_ONE if header.get('first') else _EACH} Seconds of cases until the first that "
+        f"failed: {seconds or 'none'}.",
         _rate_table("language", found.languages | {"all": found.whole}),
         _rate_table("kind", found.kinds),
     ]
     if found.judges:
         text += ["## Judges", "Of the faults that a judge had cases for, on the first row."]
-        text += [_judge_table(found)]
-    text += ["## Rows", _row_table(found)]
+        text += [_judge_table(found), _cross_table("kind", found.kinds, found.of_kinds)]
+    text += ["## Rows", _cross_table("row", found.rows, found.judges)]
     text += _listed("Other projects' checks on the same faults", _peer_table(ended.beside))
     text += _listed("Survivors", [_survivor(f, o) for f, o in ended.survivors])
     text += _listed("False alarms", [f"- `{c}`: {t}" for c, t in ended.alarms.items()])
@@ -186,6 +190,17 @@ def markdown(ended: Ended) -> str:
         [f"- `{f.id}`: {o.says}" for f, o in ended.in_state(STILLBORN)],
     )
     return "\n\n".join(text) + "\n"
+
+
+_ONE = ", until one case finds it."
+_EACH = (
+    ". On the first every judge has its turn, and the tables of judges count those; the others go "
+    "on until one finds it."
+)
+
+
+def _begun(header: Mapping[str, Any]) -> str:
+    return f", going on with a run of {header['begun']}" if header.get("begun") else ""
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
@@ -229,17 +244,17 @@ def _judge_table(found: Rates) -> str:
     return "\n".join(rows)
 
 
-def _row_table(found: Rates) -> str:
-    shown = [judge for judge in JUDGES if judge in of_judges(found)]
-    rows = [f"| row | all | 95 % interval | {' | '.join(shown)} |"]
+def _cross_table(
+    what: str, parts: Mapping[str, Rate], by_judge: Mapping[str, Mapping[str, Rate]]
+) -> str:
+    shown = [judge for judge in JUDGES if any(judge in of for of in by_judge.values())]
+    rows = ["".join(f"| {name} " for name in (what, "all", "95 % interval", *shown)) + "|"]
     rows.append("|---|--:|---|" + "--:|" * len(shown))
-    for row, rate in found.rows.items():
-        of_row = found.judges.get(row, {})
-        cells = [f"{of_row[j].found}/{of_row[j].of}" if j in of_row else "" for j in shown]
-        rows.append(
-            f"| {row or '(none)'} | {rate.found}/{rate.of} | {_interval(rate)} | "
-            f"{' | '.join(cells)} |"
-        )
+    for name, rate in parts.items():
+        of = by_judge.get(name, {})
+        cells = [f"{of[j].found}/{of[j].of}" if j in of else "" for j in shown]
+        line = (name or "(none)", f"{rate.found}/{rate.of}", _interval(rate), *cells)
+        rows.append("".join(f"| {cell} " for cell in line) + "|")
     return "\n".join(rows)
 
 

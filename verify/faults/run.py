@@ -149,7 +149,8 @@ class Run:
         if resume:
             earlier = record.read(path)
             record.require_asked("resume", path, earlier.header, self.asked)
-            self.header, self._earlier = earlier.header, earlier.outcomes
+            self.header |= {"begun": earlier.header.get("begun", earlier.header.get("started"))}
+            self._earlier = earlier.outcomes
             writer = Writer(path, None, earlier.complete_bytes)
         else:
             writer = Writer(path, self.header)

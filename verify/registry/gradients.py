@@ -279,6 +279,7 @@ ROWS = (
             sample((0, 2, 2, 2), (0, 4, 4, 2), kernel=2),
         ),
         kinks=lambda g, x, kernel, stride=None, padding=0: gap(x, kernel, stride, padding),
+        jumps=True,
         call=g.of_geometry,
         flops=_times(2.0),
         errors=(

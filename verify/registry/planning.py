@@ -260,7 +260,7 @@ def _regions(row: Row, judge: str) -> list[str]:
         return list(row.regions)
     if judge == "vjp":
         return [r for r in row.regions if r in _VJP_REGIONS or r in row.decided]
-    if judge == "fd" and row.kinks:
+    if judge == "fd" and row.kinks and not row.jumps:
         return [r for r in row.regions if r in _FD_KINK_REGIONS]
     return []
 
