@@ -1,0 +1,138 @@
+"""What the engine makes of answers that are wrong, and what `faults` refuses before it begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from verify.cli import main
+from verify.faults import engine, record
+from verify.faults.baseline import Baseline, Seen
+from verify.faults.child import Answer, Asked
+from verify.faults.fault import Fault
+from verify.faults.outcome import FOUND, SURVIVED, Outcome
+from verify.faults.run import Run
+from verify.faults.tasks import Setup
+from verify.spec import Status, UsageError
+
+FAULT = Fault("a.py:f:sign:1", "a.py", 1, "x", "-x")
+CASES = [
+    f"sin/{j}/cpu/float64/{n}//compact/interior/seed0" for j in ("forward", "vjp") for n in (1, 2)
+]
+A, B, C, D = CASES
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, *series: Sequence[tuple[str, Status]]) -> Outcome:
+    """The outcome of the first row where each process gives one of the series of answers."""
+    left = list(series)
+
+    def ask(_: Any, fault: Any, asked: Sequence[Asked], **how: Any) -> Iterator[Answer]:
+        groups = {question.case: question.group for question in asked}
+        for case, status in left.pop(0):
+            yield Answer(case, groups[case], status, 0.5, "it says")
+
+    monkeypatch.setattr(engine, "ask", ask)
+    setup = Setup("smoke", "", "", first=False, peers=False)
+    judge = engine.Engine(setup)
+    seen = {case: Seen(Status.PASS, 0.1, frozenset("p"), "") for case in CASES}
+    questions = [Asked(case, case.split("/")[1]) for case in CASES]
+    monkeypatch.setattr(judge, "_baseline", lambda *_: Baseline("sin", seen))
+    monkeypatch.setattr(judge, "_questions", lambda *_: questions)
+    outcome = Outcome(FAULT.id, "", SURVIVED, row="sin")
+    judge._ask(SimpleNamespace(), FAULT, "sin", outcome)  # type: ignore[arg-type]
+    assert not left
+    return outcome
+
+
+def test_a_hang_that_does_not_come_again_is_no_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = [(case, Status.PASS) for case in CASES]
+    found = judged(monkeypatch, [(A, Status.TIMEOUT)], passed[:1], passed[1:])
+    assert (found.state, found.cases) == (SURVIVED, 4)
+
+
+def test_every_judge_is_asked_where_one_case_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = [(A, Status.TIMEOUT)]
+    found = judged(monkeypatch, hangs, hangs, [], [(C, Status.FAIL)])
+    assert (found.state, found.case) == (FOUND, A)
+    assert {name for name, tried in found.judges.items() if tried.case} == {"forward", "vjp"}
+
+
+def test_what_follows_a_find_in_its_group_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(monkeypatch, [(A, Status.FAIL), (C, Status.PASS), (D, Status.PASS)])
+    assert (found.state, found.cases) == (FOUND, 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["5\n", '{"needle_verify_faults": 1, "command": 5}\n', '{"needle_verify_faults": 2}\n']
+)
+def test_a_malformed_header_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"malformed line, got .*f\.jsonl:1"):
+        record.read(path)
+
+
+def test_a_malformed_outcome_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    line = json.dumps({"fault": "a", "digest": "", "state": "found", "judges": []})
+    path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
+    with pytest.raises(UsageError, match=r"malformed line, got .*f\.jsonl:2"):
+        record.read(path)
+
+
+@pytest.mark.parametrize("stillborn", [5, {"a": 1}])
+def test_a_malformed_report_is_no_baseline(stillborn: Any, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    data = {"needle_verify_faults": 1, "survivors": {}, "stillborn": stillborn}
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="no report of faults"):
+        record.read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--baseline", "r.json", "--report", "r.json"], "[report] a file of its own"),
+        (["--baseline", "r.json", "--json", "r.json"], "[json] a file of its own"),
+        (["--resume", "f.jsonl", "--report", "f.jsonl"], "[report] a file of its own"),
+        (["--resume", "f.jsonl", "--json", "g.jsonl"], "[resume] the run goes on"),
+        (["--resume", ""], "[faults] cannot read the file"),
+        (["--resume", "nowhere.jsonl"], "[faults] cannot read the file"),
+    ],
+)
+def test_what_would_be_lost_or_cannot_be_read_is_refused_first(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.json").write_text('{"needle_verify_faults": 1, "survivors": {}}')
+    Path("f.jsonl").write_text('{"needle_verify_faults": 1}\n')
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    assert main(["faults", "--language", "python", *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_of_equivalents_alone_judges_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from verify.faults import command, equivalent
+
+    monkeypatch.setattr(Run, "measure", lambda self, quiet: None)
+    chosen = ["--language", "python", "--kind", "broadcast", "--path", "needle/ops/indexing.py"]
+    known = {f"needle/ops/indexing.py:{name}" for name in (
+        "Where.gradient:broadcast:1", "Where.gradient:broadcast:2", "Gather.gradient:broadcast:1",
+        "ScatterAdd.gradient:broadcast:1", "take:broadcast:1",
+    )}  # fmt: skip
+    confirmed = {name: equivalent.Equivalent("a reason", True) for name in known}
+    monkeypatch.setattr(command.equivalent, "confirmed", lambda _: confirmed)
+    assert main(["faults", *chosen, "--jobs", "1"]) == 3
+    assert "nothing is judged: all of 5 faults are equivalents" in capsys.readouterr().err
