@@ -330,3 +330,21 @@ def test_accumulate_is_a_sum_in_place_where_nothing_is_shared(device: BackendDev
         np.testing.assert_array_equal(
             left.accumulate(right).numpy(), np.arange(1.0, 9) + np.arange(8.0)
         )
+
+
+def test_results_larger_than_a_shared_cache_are_whole_on_every_thread() -> None:
+    from needle import _core
+
+    a = np.arange(5 << 20, dtype=np.float64)  # 40 MiB: past the caches of most machines
+    before = _core.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            x = NDArray(a, device=cpu(), dtype="float64")
+            for _ in range(3):
+                np.testing.assert_array_equal((x + x).numpy(), a + a)
+                np.testing.assert_array_equal(
+                    (x * 2.0).astype("float32").numpy(), (2 * a).astype("f")
+                )
+    finally:
+        _core.set_num_threads(before)
