@@ -1,7 +1,8 @@
 // The formulas of fused steps, written once for scalars and vectors V: optimizers, and what an LSTM
 // does after its products. The including file has defined, in the same namespace, the functions of
 // the op table (formulas.h). No device contracts: a step has the bits of the ops that it stands
-// for.
+// for. Source: Kingma and Ba, arXiv 1412.6980; Loshchilov and Hutter, arXiv 1711.05101; Hochreiter
+// and Schmidhuber, "Long short-term memory" (1997), with Gers' forget gate (2000).
 #pragma once
 
 #include "backend.h"

@@ -1,5 +1,6 @@
 // Powers by whole numbers as formulas of one vector, no less exact than m::pow: products, a
-// quotient, and of a cube what its two products lost, added.
+// quotient, and of a cube what its two products lost, added. Source: Ogita, Rump and Oishi,
+// "Accurate sum and dot product" (2005), for the latter.
 #pragma once
 
 #include "math.h"

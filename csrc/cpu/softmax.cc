@@ -1,4 +1,7 @@
 // softmax, its logarithm, logsumexp and their gradients, a row at a time while it is in cache.
+// No exponential overflows, since a row's largest is taken off first. Compact arrays of one shape,
+// rows along any of its axes. Source: Blanchard, D. Higham and N. Higham, "Accurately computing the
+// log-sum-exp and softmax functions" (2021).
 #include "decls.h"
 #include "rows.h"
 

@@ -1,6 +1,9 @@
 // Rows with mean 0 and variance 1, times weight plus bias, and the gradient: a row at a time while
 // it is in cache. The gradient finds both sums that it needs in one pass, and these are what weight
 // and bias of a row get; what those of a place get is summed across rows (standardize_places.h).
+// x, y, dx compact and of one shape; one element for each row, or place, of the others. Source: the
+// variance in two passes, Chan, Golub and LeVeque, "Algorithms for computing the sample variance"
+// (1983).
 #include "decls.h"
 #include "rows.h"
 #include "standardize_places.h"

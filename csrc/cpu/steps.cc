@@ -1,5 +1,6 @@
 // Steps of optimizers and of LSTM cells: everything that an element takes part in, at once. All
 // arrays are compact.
+// Shapes: those of a parameter, or (N, 4 H) gates beside (N, H) states. Source: core/steps.h.
 #include <type_traits>
 
 #include "decls.h"

@@ -1,6 +1,6 @@
 // Running sums along an axis. A warp adds up 32 neighbours in 5 steps and carries their sum on; a
 // thread walks elements one by one. Slices begin with the sum of those before, which a first pass
-// has found.
+// has found. Source: Hillis and Steele, "Data parallel algorithms" (1986).
 #include "kernels.h"
 #include "lanes.cuh"
 #include "storage.cuh"

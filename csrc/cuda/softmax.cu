@@ -1,5 +1,8 @@
 // softmax, its logarithm, logsumexp and their gradients: a team of threads reads its row from
 // memory once, and again from the caches.
+// No exponential overflows, since a row's largest is taken off first. Compact arrays of one shape,
+// rows along any of its axes. Source: Blanchard, D. Higham and N. Higham, "Accurately computing the
+// log-sum-exp and softmax functions" (2021).
 #include <cfloat>
 
 #include "kernels.h"

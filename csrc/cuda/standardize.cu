@@ -1,5 +1,5 @@
-// Rows with mean 0 and variance 1, times weight plus bias, and the gradient. Statistics are kept in
-// the precision of the computation.
+// Rows with mean 0 and variance 1, times weight plus bias, and the gradient; shapes and source as
+// in cpu/standardize.cc. Statistics are kept in the precision of the computation.
 #include "kernels.h"
 #include "rows.cuh"
 

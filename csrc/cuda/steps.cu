@@ -1,5 +1,6 @@
 // Steps of optimizers and of LSTM cells: everything that an element takes part in, in one kernel.
 // All arrays are compact; a thread handles 16 bytes of each where all begin at such.
+// Shapes: those of a parameter, or (N, 4 H) gates beside (N, H) states. Source: core/steps.h.
 #include "kernels.h"
 #include "maths.cuh"
 #include "storage.cuh"
