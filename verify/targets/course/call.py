@@ -16,8 +16,9 @@ import numpy as np
 from verify.sampling import Array, Laid, Problem, View, apply_views
 from verify.spec import Broken, Missing, Row
 from verify.targets.course import leeway, signatures
+from verify.targets.course.absence import absent, place
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
-from verify.targets.course.library import NUMPY, Library, absent, array_of, dtype_of
+from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
 
 _REDUCTIONS = ("summation", "max")  # of the tuples of axes that some take, others take an int
 
@@ -104,9 +105,10 @@ class CourseCall:
                     self.arguments = before
                     return run()  # what it said of the form that the course names
             except (AttributeError, ImportError) as error:
-                if what := absent(error):
+                if what := absent(error, self.library):
                     raise Missing(what) from error
-                raise
+                kind = AttributeError if isinstance(error, AttributeError) else ImportError
+                raise kind(f"{error}{place(error)}") from error
 
     def _require_axes(self) -> None:
         """Raises: Missing where the forward refuses several axes that only some take."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ _HOMES = ("", "backend_ndarray", "backend_selection", "autograd", "device", "bac
 NUMPY, NDARRAY = "numpy arrays", "NDArray"
 
 # functions of the course -> classes, where only these exist
-_CLASSES = {
+CLASSES = {
     "add": "EWiseAdd", "add_scalar": "AddScalar", "multiply": "EWiseMul",
     "mul_scalar": "MulScalar", "power": "EWisePow", "power_scalar": "PowerScalar",
     "divide": "EWiseDiv", "divide_scalar": "DivScalar", "transpose": "Transpose",
@@ -28,14 +27,6 @@ _CLASSES = {
     "tanh": "Tanh", "logsumexp": "LogSumExp", "logsoftmax": "LogSoftmax", "stack": "Stack",
     "split": "Split", "flip": "Flip", "dilate": "Dilate", "undilate": "UnDilate", "conv": "Conv",
 }  # fmt: skip
-
-
-# of Tensor and NDArray
-_MEMBERS = {
-    *("sum", "max", "maximum", "log", "exp", "tanh", "flip", "pad", "permute", "broadcast_to"),
-    *("compact", "is_compact", "as_strided", "reshape", "transpose", "matmul", "detach", "data"),
-    *("backward", "numpy", "to", "fill", "flat", "device", "dtype", "strides"),
-}
 
 
 class Library:
@@ -54,7 +45,7 @@ class Library:
         found: Any = getattr(home, last, None)
         if found is None and not kind:
             found = getattr(self.package, last, None)
-            made = getattr(home, _CLASSES.get(last, "-"), None)
+            made = getattr(home, CLASSES.get(last, "-"), None)
             if found is None and made is not None:
                 return lambda *tensors, **given: signatures.call(made, (), (), (), given)(
                     *(tensors[0] if isinstance(tensors[0], list) else tensors)  # stack's list
@@ -154,21 +145,6 @@ class Library:
             parts = [outputs[i] for i in range(len(outputs))]
             return [y for part in parts for y in self.listed(part)]
         return [outputs]
-
-
-def absent(error: Exception) -> str:
-    """What of the course's names an exception says is missing; empty: nothing."""
-    if isinstance(error, ImportError) and (error.name or "").startswith("needle"):
-        return str(error)
-    if not isinstance(error, AttributeError):
-        return ""
-    owner, name = error.obj, error.name
-    if isinstance(owner, types.ModuleType) and owner.__name__.partition(".")[0] == "needle":
-        return f"{owner.__name__} has no {name}"
-    kind = type(owner)
-    if kind.__module__.partition(".")[0] == "needle" and name in _MEMBERS:
-        return f"{kind.__name__} has no {name}"
-    return ""
 
 
 def dtype_of(t: Any) -> str:
