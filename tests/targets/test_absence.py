@@ -96,3 +96,30 @@ def test_members_that_are_asked_for_here_are_missing(tmp_path: Path) -> None:
     code, found = run(copy, "--op", "optim.SGD", "--check", "forward")
     assert code == Exit.WEAK
     assert {v.message for v in found["optim.SGD"]} == {"SGD has no step"}
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "status"),
+    [
+        ("x = (", "SyntaxError: '(' was never closed (needle/nn.py:14)", Status.FAIL),
+        ("x = 1 / 0", "ZeroDivisionError: division by zero (needle/nn.py:14)", Status.FAIL),
+        ("ops.reluu", "has no attribute 'reluu' (needle/nn.py:14)", Status.FAIL),
+        ("ops.relu", "has no attribute 'relu' (needle/nn.py:14)", Status.UNIMPLEMENTED),
+        ("raise NotImplementedError('later')", "later (needle/nn.py:14)", Status.UNIMPLEMENTED),
+    ],
+)
+def test_a_part_that_cannot_be_imported_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], line: str, says: str, status: Status
+) -> None:
+    """mostly_stubs does not import its nn."""
+    copy = shutil.copytree(HERE / "mostly_stubs", tmp_path / "it")
+    nn = copy / "needle" / "nn.py"
+    nn.write_text(f"{nn.read_text()}{line}\n")
+    code, found = run(copy, "--op", "add,nn.ReLU", "--check", "forward")
+    assert code == (Exit.WRONG if status is Status.FAIL else Exit.WEAK)
+    assert says in capfd.readouterr().out.splitlines()[1]
+    assert {v.status for v in found["add"]} == {Status.PASS}
+    for verdict in found["nn.ReLU"]:
+        assert verdict.status is status
+        assert "needle.nn cannot be imported: " in verdict.message
+        assert says in verdict.message

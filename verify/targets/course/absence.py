@@ -68,6 +68,13 @@ def absent(error: AttributeError | ImportError, library: Library) -> str:
     return f"{kind.__name__} has no {name}" if missing else ""
 
 
+def unfinished(error: BaseException | None, library: Library) -> bool:
+    """Whether a part that raised this when it was imported is not written yet, and not wrong."""
+    if isinstance(error, (AttributeError, ImportError)):
+        return bool(absent(error, library))
+    return isinstance(error, NotImplementedError)
+
+
 def place(error: BaseException) -> str:
     """Function, file and line of the subject's own code that led to it; empty: none did."""
     found = ""

@@ -16,7 +16,7 @@ import numpy as np
 from verify.sampling import Array, Laid, Problem, View, apply_views
 from verify.spec import Broken, Missing, Row
 from verify.targets.course import leeway, signatures
-from verify.targets.course.absence import absent, place
+from verify.targets.course.absence import absent, place, unfinished
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
 from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
 
@@ -48,7 +48,12 @@ class CourseCall:
         self.face = library.face(device)
         if (got := library.computes(device, dtype)) != dtype:
             raise Missing(f"{dtype} was asked for, it computes {got}")
-        self.found = library.resolve(row.name)
+        try:
+            self.found = library.resolve(row.name)
+        except Broken as error:
+            if unfinished(error.__cause__, library):
+                raise Missing(str(error)) from error
+            raise
         self.made: list[Any] = []  # layers and optimizers of the last call
         self.arguments = problem.arguments
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,14 +34,17 @@ CLASSES = {
 class Library:
     """The imported package; Missing is raised for what it does not have."""
 
-    def __init__(self, place: Place, package: Any) -> None:
-        self.place, self.package = place, package
+    def __init__(
+        self, place: Place, package: Any, broken: Mapping[str, Exception] | None = None
+    ) -> None:
+        """broken: what importing a part raised."""
+        self.place, self.package, self.broken = place, package, dict(broken or {})
         self.tensor_class: Any = getattr(package, "Tensor", None) or package.autograd.Tensor
 
     # --- names
 
     def resolve(self, name: str) -> Callable[..., Any]:
-        """What a public name stands for."""
+        """What a public name stands for. Raises: Missing; Broken where its part has an error."""
         kind, _, last = name.rpartition(".")
         home = getattr(self.package, kind or "ops", None)
         found: Any = getattr(home, last, None)
@@ -51,6 +56,8 @@ class Library:
                     *(tensors[0] if isinstance(tensors[0], list) else tensors)  # stack's list
                 )
         if not callable(found):
+            if kind in self.broken:
+                raise Broken(self.why_not(kind)) from self.broken[kind]
             raise Missing(f"it has no {name}")
         function: Callable[..., Any] = found
         return function
@@ -59,9 +66,21 @@ class Library:
         """Whether there is such a name, with or without a body."""
         try:
             self.resolve(name)
-        except Missing:
+        except (Missing, Broken):
             return False
         return True
+
+    def why_not(self, part: str) -> str:
+        """What importing a part raised: type, file and line."""
+        error, where = self.broken[part], ""
+        places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError):
+            places.append((str(error.filename), error.lineno))
+        for file, line in places:
+            if Path(file).is_relative_to(self.place.root):
+                where = f" ({Path(file).relative_to(self.place.root)}:{line})"
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"needle.{part} cannot be imported: {type(error).__name__}: {text}{where}"
 
     # --- devices
 
