@@ -22,13 +22,16 @@ from verify import budget, counterexample, reference, registry, targets
 from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
 from verify.registry import course
+from verify.registry.plugins import place_of
 from verify.shrinking import SECONDS, Shrunk, shrink
 from verify.spec import (
+    MALFORMED,
     OUTSIDE,
     OWN_INPUTS,
     Case,
     Row,
     Status,
+    Unanswered,
     UsageError,
     Verdict,
     with_plugins,
@@ -81,7 +84,27 @@ def warm_reference() -> None:
 
 def run_case(case: Case) -> Verdict:
     """The verdict of a case. Raises UsageError for a case that cannot be asked."""
-    return judge(case, row_of(case.op))
+    row = row_of(case.op)
+    try:
+        return judge(case, row)
+    except Unanswered as error:
+        if not row.place:
+            raise
+        return _unanswered(case, row, error)
+
+
+def _unanswered(case: Case, row: Row, error: Unanswered) -> Verdict:
+    """Of a plugin's row whose reference raised: nothing is known of the op."""
+    cause = error.__cause__ or error
+    place = place_of(cause, row.place.rpartition(":")[0])
+    text = (str(cause).strip().splitlines() or [""])[0]
+    return Verdict(
+        case.id,
+        Status.UNIMPLEMENTED,
+        attribution=MALFORMED,
+        message=f"[{row.name}] a reference answers what its row asks, "
+        f"got reference={place or row.place}, which raised {type(cause).__name__}: {text}",
+    )
 
 
 def row_of(name: str) -> Row:
@@ -100,11 +123,19 @@ def judge(case: Case, row: Row) -> Verdict:
     askable = case.judge not in OWN_INPUTS
     try:
         finding = examine(case, row)
-    except Exception:
+    except Exception as error:
         if askable:
             require_askable(case, row)
+        if row.family == "user" and not isinstance(error, UsageError):
+            # the function's own are findings: this is the reference's
+            raise Unanswered(
+                "[check] the reference cannot be bounded: it may use torch operations that have an "
+                "error rule, on its inputs and on numbers, "
+                f"got {type(error).__name__}: {error}"
+            ) from error
         raise
-    if askable and finding.status is Status.FAIL:
+    unwritten = finding.status is Status.UNIMPLEMENTED and row.family == "user"
+    if askable and (finding.status is Status.FAIL or unwritten):
         require_askable(case, row)
     verdict = Verdict(
         id=case.id,
@@ -137,7 +168,7 @@ def _environment() -> dict[str, str]:
 
 
 def require_askable(case: Case, row: Row) -> None:
-    """UsageError unless the reference takes the inputs that the case names.
+    """Unanswered unless the reference takes the inputs that the case names.
 
     Asked once something went wrong: a target that refuses a well-formed question fails.
     """
@@ -148,7 +179,7 @@ def require_askable(case: Case, row: Row) -> None:
         raise
     except Exception as error:
         text = str(error).strip().splitlines() or [""]
-        raise UsageError(
+        raise Unanswered(
             f"[case] shapes and arguments do not fit {row.name}, got id={case.id!r}: "
             f"the reference raised {type(error).__name__}: {text[0]}"
         ) from error

@@ -68,7 +68,7 @@ def row(
     for s in samples:
         require_literals(name, s)
     for refusal in refusals:
-        require_refusal(refusal, kind, max(len(s.shapes) for s in samples))
+        require_refusal(name, refusal, kind, max(len(s.shapes) for s in samples))
     caller = sys._getframe(1).f_code.co_filename, sys._getframe(1).f_lineno
     return make_row(
         name,
@@ -131,23 +131,34 @@ def kind_of(function: Any) -> str:
 
 
 def require_literals(name: str, sample: Sample) -> None:
-    """UsageError unless a case's id can hold the arguments."""
-    case = Case(name, "forward", "cpu", "float32", sample.shapes, sample.kwargs)
-    try:
-        fits = Case.parse(case.id) == case
-    except UsageError:
-        fits = False
-    if not fits:
+    """UsageError unless a case's id can hold the shapes and each of the arguments."""
+    if not _in_an_id(name, Sample(sample.shapes)):
         raise UsageError(
-            "[check] keyword arguments are literals without '/' (numbers, tuples, words); "
-            f"bind others with functools.partial, got arguments={dict(sample.kwargs)!r}"
+            f"[check] shapes are tuples of ints, got shapes={sample.shapes!r} in row {name!r}"
         )
+    for argument in sample.kwargs:
+        if not _in_an_id(name, Sample(sample.shapes, (argument,))):
+            key, value = argument
+            raise UsageError(
+                "[check] keyword arguments are literals without '/' or spaces (numbers, words, "
+                "tuples of them; no lists), which a case's id can hold; bind others with "
+                f"functools.partial, got {key}={value!r} in row {name!r}"
+            )
 
 
-def require_refusal(refusal: Refusal | str, kind: str, inputs: int) -> None:
+def _in_an_id(name: str, sample: Sample) -> bool:
+    try:
+        case = Case(name, "forward", "cpu", "float32", sample.shapes, sample.kwargs)
+        hash(case)  # a plan keeps every case once
+        return Case.parse(case.id) == case
+    except (UsageError, TypeError, ValueError):
+        return False
+
+
+def require_refusal(name: str, refusal: Refusal | str, kind: str, inputs: int) -> None:
     """UsageError for a refusal that cannot be asked of the function."""
     if isinstance(refusal, Refusal):
-        require_literals("refused", Sample(refusal.shapes, refusal.kwargs))
+        require_literals(name, Sample(refusal.shapes, refusal.kwargs))
     elif refusal not in MIXTURES:
         raise UsageError(
             f"[check] a refusal is verify.refuses(shapes..., raises=...) or one of "

@@ -80,7 +80,7 @@ class Request:
         elif self.gradient is not None:
             raise UsageError(f"[check] {self.via} brings its own gradient, got gradient=...")
         for refusal in self.refusals:
-            custom.require_refusal(refusal, self.via, len(self.shapes))
+            custom.require_refusal(self.name, refusal, self.via, len(self.shapes))
 
     @property
     def drawn(self) -> bool:
@@ -172,16 +172,7 @@ class Request:
 def judge(request: Request, case: Case) -> Verdict:
     """One verdict. Raises: UsageError where the reference cannot be asked."""
     began = time.perf_counter()
-    try:
-        verdict = checks.judge(case, request.row)
-    except UsageError:
-        raise
-    except Exception as error:  # the function's own are findings: this is the reference's
-        raise UsageError(
-            "[check] the reference cannot be bounded: it may use torch operations that have an "
-            "error rule, on its inputs and on numbers, "
-            f"got {type(error).__name__}: {error}"
-        ) from error
+    verdict = checks.judge(case, request.row)
     verdict.seconds = time.perf_counter() - began
     verdict.environment = targets.environment()
     # the id alone does not bring the function back

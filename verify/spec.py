@@ -62,7 +62,8 @@ LAYOUTS = (
 IMPOSTORS = ("zeros", "constant", "stale", "nan", "copy")
 # Attribution of a case that somebody else's needle need not get right, and does not.
 OUTSIDE = "outside of what the course defines"
-# Attribution of a case whose question itself is wrong: the reference refuses its inputs.
+# Attribution of a case whose question itself is wrong: the reference refuses its inputs. FAIL in
+# a row of needle's, whose registry is ours; UNIMPLEMENTED in a plugin's: it says nothing of the op.
 MALFORMED = "the question is malformed"
 
 
@@ -76,6 +77,10 @@ class Broken(Exception):
 
 class UsageError(Exception):
     """A request that cannot be run as given (exit 2): unknown op, absent device, malformed id."""
+
+
+class Unanswered(UsageError):
+    """The reference raised where a case asks it; what it raised is the cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from verify.spec import IMPOSTORS, OUTSIDE, Case, Exit, Status, Verdict
+from verify.spec import IMPOSTORS, MALFORMED, OUTSIDE, Case, Exit, Status, Verdict
 
 WRONG = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 JUDGED = (Status.PASS, Status.FAIL)  # outputs were compared
@@ -79,6 +79,7 @@ class Summary:
     unreached: list[Group] | None = None
     skipped: Counter[str] = field(default_factory=Counter)  # reasons, with their cases
     outside: Counter[str] = field(default_factory=Counter)  # reasons, as of the skipped
+    malformed: Counter[str] = field(default_factory=Counter)  # UNIMPLEMENTED; reasons, likewise
     rotten: Sequence[str] = ()  # skips that are stale or have expired
     cached: int = 0  # verdicts of earlier runs
 
@@ -124,6 +125,7 @@ def summarize(
     counts: Counter[Status] = Counter()
     skipped: Counter[str] = Counter()
     outside: Counter[str] = Counter()
+    malformed: Counter[str] = Counter()
     for group, members in groups.items():
         key = (group.op, group.device, group.dtype)
         line = lines.setdefault(key, Line(*key))
@@ -135,6 +137,8 @@ def summarize(
                 skipped[reason] += 1
             elif verdict.attribution == OUTSIDE:
                 outside[reason] += 1
+            elif verdict.attribution == MALFORMED and status is Status.UNIMPLEMENTED:
+                malformed[reason] += 1
             counts[status] += 1
             line.add(verdict, status)
     return Summary(
@@ -151,6 +155,7 @@ def summarize(
         None if boxed is None else [g for g in dict.fromkeys(boxed) if g not in groups],
         skipped,
         outside,
+        malformed,
         rotten,
         sum(v.cached for members in groups.values() for v in members),
     )

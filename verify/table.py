@@ -143,6 +143,7 @@ def totals(summary: Summary, seconds: float, colour: Paint) -> str:
     lines += [f"{colour('SKIP', 'dim')} {n:,}: {why}" for why, n in summary.skipped.items()]
     lines += [f"{colour('SKIP', 'yellow')} {line}" for line in summary.rotten]
     lines += [f"{colour('OPEN', 'dim')} {n:,}: {why}" for why, n in summary.outside.items()]
+    lines += [f"{colour('MISSING', 'yellow')} {n:,}: {why}" for why, n in summary.malformed.items()]
     counts = [f"{summary.counts[s]:,} {s}" for s in Status if summary.counts[s] or s is Status.PASS]
     if summary.not_run:
         why = "" if summary.unreached is None else " (time is up)"

@@ -98,7 +98,7 @@ def test_ours_is_not_imported_in_its_place_and_nothing_is_drawn(tmp_path: Path) 
     code = (
         "import json, numpy, needle; ours = needle.__file__; numpy.random.seed(5);"
         "from verify.targets.course import place, importing;"
-        f"found = importing.load(place.find({str(tmp_path / 'hw1')!r}));"
+        f"found, _ = importing.load(place.find({str(tmp_path / 'hw1')!r}));"
         "print(json.dumps([ours, found.__file__, numpy.random.rand()]))"
     )
     out = subprocess.run(

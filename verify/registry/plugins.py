@@ -63,13 +63,13 @@ def _asked(what: str, path: str, load: Callable[[], Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        place = _place(error, path)
+        place = place_of(error, path)
         place = f"{what} ({place})" if not path else place or what
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise UsageError(f"[plugin] it cannot be used, got plugin={place}: {text}") from error
 
 
-def _place(error: BaseException, path: str) -> str:
+def place_of(error: BaseException, path: str) -> str:
     """file:line of the plugin's own last line that led to the error."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

@@ -16,8 +16,9 @@ import numpy as np
 from verify.sampling import Array, Laid, Problem, View, apply_views
 from verify.spec import Broken, Missing, Row
 from verify.targets.course import leeway, signatures
+from verify.targets.course.absence import absent, place, unfinished
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
-from verify.targets.course.library import NUMPY, Library, absent, array_of, dtype_of
+from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
 
 _REDUCTIONS = ("summation", "max")  # of the tuples of axes that some take, others take an int
 
@@ -47,7 +48,12 @@ class CourseCall:
         self.face = library.face(device)
         if (got := library.computes(device, dtype)) != dtype:
             raise Missing(f"{dtype} was asked for, it computes {got}")
-        self.found = library.resolve(row.name)
+        try:
+            self.found = library.resolve(row.name)
+        except Broken as error:
+            if unfinished(error.__cause__, library):
+                raise Missing(str(error)) from error
+            raise
         self.made: list[Any] = []  # layers and optimizers of the last call
         self.arguments = problem.arguments
 
@@ -104,9 +110,10 @@ class CourseCall:
                     self.arguments = before
                     return run()  # what it said of the form that the course names
             except (AttributeError, ImportError) as error:
-                if what := absent(error):
+                if what := absent(error, self.library):
                     raise Missing(what) from error
-                raise
+                kind = AttributeError if isinstance(error, AttributeError) else ImportError
+                raise kind(f"{error}{place(error)}") from error
 
     def _require_axes(self) -> None:
         """Raises: Missing where the forward refuses several axes that only some take."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import types
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ _HOMES = ("", "backend_ndarray", "backend_selection", "autograd", "device", "bac
 NUMPY, NDARRAY = "numpy arrays", "NDArray"
 
 # functions of the course -> classes, where only these exist
-_CLASSES = {
+CLASSES = {
     "add": "EWiseAdd", "add_scalar": "AddScalar", "multiply": "EWiseMul",
     "mul_scalar": "MulScalar", "power": "EWisePow", "power_scalar": "PowerScalar",
     "divide": "EWiseDiv", "divide_scalar": "DivScalar", "transpose": "Transpose",
@@ -30,36 +31,33 @@ _CLASSES = {
 }  # fmt: skip
 
 
-# of Tensor and NDArray
-_MEMBERS = {
-    *("sum", "max", "maximum", "log", "exp", "tanh", "flip", "pad", "permute", "broadcast_to"),
-    *("compact", "is_compact", "as_strided", "reshape", "transpose", "matmul", "detach", "data"),
-    *("backward", "numpy", "to", "fill", "flat", "device", "dtype", "strides"),
-}
-
-
 class Library:
     """The imported package; Missing is raised for what it does not have."""
 
-    def __init__(self, place: Place, package: Any) -> None:
-        self.place, self.package = place, package
+    def __init__(
+        self, place: Place, package: Any, broken: Mapping[str, Exception] | None = None
+    ) -> None:
+        """broken: what importing a part raised."""
+        self.place, self.package, self.broken = place, package, dict(broken or {})
         self.tensor_class: Any = getattr(package, "Tensor", None) or package.autograd.Tensor
 
     # --- names
 
     def resolve(self, name: str) -> Callable[..., Any]:
-        """What a public name stands for."""
+        """What a public name stands for. Raises: Missing; Broken where its part has an error."""
         kind, _, last = name.rpartition(".")
         home = getattr(self.package, kind or "ops", None)
         found: Any = getattr(home, last, None)
         if found is None and not kind:
             found = getattr(self.package, last, None)
-            made = getattr(home, _CLASSES.get(last, "-"), None)
+            made = getattr(home, CLASSES.get(last, "-"), None)
             if found is None and made is not None:
                 return lambda *tensors, **given: signatures.call(made, (), (), (), given)(
                     *(tensors[0] if isinstance(tensors[0], list) else tensors)  # stack's list
                 )
         if not callable(found):
+            if kind in self.broken:
+                raise Broken(self.why_not(kind)) from self.broken[kind]
             raise Missing(f"it has no {name}")
         function: Callable[..., Any] = found
         return function
@@ -68,9 +66,21 @@ class Library:
         """Whether there is such a name, with or without a body."""
         try:
             self.resolve(name)
-        except Missing:
+        except (Missing, Broken):
             return False
         return True
+
+    def why_not(self, part: str) -> str:
+        """What importing a part raised: type, file and line."""
+        error, where = self.broken[part], ""
+        places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError):
+            places.append((str(error.filename), error.lineno))
+        for file, line in places:
+            if Path(file).is_relative_to(self.place.root):
+                where = f" ({Path(file).relative_to(self.place.root)}:{line})"
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"needle.{part} cannot be imported: {type(error).__name__}: {text}{where}"
 
     # --- devices
 
@@ -154,21 +164,6 @@ class Library:
             parts = [outputs[i] for i in range(len(outputs))]
             return [y for part in parts for y in self.listed(part)]
         return [outputs]
-
-
-def absent(error: Exception) -> str:
-    """What of the course's names an exception says is missing; empty: nothing."""
-    if isinstance(error, ImportError) and (error.name or "").startswith("needle"):
-        return str(error)
-    if not isinstance(error, AttributeError):
-        return ""
-    owner, name = error.obj, error.name
-    if isinstance(owner, types.ModuleType) and owner.__name__.partition(".")[0] == "needle":
-        return f"{owner.__name__} has no {name}"
-    kind = type(owner)
-    if kind.__module__.partition(".")[0] == "needle" and name in _MEMBERS:
-        return f"{kind.__name__} has no {name}"
-    return ""
 
 
 def dtype_of(t: Any) -> str:

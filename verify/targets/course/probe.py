@@ -27,6 +27,7 @@ class Found:
     worlds: Mapping[str, str]  # device -> what lies under a Tensor
     dtypes: tuple[str, ...]  # that it really computes on all its devices
     names: tuple[str, ...]  # of those asked about
+    broken: tuple[str, ...] = ()  # parts that cannot be imported, each with its error
 
     @property
     def usable(self) -> tuple[str, ...]:
@@ -34,21 +35,22 @@ class Found:
         return tuple(name for name, why in self.devices.items() if not why)
 
     def says(self, asked: Sequence[str]) -> str:
-        """One line for the header of a run."""
+        """A line for the header of a run, and one for each part that cannot be imported."""
         devices = ", ".join(f"{name} ({self.worlds[name]})" for name in self.usable)
         absent = [name for name in asked if name not in self.names]
         text = f"target {self.package}: {devices}; {', '.join(self.dtypes)}; "
         text += f"{len(asked) - len(absent)} of {len(asked)} names"
         text += f", without {', '.join(absent)}" if absent else ""
         coarse = "float64" not in self.dtypes
-        return text + ("; gradients against differences in float32" if coarse else "")
+        text += "; gradients against differences in float32" if coarse else ""
+        return "\n".join([text, *self.broken])
 
 
 def load(path: str) -> Library:
     """The library at a path, imported into this process, whose output goes nowhere from now on."""
     place = find(path)
     importing.silence()
-    return Library(place, importing.load(place))
+    return Library(place, *importing.load(place))
 
 
 def probe(path: str, names: Sequence[str]) -> Found:
@@ -98,4 +100,5 @@ def _found(path: str, place: Place, library: Library, names: Sequence[str]) -> F
         worlds={name: library.world(name) for name in usable},
         dtypes=tuple(t for t in DTYPES if any(library.computes(d, t) == t for d in usable)),
         names=tuple(name for name in names if library.has(name)),
+        broken=tuple(library.why_not(part) for part in library.broken),
     )
