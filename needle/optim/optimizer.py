@@ -178,6 +178,8 @@ class Optimizer:
         op = type(self).__name__
         self.lr = check(op, "lr", self.lr, 0.0)
         held, updates = self._memory(), []
+        device: BackendDevice | None = None
+        dtype, graph = "", None
         for i, p in enumerate(self.params):
             if p.grad is None:
                 continue
@@ -188,11 +190,14 @@ class Optimizer:
             value, grad = p.realize_cached_data(), p.grad.realize_cached_data()
             if not grad.is_like(value):
                 grad = self._fitting(i, value, grad)
-            if value.dtype not in value.device.computed_dtypes:
-                raise TypeError(
-                    f"[{op}] {value.device} computes in {', '.join(value.device.computed_dtypes)}, "
-                    f"got params[{i}].dtype={value.dtype}"
-                )
+            if value.device is not device or value.dtype != dtype:  # seldom: a step is a hot path
+                device, dtype = value.device, value.dtype
+                can, graph = device.computed_dtypes, current_graph(device)
+                if dtype not in can:
+                    raise TypeError(
+                        f"[{op}] {device} computes in {', '.join(can)}, "
+                        f"got params[{i}].dtype={dtype}"
+                    )
             for kind, arrays in held.items():
                 of_p = arrays.get(i)
                 if isinstance(of_p, NDArray) and not of_p.is_like(value):
@@ -201,7 +206,7 @@ class Optimizer:
                         f"{kind}[{i}]={of_p.dtype}{of_p.shape} on {of_p.device}, "
                         f"params[{i}]={value.dtype}{value.shape} on {value.device}"
                     )
-            if current_graph(value.device) is not None:
+            if graph is not None:
                 self._require_memory(i)
             updates.append((i, p, value, grad))
         return updates

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from verify.registry import conv, joining, layout
+from verify.registry.memory import PLAIN
 from verify.registry.planning import refuses, sample
 from verify.spec import Row
 
@@ -23,14 +24,6 @@ def _elsewhere(t: Any, *tensors: Any, call: str, joined: bool = False, **argumen
     return _WHOLE[call].reference(t, *tensors, **arguments)
 
 
-_PLAIN: dict[str, Any] = {
-    "family": "memory",
-    "regions": (),
-    "layouts": ("compact",),
-    "mixtures": (),
-    "differentiable": False,
-    "signed_zero": False,
-}
 _IMAGES = ((2, 9, 9, 33), (3, 3, 33, 35))
 
 ROWS = (
@@ -48,7 +41,7 @@ ROWS = (
                 *((1, 4, 4, 2), (3, 3, 3, 5)), call="conv", place=(0, 0, 0, 0), says="channels"
             ),
         ),
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.on_another_device",
@@ -62,6 +55,6 @@ ROWS = (
         errors=(
             refuses((3,), (4,), call="stack", joined=True, axis=0, says="shapes must be equal"),
         ),
-        **_PLAIN,
+        **PLAIN,
     ),
 )

@@ -42,7 +42,7 @@ def _arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-_PLAIN: dict[str, Any] = {
+PLAIN: dict[str, Any] = {
     "family": "memory",
     "regions": (),
     "layouts": ("compact",),
@@ -77,14 +77,14 @@ ROWS = (
             sample((1_048_583,), call="pad", padding=((0, 1),)),
         ),
         reference=_reference,
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.on_threads",
         # a row of results that is folded first, in each of many units of work
         samples=(sample((4001, 16, 4), call="summation", axes=1),),
         reference=_reference,
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.needs",
@@ -95,7 +95,7 @@ ROWS = (
             sample((1500, 9, 9), (9, 9), call="matmul", times=1.25),
         ),
         reference=_reference,
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.leaves_nothing",
@@ -104,7 +104,7 @@ ROWS = (
             sample((32, 20), (20, 33), call="matmul", threads=True),
         ),
         reference=_reference,
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.short",
@@ -115,7 +115,7 @@ ROWS = (
             sample((1, 8, 8, 640), (3, 3, 640, 32), call="conv", region="integer"),
         ),
         reference=_reference,
-        **_PLAIN,
+        **PLAIN,
     ),
     Row(
         name="memory.in_order",
@@ -129,6 +129,6 @@ ROWS = (
                 (2, 5, 3, 4), (2, 4, 5, 1), call="multiply", orders=((0, 3, 1, 2), (0, 1, 2, 3))
             ),
         ),
-        **_PLAIN,
+        **PLAIN,
     ),
 )
