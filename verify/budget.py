@@ -184,17 +184,16 @@ def _exact(fmt: Format, y: Array) -> Array | float:
 
 
 def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
-    """a + b and a - b; exact for integers, and where one operand is 0."""
+    """a + b and a - b; exact for integers, and where one operand is exactly 0."""
     e = ea + eb
     bound = rounding(fmt, y, e)
     bound += e
-    precise = e == 0
-    if not precise.any():
-        return bound
-    exact = (a == 0) | (b == 0)
-    if (precise & ~exact).any():
-        exact = exact | (_integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
-    return np.where(precise & exact, _exact(fmt, y), bound)
+    exact = ((a == 0) & (ea == 0)) | ((b == 0) & (eb == 0))
+    precise = (e == 0) & ~exact
+    if precise.any():
+        exact = exact | (precise & _integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
+    # what has an error was stored when it was made
+    return np.where(exact, np.where(e == 0, _exact(fmt, y), e), bound)
 
 
 def _power_of_two(a: Array) -> Any:

@@ -118,6 +118,7 @@ inline void pack_plan(Plan& plan) {
   walked.shape[last] /= pack;
   walked.strides[last] *= pack;
   if (plan.rows) return;
+  plan.output_stride = plan.kept[0].strides[last];
   plan.kept[0].shape[last] /= pack;
   plan.kept[0].strides[last] *= pack;
 }
@@ -172,7 +173,6 @@ inline Plan make_plan(const needle::View& dst, const needle::View& a) {
   plan.length = needle::numel(plan.reduced);
   plan.rows = innermost_stride(plan.reduced) <= innermost_stride(plan.kept[1]);
   plan.pack = 1;
-  plan.output_stride = plan.kept[0].ndim > 0 ? plan.kept[0].strides[plan.kept[0].ndim - 1] : 0;
   if (plan.outputs > 0) {
     pack_plan(plan);
     shape_plan(plan);

@@ -47,14 +47,16 @@ struct RowPartials {
 };
 
 // P elements a load; Beside as above. Every thread of a block calls fold alike, those beyond the
-// last row too, whose rows are empty.
+// last row too, whose rows are empty, and whose index is the first row's: what is read of it is
+// there.
 template <int P, bool Beside>
 class Team {
  public:
   __device__ explicit Team(const RowsOnDevice& rows) : rows_(rows) {
-    index_ = std::int64_t{blockIdx.x} * (Beside ? blockDim.x : blockDim.y) +
-             (Beside ? threadIdx.x : threadIdx.y);
-    if (index_ >= rows.count) return;
+    const std::int64_t index = std::int64_t{blockIdx.x} * (Beside ? blockDim.x : blockDim.y) +
+                               (Beside ? threadIdx.x : threadIdx.y);
+    if (index >= rows.count) return;
+    index_ = index;
     at_ = offset_of(rows.kept, rows.n_kept, static_cast<std::uint64_t>(index_));
     length_ = rows.length;
   }
@@ -102,8 +104,6 @@ class Team {
   __device__ void put(T* of_rows, Compute<T> value) const {
     if (length_ > 0 && thread() == 0) of_rows[index_] = narrow<T>(value);
   }
-  // Whether there is a row, and which.
-  __device__ bool any() const { return length_ > 0; }
   __device__ std::int64_t index() const { return index_; }
 
  private:
@@ -162,7 +162,7 @@ class Team {
   }
 
   const RowsOnDevice& rows_;
-  std::int64_t index_, at_ = 0, length_ = 0;
+  std::int64_t index_ = 0, at_ = 0, length_ = 0;
 };
 
 template <int P, bool Beside, class Body>

@@ -45,7 +45,6 @@ struct StandardizeRow {
     team.put(mean, middle);
     team.put(variance, spread);
     team.put(inverse, scale);
-    if (!team.any()) return;
     if (kind == Weights::by_place) {
       team.map(
           y, [=](V v, V w, V b) { return (v - middle) * scale * w + b; }, x, team.places(weight),
@@ -70,8 +69,8 @@ struct StandardizeGradRow {
   template <class Team>
   __device__ void operator()(const Team& team) const {
     using V = Compute<T>;
-    const V middle = team.any() ? mean[team.index()] : V(0);
-    const V scale = team.any() ? inverse[team.index()] : V(0);
+    const V middle = mean[team.index()];
+    const V scale = inverse[team.index()];
     const auto y = [=](V v) { return (v - middle) * scale; };
     if (kind == Weights::by_place) {
       const auto w = team.places(weight);
@@ -81,7 +80,7 @@ struct StandardizeGradRow {
           length;
       team.map(dx, [=](V g, V v, V s) { return (g * s - of_h - y(v) * of_hy) * scale; }, dy, x, w);
     } else {
-      const V s = kind == Weights::by_row && team.any() ? widen(weight[team.index()]) : V(1);
+      const V s = kind == Weights::by_row ? widen(weight[team.index()]) : V(1);
       const V of_h = team.template fold<reduce_sum>([=](V g) { return g * s; }, dy) / length;
       const V of_hy =
           team.template fold<reduce_sum>([=](V g, V v) { return g * s * y(v); }, dy, x) / length;

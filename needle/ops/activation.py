@@ -179,7 +179,7 @@ class GELUTanh(TensorOp):
 class ActivationGrad(TensorOp):
     """g f'(a), of (g, a): the gradient of the activation f, in one kernel.
 
-    Gradient: dg = h f'(a), da = h g f''(a), composed.
+    Gradient: dg is ActivationGrad of (h, a), da = h g f''(a) of other ops.
     Raises: ValueError when there is no such kernel.
     """
 
@@ -196,12 +196,13 @@ class ActivationGrad(TensorOp):
     def compute(self, g: NDArray, a: NDArray) -> NDArray:
         return getattr(g, self.kernel)(a)  # type: ignore[no-any-return]
 
-    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, ...]:
-        return composed_vjp(self.composed, node.inputs, out_grad)
-
-    def composed(self, g: Tensor, a: Tensor) -> Tensor:
-        """The same of other ops."""
-        return multiply(g, self.slope(a))
+    def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        g, a = node.inputs
+        dg = self(out_grad, a) if g.requires_grad else None
+        if not a.requires_grad:
+            return dg, None
+        (da,) = composed_vjp(self.slope, (a,), multiply(out_grad, g))
+        return dg, da
 
 
 def _sigmoid_slope(a: Tensor) -> Tensor:

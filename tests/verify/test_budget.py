@@ -85,6 +85,15 @@ def test_rules_hold_in_rational_arithmetic(rule: Any, operation: Any, share: flo
         )
 
 
+def test_adding_an_exact_zero_rounds_nothing() -> None:
+    """What a selection sends to both its branches is added to zeros: its own error is all."""
+    a, none = rng().standard_normal(50), np.zeros(50)
+    e = 1e-3 * np.abs(a)
+    assert np.array_equal(budget.add(F32, a, a, e, none, none), e)
+    assert np.array_equal(budget.add(F32, a, none, none, a, e), e)
+    assert np.all(budget.add(F32, a, a, e, none, none + 1e-9) > e)
+
+
 @pytest.mark.parametrize(("name", "low"), [("exp", -5.0), ("log", 0.01), ("tanh", -5.0)])
 def test_elementary_rules_propagate_errors(name: str, low: float) -> None:
     """mean value forms: errors of any size, in 200 bits."""

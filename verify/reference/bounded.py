@@ -86,8 +86,7 @@ class Bounded(torch.Tensor):
                 context.undecided.append(_either_way(*args[:2]))
             return _wrap_exact(values, context)
         elif name in RULES:
-            rounds = not context.fmt.own_kernels or context.fmt.inner is not None
-            if context.fmt.p < ORACLE_P and rounds and name in _WITH_NUMBERS:
+            if context.fmt.p < ORACLE_P and name in _WITH_NUMBERS:
                 # x * 0.1 multiplies by a format's number next to 0.1
                 args = tuple(constant(context, a) if isinstance(a, float) else a for a in args)
             lifted = [_lifted(a, context) for a in args]
@@ -124,12 +123,14 @@ def _replaced(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 def constant(context: Context, c: float) -> Bounded:
     """A number of a formula, off by half a ULP where the format may not have it.
 
-    Kernels of ours for 16 bits have it in the inner format, a user's function perhaps in its own.
+    Kernels of ours round it, for 16 bits to the inner format; a user's function may have another.
     """
-    fmt = context.fmt.sums if context.fmt.own_kernels else context.fmt
-    held = fmt.name if context.fmt.inner is not None else "float32"
+    ours, inner = context.fmt.own_kernels, context.fmt.inner
+    fmt = context.fmt.sums if ours else context.fmt
     value = torch.tensor(c, dtype=torch.float64)
-    off = 0.0 if rounded(c, held) == c else max(abs(c) * fmt.u, 0.5 * fmt.eta)
+    off = abs(rounded(c, fmt.name if inner is not None else "float32") - c)
+    if off > 0 and not (ours and inner is None):
+        off = max(abs(c) * fmt.u, 0.5 * fmt.eta)
     return Bounded(value, torch.tensor(off, dtype=torch.float64), context)
 
 

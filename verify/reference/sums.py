@@ -143,6 +143,8 @@ def _convolution(
     context: Context, y: Any, x: Bounded, w: Bounded, bias: Bounded | None, *geometry: Any
 ) -> torch.Tensor:
     weights = w.elem.numpy()
+    *_, transposed, _, groups = geometry
+    summed = (0 if transposed else 1, *range(2, weights.ndim))  # axes of the weights
     shape = (1, -1, *(1,) * (weights.ndim - 2))
     b, eb = (np.zeros(()),) * 2 if bias is None else (p.reshape(shape) for p in pair(bias))
     product = y.numpy() - b
@@ -157,8 +159,8 @@ def _convolution(
         lambda p, q: torch.ops.aten.convolution(p, q, None, *geometry),
         x,
         w,
-        math.prod(weights.shape[1:]),
-        lambda: budget.uncorrelated(weights, tuple(range(1, weights.ndim))),
+        math.prod(weights.shape[d] for d in summed) // (groups if transposed else 1),
+        lambda: budget.uncorrelated(weights, summed),
         transformed if winograd.suits(context.fmt, y.shape, weights.shape, geometry) else None,
     )
     if bias is None:
@@ -178,9 +180,12 @@ def _convolution_backward(
     *geometry_and_mask: Any,
 ) -> list[Any]:
     *geometry, mask = geometry_and_mask
+    *_, transposed, _, groups = geometry
     cotangents, weights = dy.elem.numpy(), w.elem.numpy()
     others = (0, *range(2, cotangents.ndim))
-    outputs_per_group = weights.shape[0] // geometry[-1]
+    outputs = 1 if transposed else 0  # the axis of the weights; that of a group's alone where 1
+    outputs_per_group = weights.shape[outputs] // (1 if transposed else groups)
+    factor = x.elem.numpy() if transposed else cotangents  # whose pixels the weights' sum runs over
 
     def with_respect_to(wanted: int, zeros: torch.Tensor) -> Callable[..., torch.Tensor]:
         def product(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
@@ -208,7 +213,9 @@ def _convolution_backward(
             dy,
             w,
             outputs_per_group * math.prod(weights.shape[2:]),
-            lambda: budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, (0,)),
+            lambda: (
+                budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, (outputs,))
+            ),
             transformed if suits else None,
         )
     if mask[1]:
@@ -219,8 +226,8 @@ def _convolution_backward(
             with_respect_to(1, torch.zeros_like(w.elem)),
             dy,
             x,
-            cotangents.size // max(cotangents.shape[1], 1),
-            lambda: budget.uncorrelated(cotangents, others),
+            factor.size // max(factor.shape[1], 1),
+            lambda: budget.uncorrelated(factor, others),
         )
     if mask[2]:
         errors[2] = _sum(context, grads[2], dy, dim=others)

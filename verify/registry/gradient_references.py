@@ -168,14 +168,7 @@ def avg_pool_grad(
     return fold(t, parts, kernel, shape, stride, padding)
 
 
-# --- convolution, as products of windows
-
-
-def _columns(w: Any, groups: int) -> Any:
-    """Kernels as (groups, elements of a window, outputs of a group)."""
-    *sides, inside, out = w.shape
-    split = w.reshape(*sides, inside, groups, out // groups).permute(3, 2, 0, 1, 4)
-    return split.reshape(groups, inside * math.prod(sides), out // groups)
+# --- convolution
 
 
 def conv_input_grad(
@@ -188,13 +181,23 @@ def conv_input_grad(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    n, oh, ow, out = dy.shape
-    of_groups = dy.reshape(n, oh * ow, groups, out // groups).permute(0, 2, 3, 1)
-    parts = t.matmul(_columns(w, groups), of_groups).reshape(n, -1, oh * ow)
-    images = t.nn.functional.fold(
-        parts, x_shape[1:3], tuple(w.shape[:2]), dilation, padding, stride
+    how = [pair(p) for p in (stride, padding, dilation)]
+    # rows and columns of x behind the last window
+    left = [
+        (x_shape[d + 1] + 2 * p - step * (w.shape[d] - 1) - 1) % stride
+        for d, (stride, p, step) in enumerate(zip(*how, strict=True))
+    ]
+    made = t.nn.functional.conv_transpose2d(
+        dy.permute(0, 3, 1, 2),
+        w.permute(3, 2, 0, 1),
+        None,
+        how[0],
+        how[1],
+        left,
+        groups,
+        how[2],
     )
-    return images.permute(0, 2, 3, 1)
+    return made.permute(0, 2, 3, 1)
 
 
 def conv_weight_grad(

@@ -22,6 +22,8 @@ _REGIONS = ("tiny", "huge", "zeros", "integer", "ties")
 # Products of three inputs and their sums stay in range; below, of two.
 _CUBIC = Domain(huge=lambda largest: largest**0.3, tiny=lambda largest: largest**-0.3)
 _WIDE = Domain(huge=lambda largest: largest**0.2)
+# Of four, the tiny ones too: subnormal products would be rounded elsewhere by each formula.
+_QUARTIC = Domain(huge=lambda largest: largest**0.2, tiny=lambda largest: largest**-0.2)
 _LOGARITHMS = Domain(huge=lambda _: 8.0)  # whose exponentials 16 bits hold in full
 
 
@@ -79,6 +81,8 @@ _NORMALIZED = (
     sample((2, 3, 4), (2, 3, 4), (1, 1, 4), axes=(-3, -2)),
     sample((0, 3), (0, 3), (3,)),
     sample((2, 257), (2, 257), (257,)),
+    # two blocks of threads, of which most of the second have no row
+    sample((65, 3), (65, 3), (3,)),
 )
 
 ROWS = (
@@ -155,7 +159,7 @@ ROWS = (
         "NormalizeGrad",
         g.normalize_grad,
         _NORMALIZED,
-        domains=(_WIDE,),
+        domains=(_QUARTIC,),
         kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),
         call=g.of_lanes,
         flops=_times(11.0),
@@ -173,7 +177,7 @@ ROWS = (
             sample((3, 300, 2), (3, 300, 2), (1, 1, 2), axes=(0, 1)),
             sample((0, 3, 4), (0, 3, 4), (1, 3, 1), axes=(0, 2)),
         ),
-        domains=(_WIDE,),
+        domains=(_QUARTIC,),
         kinks=lambda g, x, weight, axes=-1, eps=1e-5: reach(x, axes, eps),
         call=g.of_lanes,
         flops=_times(14.0),

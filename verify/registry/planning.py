@@ -118,7 +118,7 @@ def why_not_laid_out(row: Row, judge: str, layout: str) -> str:
         return "it has one input" if layout == "mixed" else "no two inputs of one shape"
     if layout == "aliased" and judge in FD_LARGEST:
         return "differences move one input at a time"
-    if layout == "broadcast" and judge == "second" and row.kinks:
+    if layout == "broadcast" and row.kinks and (judge == "second" or row.jumps):
         return "equal elements lie on kinks"
     return "no sample has the size for it"
 
@@ -173,7 +173,7 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     free = [s for s in free if size(s.shapes) <= _LARGE] or free
     regions = _regions(row, judge)
     unasked = {"compact", "aliased"} if differences else {"compact"}
-    if judge == "second" and row.kinks:
+    if differences and row.kinks and (judge == "second" or row.jumps):
         unasked |= {"broadcast"}  # equal elements lie on kinks
     built = "." in row.name
     fitting = {name: [s for s in free if _fits(row, s, name)] for name in row.layouts}

@@ -5,9 +5,10 @@
 #include "runtime.h"
 
 #include <cuda_runtime.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 
@@ -20,11 +21,37 @@ Machine machine;
 
 namespace {
 
-constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kAlignment = 64;  // no more than needle's allocator promises
 
-// Bytes left free behind a block: an access that leaves its block by less than the block's own size
-// finds no other one.
-std::size_t apart(std::size_t bytes) { return std::clamp<std::size_t>(bytes, 4096, 1 << 20); }
+// A block ends where a page does, as near as its alignment allows, before pages that nobody may
+// touch: an access that leaves it by less than its own size ends the process.
+struct Mapping {
+  std::size_t held, all;  // bytes for the block; with the fence behind it
+};
+Mapping mapping_of(std::size_t bytes) {
+  static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto pages = [](std::size_t n) { return (n + page - 1) / page * page; };
+  const std::size_t held = pages(bytes);
+  return {held, held + pages(std::min<std::size_t>(bytes, 1 << 20))};
+}
+
+unsigned char* map_block(std::size_t bytes) {
+  const Mapping mapping = mapping_of(bytes);
+  void* memory =
+      mmap(nullptr, mapping.all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  auto* start = static_cast<unsigned char*>(memory);
+  if (mprotect(start + mapping.held, mapping.all - mapping.held, PROT_NONE) != 0) {
+    munmap(memory, mapping.all);
+    return nullptr;
+  }
+  return start + (mapping.held - bytes) / kAlignment * kAlignment;
+}
+
+void unmap_block(unsigned char* block, std::size_t bytes) {
+  const Mapping mapping = mapping_of(bytes);
+  munmap(block - (mapping.held - bytes) / kAlignment * kAlignment, mapping.all);
+}
 
 std::mutex blocks_mutex;
 struct Block {
@@ -161,31 +188,34 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   *block = nullptr;
   if (bytes == 0) return cudaSuccess;
-  void* memory = nullptr;
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   if (bytes > free_bytes) return record(cudaErrorMemoryAllocation);
-  if (posix_memalign(&memory, kAlignment, bytes + apart(bytes)) != 0)
-    return record(cudaErrorMemoryAllocation);
+  unsigned char* const memory = map_block(bytes);
+  if (memory == nullptr) return record(cudaErrorMemoryAllocation);
   if (!needle_sim::note_allocated(memory, bytes)) {
-    std::free(memory);
+    unmap_block(memory, bytes);
     return record(cudaErrorMemoryAllocation);
   }
   std::memset(memory, 0xff, bytes);
   const std::lock_guard lock(blocks_mutex);
-  blocks[static_cast<unsigned char*>(memory)] = {bytes, current_device};
+  blocks[memory] = {bytes, current_device};
   *block = memory;
   return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* block) {
   if (block == nullptr) return cudaSuccess;
+  std::size_t bytes = 0;
   {
     const std::lock_guard lock(blocks_mutex);
-    if (blocks.erase(static_cast<unsigned char*>(block)) == 0) return record(cudaErrorInvalidValue);
+    const auto at = blocks.find(static_cast<unsigned char*>(block));
+    if (at == blocks.end()) return record(cudaErrorInvalidValue);
+    bytes = at->second.bytes;
+    blocks.erase(at);
   }
   needle_sim::note_freed(block);
-  std::free(block);
+  unmap_block(static_cast<unsigned char*>(block), bytes);
   return cudaSuccess;
 }
 

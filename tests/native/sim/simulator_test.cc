@@ -1,6 +1,8 @@
 // The simulator itself: right kernels run right under every seed, and planted bugs in small kernels
 // are found.
 #include <cuda_runtime.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <set>
 #include <string>
@@ -286,6 +288,26 @@ void test_launches() {
   CHECK(orders.size() > kSeeds / 2);
 }
 
+__global__ void read_at(const float* x, float* y, std::size_t i) { y[0] = x[i]; }
+
+// Whether a process that reads element i of 16 comes back from it.
+bool survives(std::size_t i) {
+  const pid_t child = fork();
+  if (child == 0) {
+    Buffer x(16), y(1);
+    launch(read_at, 1, 1, 0, stream, x.data, y.data, i);
+    _exit(0);
+  }
+  int status = 0;
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// Blocks end where a page does, and nothing lies behind them.
+void test_fences() {
+  CHECK(survives(15));
+  for (const std::size_t i : {16, 31, 1039}) CHECK(!survives(i));
+}
+
 void test_memory() {
   Buffer device(16);
   float host[16] = {};
@@ -313,5 +335,6 @@ int main() {
   test_lanes();
   test_launches();
   test_memory();
+  test_fences();
   return needle_test::summary("simulator");
 }
