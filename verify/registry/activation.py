@@ -81,7 +81,12 @@ _TAILS = sample((65,), region="huge")
 _FORMS = ("none", "tanh")
 _SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
 # Equal bounds that no sample meets: there the gradient is g, and differences would find 0.
-_BOUNDS = ({"low": -0.5}, {"high": 0.75}, {"low": -1, "high": 0.1}, {"low": 0.87, "high": 0.87})
+_BOUNDS: tuple[dict[str, Any], ...] = (
+    {"low": -0.5},
+    {"high": 0.75},
+    {"low": -1, "high": 0.1},
+    {"low": 0.87, "high": 0.87},
+)
 
 # Of several operations in torch, and one kernel here: rows of csrc/core/ops.def.
 WHOLE = frozenset(("sigmoid", "softplus", "silu", "gelu"))
