@@ -192,8 +192,11 @@ def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Arra
     precise = (e == 0) & ~exact
     if precise.any():
         exact = exact | (precise & _integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
-    # what has an error was stored when it was made
-    return np.where(exact, np.where(e == 0, _exact(fmt, y), e), bound)
+    if fmt.inner is None:
+        return np.where(exact, e, bound)
+    # an error of half a ULP is that of a result, which was stored when it was made
+    whole = e >= rounding(replace(fmt, inner=None), y)
+    return np.where(exact, np.where(whole, e, stored(fmt, y, e)), bound)
 
 
 def _power_of_two(a: Array) -> Any:

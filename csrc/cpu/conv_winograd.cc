@@ -1,5 +1,5 @@
 // The products between the transforms of conv_winograd.h, and when they are allowed: where numbers
-// are infinite, or so large that a transform could overflow, the sum over taps is taken, image by
+// are not finite, or so large that a transform could overflow, the sum over taps is taken, image by
 // image, so that an image's result does not depend on the others'. So it is where all weights of a
 // tap are 0, as a mask makes them.
 #include "conv_winograd.h"
@@ -126,21 +126,22 @@ static bool run_winograd(const Gathered<T>& g) {
   return done;
 }
 
-// The largest magnitude of n numbers. NaN is none: the transforms bring it where the sum over taps
-// does (an end of a tile enters one of its results alone), and of the weights to padding too.
+// The largest magnitude of n numbers; infinite where one is not finite.
 template <class T>
 static double largest_of(const T* p, int64_t n) {
   using V = vec<T>;
-  V most = {};
+  V most = {}, odd = {};
   const auto look = [&](V v) {
     const V size = v < V{} ? -v : v;
     most = size > most ? size : most;
+    odd = odd + (v - v);
   };
   int64_t i = 0;
   for (; i + lanes<T> <= n; i += lanes<T>) look(load(p + i));
   if (i < n) look(load_partial(p + i, n - i));
   double result = 0;
   for (int k = 0; k < lanes<T>; ++k) {
+    if (!(odd[k] == 0)) return __builtin_inf();
     if (most[k] > result) result = static_cast<double>(most[k]);
   }
   return result;

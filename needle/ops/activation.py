@@ -199,8 +199,6 @@ class ActivationGrad(TensorOp):
     def gradient(self, out_grad: Tensor, node: Tensor) -> tuple[Tensor | None, Tensor | None]:
         g, a = node.inputs
         dg = self(out_grad, a) if g.requires_grad else None
-        if not a.requires_grad:
-            return dg, None
         (da,) = composed_vjp(self.slope, (a,), multiply(out_grad, g))
         return dg, da
 

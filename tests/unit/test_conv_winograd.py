@@ -84,24 +84,6 @@ def test_weights_that_are_not_finite() -> None:
     assert np.isfinite(np.delete(y, 3, axis=3)).all()
 
 
-def test_nan_goes_where_it_does_on_every_device() -> None:
-    """That of a weight on padding too, that of a pixel to the results that see it."""
-    x, w = drawn(4, (2, 9, 10, 32), (3, 3, 32, 33))
-    places = [(None, (0, 0, 0, 0)), (None, (1, 2, 5, 7))]
-    places += [((0, h, c, 3), None) for h in (0, 3, 4, 8) for c in (0, 5, 9)]
-    for pixel, weight in places:
-        a, b = x.copy(), w.copy()
-        if pixel is not None:
-            a[pixel] = np.nan
-        if weight is not None:
-            b[weight] = np.nan
-        of_cpu, of_numpy = (
-            nd.NDArray(a, device=device).conv2d(nd.NDArray(b, device=device), padding=(1, 1))
-            for device in (ndl.cpu(), ndl.cpu_numpy())
-        )
-        np.testing.assert_array_equal(np.isnan(of_cpu.numpy()), np.isnan(of_numpy.numpy()))
-
-
 def outlier(mask: bool) -> tuple[np.ndarray, np.ndarray]:
     """Ones with one large number, and taps of which one, or all, see it."""
     x = np.ones((1, 8, 8, 32), "float32")

@@ -94,6 +94,17 @@ def test_adding_an_exact_zero_rounds_nothing() -> None:
     assert np.all(budget.add(F32, a, a, e, none, none + 1e-9) > e)
 
 
+def test_a_number_that_meets_an_exact_zero_is_stored() -> None:
+    """relu(x) + 0.1 at x < 0 in 16 bits, where 0.1 has 24 bits until then."""
+    half = budget.format_of("float16", "cuda_sim", own_kernels=True)
+    tenth, error = np.array([0.1]), np.array([abs(float(np.float32(0.1)) - 0.1)])
+    none = np.zeros(1)
+    bound = budget.add(half, tenth, none, none, tenth, error)
+    assert abs(float(np.float16(0.1)) - 0.1) <= bound[0] < 1e-4
+    stored = np.array([0.5 * float(np.spacing(np.float16(0.1)))])  # of a result that is there
+    assert budget.add(half, tenth, none, none, tenth, stored)[0] == stored[0]
+
+
 @pytest.mark.parametrize(("name", "low"), [("exp", -5.0), ("log", 0.01), ("tanh", -5.0)])
 def test_elementary_rules_propagate_errors(name: str, low: float) -> None:
     """mean value forms: errors of any size, in 200 bits."""

@@ -1,13 +1,17 @@
-"""Budget deep asks what no other does: what it once accused wrongly, and what it may not ask."""
+"""Budget deep asks what no other does, and all that they do; what it once accused wrongly, and what
+it may not ask.
+"""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 
 from verify import registry
 from verify.checks import run_case
 from verify.registry.planning import why_not_laid_out
-from verify.spec import Case, Status
+from verify.spec import BUDGETS, DTYPES, JUDGES, Case, Status
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,18 @@ from verify.spec import Case, Status
 def test_no_right_op_is_accused(case: str) -> None:
     verdict = run_case(Case.parse(case))
     assert verdict.status is Status.PASS, verdict.message
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda_sim"])
+def test_each_budget_asks_what_the_smaller_ones_ask(device: str) -> None:
+    """So what `default` finds of planted faults, `deep` finds too."""
+    for row in registry.rows().values():
+        for judge, dtype in itertools.product(JUDGES, DTYPES):
+            smoke, default, deep = (
+                {c.id for c in registry.plan_cases(row, device, dtype, judge, 0, budget)}
+                for budget in BUDGETS
+            )
+            assert smoke <= default <= deep, (row.name, judge, dtype)
 
 
 def test_equal_elements_are_no_point_for_differences_where_results_jump() -> None:

@@ -18,7 +18,7 @@ from needle import Tensor
 from needle.backend_ndarray import NDArray, cpu, cpu_numpy
 from verify import checks, registry
 from verify.spec import Broken, Status
-from verify.targets.circumstances import beside_infinity, in_order
+from verify.targets.circumstances import beside_infinity, in_order, of_a_part
 from verify.targets.memory import _allocated, _in, leaves_nothing, on_threads, short
 
 ROWS = [name for name in registry.rows() if name.startswith("memory.")]
@@ -145,3 +145,20 @@ def test_who_reads_before_an_array_finds_ordinary_numbers() -> None:
     assert before == [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     assert values == [[1.0, 1.0, 1.0], [float("inf"), 1.0, 1.0]]
     assert a.numpy().max() == 1.0
+
+
+def test_where_nan_goes_may_not_depend_on_the_size_of_an_image() -> None:
+    image, weights = (
+        Tensor(np.ones(shape), device=cpu(), dtype="float32")
+        for shape in ((1, 9, 4, 2), (3, 3, 2, 2))
+    )
+
+    def op(x: Any, w: Any) -> Any:
+        """Large images have their first pixel from elsewhere."""
+        y = np.full((1, x.shape[1], 4, 2), w.numpy()[0, 0, 0, 0])
+        y[0, 0, 0] = 0.0 if x.shape[1] > 7 else y[0, 1, 0]
+        return Tensor(y, device=cpu())
+
+    with pytest.raises(Broken, match="how large the image is"):
+        of_a_part(lambda _: op, [image, weights], call="f", lines=7)
+    assert of_a_part(lambda _: op, [image[:, :7], weights], call="f", lines=7).shape == (1, 7, 4, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,16 @@ CASES: dict[str, tuple[Any, ...]] = {
     "add_": (lambda x: (x * 2).add_(1), M),
     "mul_": (lambda x: (x * x).mul_(0.3), M),
     "conv1d": (lambda x: F.conv1d(x, WEIGHT), ROW),
+    "conv_transpose2d": (
+        lambda x, w: F.conv_transpose2d(x, w, stride=2, output_padding=1, dilation=2),
+        (2, 4, 3, 2),
+        (4, 3, 3, 2),
+    ),
+    "conv_transpose2d of groups": (
+        lambda x, w: F.conv_transpose2d(x, w, padding=1, groups=2),
+        (1, 6, 4, 3),
+        (6, 5, 3, 3),
+    ),
     "matmul of a constant": (lambda x: x @ WEIGHT.reshape(-1)[:8].reshape(4, 2), M),
     "linear": (F.linear, M, (5, 4), (5,)),
     "lerp": (lambda x, y: torch.lerp(x, y, 0.3), M, M),
@@ -96,6 +107,15 @@ def test_torchs_own_results_and_gradients_are_within_finite_bounds(name: str) ->
             found = compare(F32, got.detach().numpy(), want.value, want.error)
             assert found.ok, f"seed {seed}: {found}"
             assert np.isfinite(want.error).all()
+
+
+def test_an_infinite_number_has_no_rounding() -> None:
+    row = Row(name="f", family="t", reference=lambda _, x: x / math.inf, samples=())
+    [x] = drawn(0, [M])
+    [want] = reference.forward(row, [x], {}, F32)
+    assert not want.value.any()
+    assert np.isfinite(want.error).all()
+    assert not compare(F32, x, want.value, want.error).ok
 
 
 @pytest.mark.parametrize("function", [F.gelu, F.softmax, torch.std], ids=["gelu", "softmax", "std"])

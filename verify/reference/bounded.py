@@ -128,7 +128,8 @@ def constant(context: Context, c: float) -> Bounded:
     ours, inner = context.fmt.own_kernels, context.fmt.inner
     fmt = context.fmt.sums if ours else context.fmt
     value = torch.tensor(c, dtype=torch.float64)
-    off = abs(rounded(c, fmt.name if inner is not None else "float32") - c)
+    held = rounded(c, fmt.name if inner is not None else "float32")
+    off = 0.0 if held == c else abs(held - c)
     if off > 0 and not (ours and inner is None):
         off = max(abs(c) * fmt.u, 0.5 * fmt.eta)
     return Bounded(value, torch.tensor(off, dtype=torch.float64), context)

@@ -138,20 +138,41 @@ def _matmul(context: Context, y: Any, a: Bounded, b: Bounded) -> torch.Tensor:
     )
 
 
+def _by_group(weights: Array, groups: int) -> Array:
+    """Weights of torch as (group, first axis, second axis, *kernel)."""
+    return weights.reshape(groups, weights.shape[0] // max(groups, 1), *weights.shape[1:])
+
+
+def _transforms(
+    fmt: Format, y: Array, weights: Array, geometry: Any, turned: bool
+) -> Callable[..., Array] | None:
+    """The bound of a result by Winograd's transforms, where a device may compute it so.
+
+    turned: the weights are those of the convolution that this one is the transpose of.
+    """
+    stride, padding, dilation, _, *others = geometry
+    if not winograd.suits(fmt, y.shape, weights.shape, (stride, padding, dilation, False, *others)):
+        return None
+
+    def bound(fmt: Format, e: Array, x: Any, w: Any, integral: bool) -> Array:
+        if not turned:
+            return winograd.bound(fmt, y, e, x, w, padding, integral)
+        w = [p.flip(2, 3).transpose(0, 1) for p in w]
+        return winograd.bound(fmt, y, e, x, w, [2 - p for p in padding], integral)
+
+    return bound
+
+
 @rule("convolution")
 def _convolution(
     context: Context, y: Any, x: Bounded, w: Bounded, bias: Bounded | None, *geometry: Any
 ) -> torch.Tensor:
-    weights = w.elem.numpy()
     *_, transposed, _, groups = geometry
-    summed = (0 if transposed else 1, *range(2, weights.ndim))  # axes of the weights
-    shape = (1, -1, *(1,) * (weights.ndim - 2))
+    weights = _by_group(w.elem.numpy(), groups)
+    summed = (1 if transposed else 2, *range(3, weights.ndim))
+    shape = (1, -1, *(1,) * (weights.ndim - 3))
     b, eb = (np.zeros(()),) * 2 if bias is None else (p.reshape(shape) for p in pair(bias))
     product = y.numpy() - b
-
-    def transformed(fmt: Format, e: Array, x: Any, w: Any, integral: bool) -> Array:
-        return winograd.bound(fmt, product, e, x, w, geometry[1], integral)
-
     e = _products(
         context,
         "conv",
@@ -159,9 +180,9 @@ def _convolution(
         lambda p, q: torch.ops.aten.convolution(p, q, None, *geometry),
         x,
         w,
-        math.prod(weights.shape[d] for d in summed) // (groups if transposed else 1),
+        math.prod(weights.shape[d] for d in summed),
         lambda: budget.uncorrelated(weights, summed),
-        transformed if winograd.suits(context.fmt, y.shape, weights.shape, geometry) else None,
+        _transforms(context.fmt, product, w.elem.numpy(), geometry, turned=transposed),
     )
     if bias is None:
         return e
@@ -181,11 +202,11 @@ def _convolution_backward(
 ) -> list[Any]:
     *geometry, mask = geometry_and_mask
     *_, transposed, _, groups = geometry
-    cotangents, weights = dy.elem.numpy(), w.elem.numpy()
+    weights = _by_group(w.elem.numpy(), groups)
+    summed = (2 if transposed else 1, *range(3, weights.ndim))  # for x
+    cotangents = dy.elem.numpy()
     others = (0, *range(2, cotangents.ndim))
-    outputs = 1 if transposed else 0  # the axis of the weights; that of a group's alone where 1
-    outputs_per_group = weights.shape[outputs] // (1 if transposed else groups)
-    factor = x.elem.numpy() if transposed else cotangents  # whose pixels the weights' sum runs over
+    factor = x.elem.numpy() if transposed else cotangents  # whose pixels a weight's sum runs over
 
     def with_respect_to(wanted: int, zeros: torch.Tensor) -> Callable[..., torch.Tensor]:
         def product(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
@@ -197,14 +218,9 @@ def _convolution_backward(
 
         return product
 
-    def transformed(fmt: Format, e: Array, dy: Any, w: Any, integral: bool) -> Array:
-        turned = [p.flip(2, 3).transpose(0, 1) for p in w]
-        padding = [2 - p for p in geometry[1]]
-        return winograd.bound(fmt, grads[0].numpy(), e, dy, turned, padding, integral)
-
-    suits = mask[0] and winograd.suits(context.fmt, x.shape, weights.shape, geometry)
     errors: list[Any] = [None, None, None]
     if mask[0]:
+        values = grads[0].numpy()
         errors[0] = _products(
             context,
             "conv_grad_input",
@@ -212,11 +228,9 @@ def _convolution_backward(
             with_respect_to(0, torch.zeros_like(x.elem)),
             dy,
             w,
-            outputs_per_group * math.prod(weights.shape[2:]),
-            lambda: (
-                budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, (outputs,))
-            ),
-            transformed if suits else None,
+            math.prod(weights.shape[d] for d in summed),
+            lambda: budget.uncorrelated(cotangents, (1,)) or budget.uncorrelated(weights, summed),
+            _transforms(context.fmt, values, w.elem.numpy(), geometry, turned=not transposed),
         )
     if mask[1]:
         errors[1] = _products(

@@ -1,4 +1,4 @@
-"""Ops under circumstances that no layout makes: beside an infinity, on a second device."""
+"""Ops under circumstances that no layout makes: beside an infinity, of a part, elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def _beside_infinity(t: Any, a: Any, *others: Any, call: str, place: Any, **argu
     return _WHOLE[call].reference(t, spoilt, *others, **arguments)
 
 
-def _elsewhere(t: Any, *tensors: Any, call: str, joined: bool = False, **arguments: Any) -> Any:
+def _elsewhere(
+    t: Any, *tensors: Any, call: str, joined: bool = False, lines: int = 0, **arguments: Any
+) -> Any:
     return _WHOLE[call].reference(t, *tensors, **arguments)
 
 
@@ -40,6 +42,16 @@ ROWS = (
             refuses(
                 *((1, 4, 4, 2), (3, 3, 3, 5)), call="conv", place=(0, 0, 0, 0), says="channels"
             ),
+        ),
+        **PLAIN,
+    ),
+    Row(
+        name="memory.of_a_part",
+        reference=_elsewhere,
+        # by Winograd's transforms on the cpu, and of fewer lines as a sum over taps
+        samples=(sample((1, 9, 8, 32), (3, 3, 32, 32), call="conv", lines=7, padding=1),),
+        errors=(
+            refuses((1, 9, 8, 2), (3, 3, 3, 5), call="conv", lines=7, padding=1, says="channels"),
         ),
         **PLAIN,
     ),

@@ -334,6 +334,8 @@ ROWS = (
             sample((2, 3, 3, 6), (3, 3, 2, 6), x_shape=(2, 5, 5, 4), groups=2),
             sample((1, 2, 2, 5), (3, 3, 1, 5), x_shape=(1, 6, 6, 5), stride=2, groups=5),
             sample((1, 4, 3, 17), (3, 3, 9, 17), x_shape=(1, 6, 5, 9)),
+            # by Winograd's transforms on the cpu
+            sample((1, 8, 9, 33), (3, 3, 32, 33), x_shape=(1, 8, 9, 32), padding=1),
         ),
         call=g.of_conv,
         flops=g.input_flops,

@@ -118,7 +118,8 @@ def why_not_laid_out(row: Row, judge: str, layout: str) -> str:
         return "it has one input" if layout == "mixed" else "no two inputs of one shape"
     if layout == "aliased" and judge in FD_LARGEST:
         return "differences move one input at a time"
-    if layout == "broadcast" and row.kinks and (judge == "second" or row.jumps):
+    differences = judge in FD_LARGEST
+    if layout == "broadcast" and differences and row.kinks and (judge == "second" or row.jumps):
         return "equal elements lie on kinks"
     return "no sample has the size for it"
 

@@ -102,11 +102,12 @@ def _across(row: Row, device: str, dtype: str, deep: bool) -> Iterator[Choice]:
     regions = [r for r in _ACROSS if r in row.regions]
     if row.family in _COMPOSED or len(regions) < 2:
         regions = ["interior", *regions][:2]
-    if row.family in _COMPOSED and not deep:
-        regions, varied = regions[:1], varied[:2][-1:]
-    for i, region in enumerate(regions if deep else regions[:3]):
-        if varied:
-            s = varied[(2 * i + len(varied) // 2) % len(varied)]
+    turns = [(varied, regions if deep else regions[:3])]
+    if row.family in _COMPOSED:  # one small sample; the others too when deep
+        turns = [(varied[:2][-1:], regions[:1]), *turns[: int(deep)]]
+    for samples, asked in turns:
+        for i, region in enumerate(asked if samples else ()):
+            s = samples[(2 * i + len(samples) // 2) % len(samples)]
             yield s, "compact", region if s.region == "interior" else s.region  # labels
 
 

@@ -1,10 +1,12 @@
 """Ops under circumstances that no layout makes: operands that agree on an order of memory, an
-infinity that most of a result does not see, a device that is not the default one."""
+infinity that most of a result does not see, a part of what there is, a second device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from verify.spec import Broken
 
@@ -50,6 +52,24 @@ def beside_infinity(
     behind = [concatenate((h, h))[h.shape[0] :] for h in held]
     behind[0][place] = float("inf")
     return resolve(call)(*map(type(first).make_const, behind), **arguments)
+
+
+def of_a_part(
+    resolve: Resolve, inputs: Sequence[Any], *, call: str, lines: int, **arguments: Any
+) -> Any:
+    """What a convolution gives; a NaN of its weights goes where it does for the first lines alone.
+
+    Raises: Broken where it does not.
+    """
+    image, weights = inputs
+    spoilt = weights.numpy().copy()
+    spoilt[0, 0, 0, 0] = float("nan")
+    odd = type(image)(spoilt, device=image.device, dtype=weights.dtype)
+    whole, part = (resolve(call)(x, odd, **arguments).numpy() for x in (image, image[:, :lines]))
+    seen = lines - weights.shape[0]  # of whole windows in both
+    if (np.isnan(whole[:, :seen]) != np.isnan(part[:, :seen])).any():
+        raise Broken(f"{call}: where NaN goes depends on how large the image is")
+    return resolve(call)(image, weights, **arguments)
 
 
 def on_another_device(

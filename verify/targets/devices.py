@@ -219,6 +219,11 @@ def _beside_infinity(*inputs: Any, **arguments: Any) -> Any:
     return circumstances.beside_infinity(resolve, inputs, **arguments)
 
 
+def _of_a_part(*inputs: Any, **arguments: Any) -> Any:
+    """An op of an image and of its first lines."""
+    return circumstances.of_a_part(resolve, inputs, **arguments)
+
+
 def _on_another_device(*inputs: Any, **arguments: Any) -> Any:
     """An op on the simulator; of the simulator's arrays on the host."""
     faces = [face(name) for name in ("cuda_sim", "cpu", "numpy")]
@@ -279,6 +284,7 @@ UNNAMED: dict[str, Callable[..., Any]] = {
     "memory.short": _short,
     "memory.in_order": _in_order,
     "memory.beside_infinity": _beside_infinity,
+    "memory.of_a_part": _of_a_part,
     "memory.on_another_device": _on_another_device,
     "memory.needs": _needs,
 }

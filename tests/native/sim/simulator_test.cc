@@ -290,11 +290,11 @@ void test_launches() {
 
 __global__ void read_at(const float* x, float* y, std::size_t i) { y[0] = x[i]; }
 
-// Whether a process that reads element i of 16 comes back from it.
+// Whether a process that reads element i of 64 comes back from it.
 bool survives(std::size_t i) {
   const pid_t child = fork();
   if (child == 0) {
-    Buffer x(16), y(1);
+    Buffer x(64), y(1);
     launch(read_at, 1, 1, 0, stream, x.data, y.data, i);
     _exit(0);
   }
@@ -304,8 +304,8 @@ bool survives(std::size_t i) {
 
 // Blocks end where a page does, and nothing lies behind them.
 void test_fences() {
-  CHECK(survives(15));
-  for (const std::size_t i : {16, 31, 1039}) CHECK(!survives(i));
+  CHECK(survives(63));
+  for (const std::size_t i : {64, 127, 1087}) CHECK(!survives(i));
 }
 
 void test_memory() {
