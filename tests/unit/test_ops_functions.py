@@ -164,6 +164,7 @@ def test_gradients_at_kinks(device: Any) -> None:
         slope(lambda a: ndl.clip(a, -1, 1), 1.0) == slope(lambda a: ndl.clip(a, -1, 1), -1.0) == 1
     )
     assert slope(lambda a: ndl.clip(a, -1, 1), 1.5) == 0
+    assert slope(lambda a: ndl.clip(a, 1, 1), 1.0) == 1, "as torch's"
     assert slope(lambda a: ndl.minimum(a, tensor([2.0], device)), 2.0) == 0.5
 
 
