@@ -7,6 +7,7 @@ judges that must find each, and the cases (a regular expression of their ids) th
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from collections import defaultdict
@@ -98,3 +99,61 @@ def test_every_defect_is_found_and_nothing_else(
             assert any(v.attribution != OUTSIDE for v in reasons), op
         elif not op.startswith("optim."):  # whose defects spoil every case
             assert Status.PASS in statuses, op
+
+
+_RIGHT = {
+    "dropout of other draws": (
+        "return x * init.randb(*x.shape, p=1 - self.p)",
+        "return x * Tensor((np.random.rand(*x.shape) >= self.p) / (1 - self.p))",
+        "nn.Dropout",
+    ),
+    "running statistics that are numpy arrays": (
+        "(self.running_mean * keep + mean * self.momentum).detach()\n"
+        "            self.running_var = "
+        "(self.running_var * keep + unbiased * self.momentum).detach()\n"
+        "        else:\n            mean, var = self.running_mean, self.running_var",
+        "self.running_mean * keep + mean.numpy() * self.momentum\n"
+        "            self.running_var = self.running_var * keep + var.numpy() * self.momentum\n"
+        "        else:\n            mean, var = Tensor(self.running_mean), "
+        "Tensor(self.running_var)",
+        "nn.BatchNorm1d",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _RIGHT)
+def test_what_is_right_in_another_way_is_not_accused(name: str, tmp_path: Path) -> None:
+    before, after, op = _RIGHT[name]
+    shutil.copytree(HERE / "numpy_world", tmp_path / "target")
+    file = tmp_path / "target" / "python" / "needle" / "nn.py"
+    text = file.read_text()
+    assert text.count(before) == 1
+    text = text.replace(before, after).replace("from . import", "import numpy as np\nfrom . import")
+    text = text.replace("unbiased = var * (n / max(n - 1, 1))", "unbiased = var")
+    for what in ("zeros", "ones"):  # of the statistics
+        array = f"np.{what}(dim, dtype='float32')" if "numpy" in name else f"init.{what}(dim)"
+        which = "running_mean" if what == "zeros" else "running_var"
+        text = text.replace(f"self.{which} = init.{what}(dim)", f"self.{which} = {array}")
+    file.write_text(text)
+    _, verdicts = run(tmp_path / "target", tmp_path / "r.jsonl", "--op", op, "--dtype", "float32")
+    assert not [v for v in verdicts if v.status in WRONG]
+    if op == "nn.Dropout":
+        assert any("which draws dropout keeps" in v.message for v in verdicts)
+        file.write_text(text.replace("/ (1 - self.p))", "/ (1.01 - self.p))"))
+        _, verdicts = run(tmp_path / "target", tmp_path / "s.jsonl", "--op", op)
+        assert [v for v in verdicts if v.status in WRONG], "a scale that is wrong is no other draw"
+
+
+def test_one_matrix_for_several_axes_of_batches(tmp_path: Path) -> None:
+    """Its gradient is a sum over all of them; here, of the first matrix of the second axis."""
+    shutil.copytree(HERE / "numpy_world", tmp_path / "target")
+    file = tmp_path / "target" / "python" / "needle" / "ops.py"
+    right = "db = db.sum(tuple(range(len(db.shape) - len(b.shape))))"
+    wrong = "db = Tensor(db.numpy().sum(0).reshape((-1, *b.shape))[0])"
+    assert file.read_text().count(right) == 1
+    file.write_text(file.read_text().replace(right, wrong))
+    options = ("--op", "matmul", "--dtype", "float32")
+    _, verdicts = run(tmp_path / "target", tmp_path / "r.jsonl", *options)
+    found = [v.id for v in verdicts if v.status in WRONG]
+    assert found
+    assert all("/2x3x4x5,5x6/" in name for name in found)

@@ -77,9 +77,10 @@ def test_a_malformed_header_is_named(text: str, tmp_path: Path) -> None:
         record.read(path)
 
 
-def test_a_malformed_outcome_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("odd", [{"judges": []}, {"to_kill": "a"}, {"peers": 7}, {"says": None}])
+def test_a_malformed_outcome_is_named(odd: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
-    line = json.dumps({"fault": "a", "digest": "", "state": "found", "judges": []})
+    line = json.dumps({"fault": "a", "digest": "", "state": "found", "judges": {}} | odd)
     path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
     with pytest.raises(UsageError, match=r"malformed line, got .*f\.jsonl:2"):
         record.read(path)
@@ -132,7 +133,7 @@ def test_a_run_of_equivalents_alone_judges_nothing(
         "Where.gradient:broadcast:1", "Where.gradient:broadcast:2", "Gather.gradient:broadcast:1",
         "ScatterAdd.gradient:broadcast:1", "take:broadcast:1",
     )}  # fmt: skip
-    confirmed = {name: equivalent.Equivalent("a reason", True) for name in known}
+    confirmed = {name: equivalent.Equivalent("a reason", True, "") for name in known}
     monkeypatch.setattr(command.equivalent, "confirmed", lambda _: confirmed)
     assert main(["faults", *chosen, "--jobs", "1"]) == 3
     assert "nothing is judged: all of 5 faults are equivalents" in capsys.readouterr().err

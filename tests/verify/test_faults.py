@@ -165,7 +165,7 @@ ENDED = {
         (FAULTS[4], outcome(FAULTS[4], STILLBORN)),
     ]
 }
-EQUAL = {FAULTS[5].id: Equivalent("it is", True)}
+EQUAL = {FAULTS[5].id: Equivalent("it is", True, FAULTS[5].change)}
 
 
 def ended(**changes: object) -> report.Ended:
@@ -260,16 +260,22 @@ def test_equivalents_exist_and_are_few() -> None:
 
 
 def test_only_what_a_second_reader_confirmed_leaves_the_rates() -> None:
-    called = {"a": Equivalent("it is", True), "b": Equivalent("it may be", False)}
+    called = {"a": Equivalent("it is", True, ""), "b": Equivalent("it may be", False, "")}
     assert equivalent.confirmed(called) == {"a": called["a"]}
 
 
 def test_an_equivalent_needs_a_reason_and_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
-    path.write_text('["a:b:sign:1"]\nreason = "none"\nconfirmed = false\n')
-    assert equivalent.read(path) == {"a:b:sign:1": Equivalent("none", False)}
+    path.write_text('["a:b:sign:1"]\nreason = "none"\nconfirmed = false\nchange = "0"\n')
+    known = equivalent.read(path)
+    assert known == {"a:b:sign:1": Equivalent("none", False, "0")}
+    equivalent.require_current(known, FAULTS, whole=False)
     with pytest.raises(UsageError, match="a:b:sign:1"):
-        equivalent.require_current(equivalent.read(path), FAULTS)
+        equivalent.require_current(known, FAULTS)
+    # the number stands for another fault than the one that was read
+    moved = {FAULTS[0].id: Equivalent("it is", True, FAULTS[1].change)}
+    with pytest.raises(UsageError, match=f"got change={FAULTS[0].change} of "):
+        equivalent.require_current(moved, FAULTS, whole=False)
     for wrong in ('["x"]\nconfirmed = true', '["x"]\nreason = ""\nconfirmed = true', "x = 1", "["):
         path.write_text(wrong)
         with pytest.raises(UsageError, match=r"e\.toml"):

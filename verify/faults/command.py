@@ -13,7 +13,7 @@ from verify.faults import equivalent, record, report
 from verify.faults.choosing import Choice, sample
 from verify.faults.fault import KINDS, Fault
 from verify.faults.language import LANGUAGES, usable
-from verify.faults.outcome import FOUND, STILLBORN
+from verify.faults.outcome import STILLBORN
 from verify.output import by_lines, say, tell
 from verify.plan import Registry, require_known, select_ops
 from verify.selecting import names, require_writable, write
@@ -110,8 +110,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
 
     languages, faults = find(asked.languages)
     called = equivalent.read()
-    if set(asked.languages) == set(LANGUAGES):
-        equivalent.require_current(called, faults)
+    equivalent.require_current(called, faults, set(asked.languages) == set(LANGUAGES))
     known = equivalent.confirmed(called)
     chosen = asked.choice.of(faults)
     if asked.word == "show":
@@ -137,7 +136,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         running.measure(options.quiet)
         chosen = running.first_asked_of(names(options, "op"), chosen)
         if options.sample is not None and chosen:
-            chosen = _sampled(options, chosen)
+            # an equivalent is not asked, and would only take the place of one that is
+            chosen = _sampled(options, [f for f in chosen if f.id not in known] or chosen)
         if asked.word == "list":
             return _list(chosen)
         if not chosen:
@@ -181,6 +181,7 @@ def _sampled(options: argparse.Namespace, chosen: Sequence[Fault]) -> list[Fault
 def _show(chosen: Iterable[Fault]) -> Exit:
     for fault in chosen:
         say(f"{fault.id}\n{fault.path}:{fault.line} in {fault.function}: {KINDS[fault.kind]}")
+        say(f"change {fault.change}")
         say(fault.diff())
     return Exit.GOOD
 
@@ -231,16 +232,15 @@ def _exit(options: argparse.Namespace, ended: report.Ended) -> Exit:
     if options.baseline is None:
         codes |= {Exit.WRONG} if ended.survivors else set()
     else:
-        # of the same faults: one that is new since then counts as found then
+        # no find makes up for one that is lost; a fault that is new since then counts as found then
         before = record.read_report(Path(options.baseline))
         survived = before["survivors"]
         stillborn = {*survived, *before.get("stillborn", ())}
         lost = [f.id for f, _ in ended.survivors if f.id not in survived]
         lost += [f.id for f, _ in ended.in_state(STILLBORN) if f.id not in stillborn]
-        gained = [f.id for f, _ in ended.in_state(FOUND) if f.id in survived]
-        if len(lost) > len(gained):
+        if lost:
             codes.add(Exit.REGRESSED)
-            tell("the kill rate fell below the baseline's: it has found " + ", ".join(lost))
+            tell("the baseline has found what is not found now: " + ", ".join(lost))
     if ended.missing or (ended.in_state(STILLBORN) and not ended.rates.whole.of):
         codes.add(Exit.WEAK)
     return min(codes - {Exit.GOOD}, default=Exit.GOOD)

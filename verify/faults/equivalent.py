@@ -20,6 +20,7 @@ class Equivalent:
 
     reason: str
     confirmed: bool  # by a second reader, who tried to find a case that shows it
+    change: str  # Fault.change of what was read: a number alone may come to stand for another
 
 
 def read(path: Path = PATH) -> dict[str, Equivalent]:
@@ -28,15 +29,18 @@ def read(path: Path = PATH) -> dict[str, Equivalent]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         found = {}
         for name, entry in data.items():
-            reason, confirmed = entry["reason"], entry["confirmed"]
-            if not isinstance(reason, str) or not reason or not isinstance(confirmed, bool):
-                raise ValueError(f"a reason (text) and confirmed (true or false), at {name!r}")
-            found[name] = Equivalent(reason, confirmed)
+            reason, confirmed, change = entry["reason"], entry["confirmed"], entry["change"]
+            texts = isinstance(reason, str) and reason and isinstance(change, str)
+            if not texts or not isinstance(confirmed, bool):
+                raise ValueError(
+                    f"a reason (text), confirmed (true or false) and change (text), at {name!r}"
+                )
+            found[name] = Equivalent(reason, confirmed, change)
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"[equivalent] a table for each fault, with reason and confirmed, got file={path} "
-            f"({type(error).__name__}: {error})"
+            f"[equivalent] a table for each fault, with reason, confirmed and change, got "
+            f"file={path} ({type(error).__name__}: {error})"
         ) from error
 
 
@@ -45,7 +49,19 @@ def confirmed(called: Mapping[str, Equivalent]) -> dict[str, Equivalent]:
     return {name: entry for name, entry in called.items() if entry.confirmed}
 
 
-def require_current(equivalents: Iterable[str], faults: Iterable[Fault]) -> None:
-    """UsageError for an id that no fault has: the source changed, and the reason may not hold."""
-    if stale := sorted(set(equivalents) - {fault.id for fault in faults}):
+def require_current(
+    equivalents: Mapping[str, Equivalent], faults: Iterable[Fault], whole: bool = True
+) -> None:
+    """UsageError where a fault is not the one that was read: the reason may not hold.
+
+    whole: faults are those of every language, so that an id of none is stale too.
+    """
+    changes = {fault.id: fault.change for fault in faults}
+    if whole and (stale := sorted(equivalents.keys() - changes)):
         raise UsageError(f"[equivalent] no fault has this id any more, got {', '.join(stale)}")
+    for name, entry in equivalents.items():
+        if changes.get(name, entry.change) != entry.change:
+            raise UsageError(
+                f"[equivalent] a change that was read, got change={changes[name]} of {name}, not "
+                f"{entry.change}: read it again"
+            )

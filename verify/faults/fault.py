@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from dataclasses import dataclass
 
 KINDS = {  # of fault, in the order of reports
@@ -73,6 +74,12 @@ class Fault:
             return "python"
         simulated = self.path.startswith("csrc/cuda/") or self.id in ELSEWHERE
         return "cuda_sim" if simulated else "cpu"
+
+    @property
+    def change(self) -> str:
+        """Eight hexadecimal digits of the lines before and after."""
+        both = f"{self.before}\0{self.after}".encode()
+        return hashlib.blake2b(both, digest_size=4).hexdigest()
 
     def diff(self) -> str:
         """A unified diff."""

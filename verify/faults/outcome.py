@@ -24,6 +24,13 @@ class Tried:
     status: str = ""  # FAIL, CRASH or TIMEOUT
 
 
+_NUMBER = (int, float)
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("fault", "digest", "row", "case", "says"), str),
+    **{"rows": int, "cases": int, "to_kill": _NUMBER, "seconds": _NUMBER, "peers": dict},
+}
+
+
 @dataclass(slots=True)
 class Outcome:
     """One fault."""
@@ -52,4 +59,8 @@ class Outcome:
         values["judges"] = {name: Tried(**tried) for name, tried in values["judges"].items()}
         if values["state"] not in STATES:
             raise ValueError(f"a state is one of {', '.join(STATES)}, got {values['state']!r}")
-        return cls(**values)
+        made = cls(**values)
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(made, name), kind):
+                raise TypeError(f"{name} is of another type, got {name}={getattr(made, name)!r}")
+        return made

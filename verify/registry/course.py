@@ -203,6 +203,10 @@ def _outside(case: Case) -> str:
     regions, formula = _GRADIENTS.get(case.op, ((), ""))
     if case.judge == "vjp" and case.region in regions:
         why = why or formula
+    asked = dict(case.kwargs)
+    if case.op == "nn.Dropout" and not why and asked.get("training", True):
+        other = targets.keeps_other_draws(library, case.device, asked.get("p", 0.5))
+        why = "which draws dropout keeps" if other else ""
     tied = case.region == "huge" and case.layout in ("broadcast", "mixed")
     if tied and case.judge == "vjp" and case.op in ("logsumexp", "logsoftmax", "nn.SoftmaxLoss"):
         # exp(x - logsumexp(x)) is as usual a gradient as any: the logarithm of n is lost there

@@ -70,6 +70,8 @@ ROWS = (
             sample((2, 3, 4), (2, 4, 5)),
             sample((3, 2, 5), (5, 4)),
             sample((2, 1, 3, 4), (5, 4, 2)),
+            sample((2, 3, 4, 5), (5, 6)),  # one matrix for two axes of batches
+            sample((5, 4), (2, 3, 4, 3)),
             sample((3, 4), (2, 4, 3)),
             sample((6,), (2, 6, 3)),
         ),

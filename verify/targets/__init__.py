@@ -5,7 +5,7 @@ Ours by default; `course/` has somebody else's needle, `subject` says which one 
 
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
-from verify.targets.course import CourseCall, Found, Library, probe
+from verify.targets.course import CourseCall, Found, Library, keeps_other_draws, probe
 from verify.targets.devices import DEVICES, borrowed, resolve
 from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
@@ -39,6 +39,7 @@ __all__ = [
     "device_status",
     "environment",
     "foreign",
+    "keeps_other_draws",
     "probe",
     "resolve",
     "rounds_factors",

@@ -47,9 +47,15 @@ class Made:
         layer, library, device, dtype = self._parts
         known = signatures.attribute(layer, name)
         had = tuple(getattr(getattr(layer, known), "shape", ()) or ())
-        if name in _STATISTICS:  # a leaf of its own, as a layer's are
-            given = array_of(value, name)
-            setattr(layer, known, library.tensor(given.reshape(had), device, dtype, False))
+        if name in _STATISTICS:  # a leaf of its own, as a layer's are, or of the kind that is there
+            given = array_of(value, name).reshape(had)
+            made = library.tensor(given, device, dtype, False)
+            held = getattr(layer, known)
+            if not isinstance(held, library.tensor_class):
+                made = library.data(given, device, dtype)
+            if isinstance(held, np.ndarray):
+                made = given.astype(held.dtype)
+            setattr(layer, known, made)
             return
         if had and tuple(value.shape) != had and np.prod(had) == np.prod(value.shape):
             reshape = library.resolve("reshape")
@@ -68,6 +74,24 @@ class Made:
     def eval(self) -> None:
         """As for evaluation."""
         self._parts[0].eval()
+
+
+def keeps_other_draws(library: Library, device: str, p: float) -> bool:
+    """Whether its dropout is one, but drops by other draws than numpy's next that exceed 1 - p."""
+    n, drawn = 1000, np.random.RandomState(1).rand(1000) <= 1 - p
+    state = np.random.get_state()
+    try:
+        made = signatures.call(library.resolve("nn.Dropout"), (), ("p",), (p,), {})
+        np.random.seed(1)
+        found = array_of(made(library.tensor(np.ones(n), device, "float32", False)), "nn.Dropout")
+    except Exception:  # which its cases tell
+        return False
+    finally:
+        np.random.set_state(state)
+    kept = found != 0
+    likely = abs(kept.mean() - (1 - p)) <= 5 * np.sqrt(p * (1 - p) / n)
+    scaled = found.shape == (n,) and np.allclose(found[kept], 1 / (1 - p), 1e-6, 0)
+    return bool(scaled and likely and (kept != drawn).any())
 
 
 def held_graphs(made: Any, tensor_class: Any) -> str:
