@@ -118,8 +118,7 @@ def why_not_laid_out(row: Row, judge: str, layout: str) -> str:
         return "it has one input" if layout == "mixed" else "no two inputs of one shape"
     if layout == "aliased" and judge in FD_LARGEST:
         return "differences move one input at a time"
-    differences = judge in FD_LARGEST
-    if layout == "broadcast" and differences and row.kinks and (judge == "second" or row.jumps):
+    if layout == "broadcast" and _ends_at_kinks(row, judge):
         return "equal elements lie on kinks"
     return "no sample has the size for it"
 
@@ -174,8 +173,8 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     free = [s for s in free if size(s.shapes) <= _LARGE] or free
     regions = _regions(row, judge)
     unasked = {"compact", "aliased"} if differences else {"compact"}
-    if differences and row.kinks and (judge == "second" or row.jumps):
-        unasked |= {"broadcast"}  # equal elements lie on kinks
+    if _ends_at_kinks(row, judge):
+        unasked |= {"broadcast"}  # equal elements lie on them
     built = "." in row.name
     fitting = {name: [s for s in free if _fits(row, s, name)] for name in row.layouts}
     layouts = [name for name in row.layouts if fitting[name] and name not in unasked]
@@ -246,6 +245,11 @@ def _trained(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     for s in row.training.samples:
         if s.region != "mnist" or data_folder() is not None:
             yield s, "compact", s.region
+
+
+def _ends_at_kinks(row: Row, judge: str) -> bool:
+    """Whether no differences can be taken at a kink: of a gradient, or where results jump."""
+    return row.kinks is not None and (judge == "second" or (judge == "fd" and row.jumps))
 
 
 def _fits(row: Row, s: Sample, layout: str) -> bool:

@@ -26,13 +26,14 @@ constexpr std::size_t kAlignment = 256;
 // A block ends where a page does, as near as its alignment allows, before pages that nobody may
 // touch: who leaves it by more than that, and by less than its own size, ends the process.
 struct Mapping {
-  std::size_t held, all;  // bytes for the block; with the fence behind it
+  std::size_t before, held, all;  // bytes before the block; with it; with the fence behind it
 };
 Mapping mapping_of(std::size_t bytes) {
   static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const auto pages = [](std::size_t n) { return (n + page - 1) / page * page; };
   const std::size_t held = pages(bytes);
-  return {held, held + pages(std::min<std::size_t>(bytes, 1 << 20))};
+  return {(held - bytes) / kAlignment * kAlignment, held,
+          held + pages(std::min<std::size_t>(bytes, 1 << 20))};
 }
 
 unsigned char* map_block(std::size_t bytes) {
@@ -44,12 +45,12 @@ unsigned char* map_block(std::size_t bytes) {
   // Systems count a process's mappings (65,530 on Linux): beyond, blocks have no fence.
   mprotect(start + mapping.held, mapping.all - mapping.held, PROT_NONE);
   std::memset(start, 0xff, mapping.held);
-  return start + (mapping.held - bytes) / kAlignment * kAlignment;
+  return start + mapping.before;
 }
 
 void unmap_block(unsigned char* block, std::size_t bytes) {
   const Mapping mapping = mapping_of(bytes);
-  munmap(block - (mapping.held - bytes) / kAlignment * kAlignment, mapping.all);
+  munmap(block - mapping.before, mapping.all);
 }
 
 std::mutex blocks_mutex;

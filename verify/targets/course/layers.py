@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,12 +50,13 @@ class Made:
         had = tuple(getattr(getattr(layer, known), "shape", ()) or ())
         if name in _STATISTICS:  # a leaf of its own, as a layer's are, or of the kind that is there
             given = array_of(value, name).reshape(had)
-            made = library.tensor(given, device, dtype, False)
             held = getattr(layer, known)
-            if not isinstance(held, library.tensor_class):
-                made = library.data(given, device, dtype)
             if isinstance(held, np.ndarray):
                 made = given.astype(held.dtype)
+            elif isinstance(held, library.tensor_class):
+                made = library.tensor(given, device, dtype, False)
+            else:
+                made = library.data(given, device, dtype)
             setattr(layer, known, made)
             return
         if had and tuple(value.shape) != had and np.prod(had) == np.prod(value.shape):
@@ -76,6 +78,7 @@ class Made:
         self._parts[0].eval()
 
 
+@functools.cache
 def keeps_other_draws(library: Library, device: str, p: float) -> bool:
     """Whether its dropout is one, but drops by other draws than numpy's next that exceed 1 - p."""
     n, drawn = 1000, np.random.RandomState(1).rand(1000) <= 1 - p
