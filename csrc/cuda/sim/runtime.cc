@@ -36,14 +36,17 @@ Mapping mapping_of(std::size_t bytes) {
           held + pages(std::min<std::size_t>(bytes, 1 << 20))};
 }
 
-unsigned char* map_block(std::size_t bytes) {
+// Systems count a process's mappings (Linux: 65,530), and a fence costs two: blocks beyond so many
+// have none, and the process keeps the rest for its own memory.
+constexpr std::size_t kFences = 8192;
+
+unsigned char* map_block(std::size_t bytes, bool fenced) {
   const Mapping mapping = mapping_of(bytes);
   void* memory =
       mmap(nullptr, mapping.all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   auto* start = static_cast<unsigned char*>(memory);
-  // Systems count a process's mappings (65,530 on Linux): beyond, blocks have no fence.
-  mprotect(start + mapping.held, mapping.all - mapping.held, PROT_NONE);
+  if (fenced) mprotect(start + mapping.held, mapping.all - mapping.held, PROT_NONE);
   std::memset(start, 0xff, mapping.held);
   return start + mapping.before;
 }
@@ -59,6 +62,7 @@ struct Block {
   int device;
 };
 std::map<const unsigned char*, Block> blocks;  // by their start
+std::map<int, std::size_t> used;               // bytes of each device that are handed out
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local std::string last_report;
@@ -77,11 +81,9 @@ Place place(const void* address, std::size_t bytes) {
   return start + bytes <= start_of + block.bytes ? Place::device : Place::astray;
 }
 
-// What the current device has handed out; the lock is held.
-std::size_t used() {
-  std::size_t sum = 0;
-  for (const auto& [start, block] : blocks) sum += block.device == current_device ? block.bytes : 0;
-  return sum;
+bool fence_left() {
+  const std::lock_guard lock(blocks_mutex);
+  return blocks.size() < kFences;
 }
 
 // The device of an address; -1 for the host's.
@@ -176,7 +178,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* a
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   const std::lock_guard lock(blocks_mutex);
   *total_bytes = needle_sim::machine.memory;
-  *free_bytes = *total_bytes - std::min(*total_bytes, used());
+  *free_bytes = *total_bytes - std::min(*total_bytes, used[current_device]);
   return cudaSuccess;
 }
 
@@ -191,7 +193,7 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   if (bytes > free_bytes) return record(cudaErrorMemoryAllocation);
-  unsigned char* const memory = map_block(bytes);
+  unsigned char* const memory = map_block(bytes, fence_left());
   if (memory == nullptr) return record(cudaErrorMemoryAllocation);
   if (!needle_sim::note_allocated(memory, bytes)) {
     unmap_block(memory, bytes);
@@ -199,6 +201,7 @@ cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   }
   const std::lock_guard lock(blocks_mutex);
   blocks[memory] = {bytes, current_device};
+  used[current_device] += bytes;
   *block = memory;
   return cudaSuccess;
 }
@@ -211,6 +214,7 @@ cudaError_t cudaFree(void* block) {
     const auto at = blocks.find(static_cast<unsigned char*>(block));
     if (at == blocks.end()) return record(cudaErrorInvalidValue);
     bytes = at->second.bytes;
+    used[at->second.device] -= bytes;
     blocks.erase(at);
   }
   needle_sim::note_freed(block);

@@ -1,6 +1,7 @@
 // The simulator itself: right kernels run right under every seed, and planted bugs in small kernels
 // are found.
 #include <cuda_runtime.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -308,6 +309,17 @@ void test_fences() {
   for (const std::size_t i : {64, 127, 1087}) CHECK(!survives(i));
 }
 
+// A process has 65,530 mappings on Linux: many blocks leave some for others.
+void test_many_blocks() {
+  std::vector<void*> blocks(40'000);
+  for (void*& block : blocks) CHECK(cudaMalloc(&block, 4) == cudaSuccess);
+  void* page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(page != MAP_FAILED);
+  munmap(page, 4096);
+  for (void* block : blocks) CHECK(cudaFree(block) == cudaSuccess);
+  CHECK(!survives(64));
+}
+
 void test_memory() {
   Buffer device(16);
   float host[16] = {};
@@ -336,5 +348,6 @@ int main() {
   test_launches();
   test_memory();
   test_fences();
+  test_many_blocks();
   return needle_test::summary("simulator");
 }
