@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from verify.faults.baseline import Baseline, Cache
+from verify.faults.baseline import Baseline, Cache, cases_of
 from verify.faults.child import Asked, Stillborn, Unready, ask
 from verify.faults.engine import Engine, warm_up
 from verify.faults.fault import Fault
@@ -75,6 +75,14 @@ def judged(folder: str) -> dict[str, Any]:
         found[name] = engine.do(Judge("python", made_of(name), ("sin", "cos"), "digest"))
     quick = Engine(Setup("smoke", folder, "key", first=True))
     found["first"] = quick.do(Judge("python", made_of("wrong"), ("sin", "cos"), "digest"))
+    # what found a fault before comes first, where it is one of the run's cases and finds it again
+    last = [case.id for case in cases_of("cos", "cpu", "smoke") if case.judge == "vjp"][-1]
+    right = found["first"].case.replace("forward", "vjp")
+    for name, known in (("known", last), ("known_no_more", right), ("unknown", f"{last}9")):
+        judge = Judge("python", made_of("wrong"), ("sin", "cos"), "digest", known=known)
+        found[name] = quick.do(judge)
+    judge = Judge("python", made_of("wrong"), (), "digest", ("relu", "cos"), "wide", last)
+    found["known_of_others"] = quick.do(judge)
     found["unreached"] = engine.do(Judge("python", FAULTS["wrong"], (), "digest"))
     # what no smoke case executes is asked of the other rows, by their larger plans
     others = Judge("python", made_of("wrong"), (), "digest", ("relu", "sin"), "wide")

@@ -123,6 +123,19 @@ def test_one_judge_is_enough_where_that_is_all_that_is_asked(seen: dict[str, Any
     assert quick["cases"] < found["cases"]
 
 
+def test_what_found_a_fault_before_is_asked_first(seen: dict[str, Any]) -> None:
+    first, known = seen["engine"]["first"], seen["engine"]["known"]
+    assert (known["state"], known["cases"], known["rows"], known["row"]) == ("found", 1, 1, "sin")
+    assert known["case"].startswith("cos/vjp/cpu/")
+    assert known["digest"] == "digest"
+    for name in ("known_no_more", "unknown"):  # the others follow
+        found = seen["engine"][name]
+        assert (found["state"], found["case"]) == (first["state"], first["case"])
+    of_others = seen["engine"]["known_of_others"]
+    assert (of_others["case"], of_others["row"]) == (known["case"], "cos")
+    assert (of_others["cases"], of_others["digest"]) == (1, "wide")
+
+
 def test_the_engine_asks_a_survivor_everything(seen: dict[str, Any]) -> None:
     survivor = seen["engine"]["equal"]
     assert (survivor["state"], survivor["rows"], survivor["case"]) == ("survived", 2, "")
@@ -191,6 +204,15 @@ def test_a_run_is_kept_resumed_reported_and_held_against_a_baseline(
     assert f"SURVIVED {first}" in said
     judged = {line.split()[1] for line in said.splitlines() if line.startswith("found ")}
     assert judged == {second, third}
+
+    # what found a fault is asked first of a run that asks something else of it
+    again = tmp_path / "again.jsonl"
+    told = ("--known", str(kept), "--json", str(again))
+    assert run(second, *told) == 2
+    assert "[known] with --first" in capsys.readouterr().err
+    assert run(second, "--first", *told) == 0
+    (outcome,) = record.read(again).outcomes.values()
+    assert (outcome.case, outcome.cases) == (outcomes[second].case, 1)
 
     # the survivor was found at the time of the baseline
     assert run(*chosen, "--resume", str(kept), "--baseline", str(summary)) == 4

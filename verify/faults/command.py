@@ -35,6 +35,7 @@ examples:
   needle-verify faults --path 'needle/optim/*' --kind sign,correction
   needle-verify faults --json f.jsonl                 keep a line for each fault
   needle-verify faults --resume f.jsonl               go on; what changed since is asked again
+  needle-verify faults --first --budget deep --known f.jsonl    what found it there comes first
   needle-verify faults list --kind eps                ids, one a line; runs nothing
   needle-verify faults show 'needle/ops/loss.py:CrossEntropy.gradient:sign:1'     the diff
   needle-verify faults run 'needle/ops/loss.py:CrossEntropy.gradient:sign:1'      this one
@@ -79,6 +80,9 @@ def options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--jobs", type=int, metavar="N", help="faults at a time (2)")
     p.add_argument("--json", metavar="FILE", help="keep what became of each fault, a line each")
     p.add_argument("--resume", metavar="FILE", help="go on in the file of --json")
+    p.add_argument(
+        "--known", metavar="FILE", help="with --first: a --json; what found a fault there is first"
+    )
     p.add_argument("--report", metavar="FILE", help="rates, survivors and finds as JSON")
     p.add_argument("--markdown", metavar="FILE", help="the same to read, survivors with their diff")
     p.add_argument("--baseline", metavar="FILE", help="a --report: no lower kill rate than there")
@@ -130,6 +134,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     if options.baseline is not None:
         path = Path(options.baseline)
         record.require_asked("baseline", path, record.read_report(path), running.asked)
+    if options.known is not None:
+        running.know(record.read(Path(options.known)))
     if asked.word == "list" and not options.op:
         return _list(chosen if options.sample is None else _sampled(options, chosen))
     with running:
@@ -159,12 +165,14 @@ def _understood(options: argparse.Namespace, registry: Registry) -> _Asked:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"[{name}] at least one, got {name}={value}")
-    require_writable(options, ("json", "report", "markdown"), ("baseline",))
+    require_writable(options, ("json", "report", "markdown"), ("baseline", "known"))
     require_writable(options, ("report", "markdown"), ("resume",))
     if options.resume is not None:
         if options.json not in (None, options.resume):
             raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
         record.read(Path(options.resume))
+    if options.known is not None and not options.first:
+        raise UsageError(f"[known] with --first: else every judge is asked, got {options.known}")
     if options.baseline is not None:
         record.read_report(Path(options.baseline))
     languages = names(options, "language") or usable()

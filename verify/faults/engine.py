@@ -37,6 +37,7 @@ class Engine:
         self.cache = Cache(Path(setup.cache), setup.key)
         self._languages: dict[str, Language] = {}
         self._baselines: dict[tuple[str, str], Baseline] = {}
+        self._planned: dict[tuple[str, str], tuple[Case, ...]] = {}
         self._right: dict[tuple[str, str], dict[str, Answer]] = {}  # of peers, without a fault
 
     def do(self, task: Measure | Judge) -> Outcome | None:
@@ -53,11 +54,13 @@ class Engine:
         outcome.row = task.rows[0] if task.rows else ""
         began = time.perf_counter()
         try:
+            if task.known and self.setup.first:
+                self._ask_known(spoken, task, outcome)
             for row in task.rows:
-                outcome.rows += 1
-                self._ask(spoken, task.fault, row, outcome)
                 if outcome.state == FOUND:
                     break
+                outcome.rows += 1
+                self._ask(spoken, task.fault, row, outcome)
             if outcome.state != FOUND and task.others:
                 self._ask_others(spoken, task, outcome)
             if self.setup.peers and outcome.row:
@@ -68,10 +71,26 @@ class Engine:
         outcome.seconds = round(time.perf_counter() - began, 3)
         return outcome
 
-    def _ask(self, spoken: Language, fault: Fault, row: str, outcome: Outcome) -> None:
-        """One row's cases; on the first row every judge has its turn, unless one is enough."""
+    def _ask_known(self, spoken: Language, task: Judge, outcome: Outcome) -> None:
+        """The case that found the fault before, where it is one of this run's."""
+        row = Case.parse(task.known).op
+        if row in task.rows or row in task.others:
+            self._ask(spoken, task.fault, row, outcome, task.known)
+        if outcome.state == FOUND:
+            outcome.rows = 1
+            if row not in task.rows:
+                outcome.row, outcome.digest = outcome.row or row, task.wide
+
+    def _ask(
+        self, spoken: Language, fault: Fault, row: str, outcome: Outcome, only: str = ""
+    ) -> None:
+        """One row's cases, or one case of them; on the first row every judge has its turn, unless
+        one is enough.
+        """
         each = row == outcome.row and not self.setup.first
         asked = self._questions(spoken, fault, row, each)
+        if only:
+            asked = [question for question in asked if question.case == only]
         tried: dict[str, Tried] = {}
         while asked:
             again: list[Asked] = []
@@ -127,7 +146,7 @@ class Engine:
         """The cases of a row that execute the fault's function, and are right without it."""
         seen, place = self._baseline(spoken, row).cases, spoken.place(fault)
         found = []
-        for case in cases_of(row, spoken.device, self.setup.budget, spoken.beside):
+        for case in self._cases(spoken, row):
             group = case.judge if each else ""
             known = seen.get(case.id)
             if known is None:
@@ -135,6 +154,13 @@ class Engine:
             elif place in known.places and not known.wrong:
                 found.append(Asked(case.id, group, _SECONDS + 20 * known.seconds))
         return found
+
+    def _cases(self, spoken: Language, row: str) -> tuple[Case, ...]:
+        key = (spoken.name, row)
+        if key not in self._planned:
+            budget = self.setup.budget
+            self._planned[key] = cases_of(row, spoken.device, budget, spoken.beside)
+        return self._planned[key]
 
     def _stands(self, spoken: Language, fault: Fault, row: str, answer: Answer) -> bool:
         """Whether a wrong answer is the fault's: others may kill a process, or stop it for long."""

@@ -71,6 +71,7 @@ class Run:
         self._baselines: dict[str, list[Baseline]] = {}
         self._rows: dict[str, tuple[str, ...]] = {}  # by place
         self._earlier: dict[str, Outcome] = {}
+        self._known: dict[str, str] = {}  # the case that found a fault before
         self._writer: Writer | None = None
 
     def __enter__(self) -> Self:
@@ -151,6 +152,7 @@ class Run:
             record.require_asked("resume", path, earlier.header, self.asked)
             self.header |= {"begun": earlier.header.get("begun", earlier.header.get("started"))}
             self._earlier = earlier.outcomes
+            self.know(earlier)
             writer = Writer(path, None, earlier.complete_bytes)
         else:
             writer = Writer(path, self.header)
@@ -158,6 +160,10 @@ class Run:
             self._writer = writer
             yield
             self._writer = None
+
+    def know(self, earlier: record.Record) -> None:
+        """What found a fault in an earlier run is asked first, where one find is enough."""
+        self._known |= {o.fault: o.case for o in earlier.outcomes.values() if o.case}
 
     def judge(
         self, faults: Sequence[Fault], *, quiet: bool = False, verbose: bool = False
@@ -175,7 +181,8 @@ class Run:
             if earlier is not None and earlier.digest in (digest, wide):
                 outcomes[fault.id] = earlier
             else:
-                tasks.append(Judge(spoken.name, fault, rows, digest, others, wide))
+                known = self._known.get(fault.id, "")
+                tasks.append(Judge(spoken.name, fault, rows, digest, others, wide, known))
         done = (outcome.state for outcome in outcomes.values())
         with Bar(len(faults), done, FOUND, quiet=quiet) as bar:
             try:

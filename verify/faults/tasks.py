@@ -32,7 +32,7 @@ class Judge:
     """The task to judge a fault; rows: those that execute its place, in the order of asking.
 
     others: rows that follow where these do not find it, whose larger plans may execute it; wide:
-    the digest of a result that rests on them, too.
+    the digest of a result that rests on them, too. known: a case that found it before.
     """
 
     language: str
@@ -41,3 +41,4 @@ class Judge:
     digest: str
     others: tuple[str, ...] = ()
     wide: str = ""
+    known: str = ""
