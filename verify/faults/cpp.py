@@ -6,6 +6,7 @@ side and a template's bracket has not.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -53,6 +54,9 @@ def _holds(condition: str) -> bool:
     """Whether a condition made of defined(NAME) and && or || holds."""
     groups = [re.findall(r"\w+", part) for part in condition.split("||")]
     return any({n for n in names if n != "defined"} <= _DEFINED for names in groups)
+
+
+_VALUE = re.compile(r"(?<=\w)\{([\w.]*)\}")  # T{}, std::int64_t{1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,12 @@ class Source:
 
     def statement(self, at: int) -> str:
         """The text between the braces and semicolons around a place."""
-        start = max(self.code.rfind(c, 0, at) for c in ";{}") + 1
-        end = min((i for c in ";{}" if (i := self.code.find(c, at)) >= 0), default=len(self.code))
+        code = self._statements
+        start = max(code.rfind(c, 0, at) for c in ";{}") + 1
+        end = min((i for c in ";{}" if (i := code.find(c, at)) >= 0), default=len(code))
         return self.text[start:end]
+
+    @functools.cached_property
+    def _statements(self) -> str:
+        """The code, a value in braces like one in parentheses: it ends no statement."""
+        return _VALUE.sub(r"(\1)", self.code)

@@ -1,6 +1,7 @@
 """From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
-smoke: five cases that differ in sample, layout and region. default: every sample once, every region
+smoke: five cases that differ in sample, layout and region, and of results and gradients one that
+fills vectors and blocks. default: every sample once, every region
 and every layout; every layout with every region, half of these pairs in each dtype; every layout
 with a sample too small to vary. What is built of ops, whose rows ask for more, meets each region in
 one layout. deep: the full product, some thousand cases an op.
@@ -32,6 +33,7 @@ MANY = (263, 257)
 _PAST_CACHES = 1_000_000  # elements from which on the cpu alone has other ways to write
 _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
+_FILLING = 5000  # and at most, of the one that has tails behind whole vectors and blocks
 # comparisons of random numbers are constant: only ties tell
 _TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
 
@@ -76,7 +78,7 @@ def plan_cases(
         chosen = [c for c in chosen if size(c[0].shapes) < _PAST_CACHES]
     cases = [
         Case(row.name, judge, device, dtype, s.shapes, s.kwargs, layout, region, seed)
-        for s, layout, region in (_smoke(chosen) if budget == "smoke" else chosen)
+        for s, layout, region in (_smoke(chosen, judge) if budget == "smoke" else chosen)
     ]
     if judge == "forward" and device in GRAPHS:
         cases += [
@@ -135,7 +137,7 @@ _NOTHING = {
 }
 
 
-def _smoke(cases: Sequence[Choice]) -> list[Choice]:
+def _smoke(cases: Sequence[Choice], judge: str) -> list[Choice]:
     """The most telling case, then the most telling of other samples, layouts and regions."""
     if len(cases) <= 5:
         return list(cases)
@@ -150,6 +152,10 @@ def _smoke(cases: Sequence[Choice]) -> list[Choice]:
     chosen = ranked[:1]
     for part in (0, 1, 2, 2):
         chosen += [c for c in ranked if all(c[part] != other[part] for other in chosen)][:1]
+    if judge in ("forward", "vjp"):
+        plain = [c for c in cases if c[1:] == ("compact", "interior")]
+        filling = [c for c in plain if size(c[0].shapes) <= _FILLING]
+        chosen += sorted(filling, key=lambda c: size(c[0].shapes))[-1:]
     return list(dict.fromkeys(chosen))
 
 
