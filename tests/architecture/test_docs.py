@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -78,6 +79,14 @@ def test_docs_hold_no_block_that_nothing_checks() -> None:
 def test_docs_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "document", "exec"), {"__name__": "document"})
+
+
+@pytest.mark.parametrize("page", ["custom-op", "autograd-function", "cuda-kernel"])
+def test_docs_blocks_of_a_plugin_are_its_whole_file(page: str) -> None:
+    """They can be copied one after the other; the file runs in tests/verify/test_pages.py."""
+    shown = ast.parse("".join(blocks(ROOT / "docs" / f"{page}.md", "python")))
+    file = ast.parse((ROOT / "docs" / "examples" / f"{page.replace('-', '_')}.py").read_text())
+    assert ast.dump(shown) == ast.dump(ast.Module(file.body[1:], []))  # without its docstring
 
 
 def test_docs_pages_show_what_their_examples_say() -> None:
