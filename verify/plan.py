@@ -178,9 +178,11 @@ def require_known(
         return
     near = _near(value, {name: name for name in valid} | {n: f"--op {n}" for n in elsewhere})
     hints = [f"did you mean {' or '.join(near)}?"] if near else []
-    if len(valid) <= 8 or not near:
+    if len(", ".join(valid)) <= 240:  # three lines of a terminal tell all of them
+        hints.append(f"known: {', '.join(valid) or 'none'}")
+    elif not near:
         more = f" and {len(valid) - 16} more" if len(valid) > 16 else ""
-        hints.append(f"known: {', '.join(valid[:16]) or 'none'}{more}")
+        hints.append(f"known: {', '.join(valid[:16])}{more}")
     hint = " ".join(hints)
     raise UsageError(f"[{what}] unknown {what}, got {what}={value!r}; {hint}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,6 +85,44 @@ def test_a_malformed_outcome_is_named(odd: dict[str, Any], tmp_path: Path) -> No
     path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
     with pytest.raises(UsageError, match=r"malformed line, got .*f\.jsonl:2"):
         record.read(path)
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"judges": None}, "judges is of another type, got judges=None"),
+        ({"state": []}, "state is of another type, got state=[]"),
+        (
+            {"state": "alive"},
+            "a state is one of found, survived, unreached, stillborn, got 'alive'",
+        ),
+        ({"judges": {"fd": 3}}, "what fd tried has names and values, got 3"),
+        ({"judges": {"fd": {}}}, "what fd tried has cases, got none of cases"),
+        ({"judges": {"fd": {"cases": "3"}}}, "cases is of another type, got cases='3'"),
+        ({"judges": {"fd": {"cases": 3, "case": 3}}}, "case is of another type, got case=3"),
+    ],
+)
+def test_what_is_wrong_in_an_outcome_is_told(
+    odd: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "f.jsonl"
+    line = json.dumps({"fault": "a", "digest": "", "state": "found", "judges": {}} | odd)
+    path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
+    with pytest.raises(UsageError, match=re.escape(f"f.jsonl:2: {says}")):
+        record.read(path)
+
+
+def test_what_an_outcome_lacks_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    for line, says in (
+        ('{"fault": "a", "state": "found"}', "got none of digest, judges"),
+        ("{}", "an outcome has fault, digest, state, judges, got none of fault, digest, state"),
+        ("[]", "an outcome has names and values, got []"),
+        ("5", "an outcome has names and values, got 5"),
+    ):
+        path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
+        with pytest.raises(UsageError, match=rf"f\.jsonl:2: .*{re.escape(says)}"):
+            record.read(path)
 
 
 @pytest.mark.parametrize("stillborn", [5, {"a": 1}])

@@ -16,7 +16,8 @@ from verify.faults import digests, equivalent, native, record, report
 from verify.faults.baseline import Baseline, Cache, Seen, reaching
 from verify.faults.choosing import Choice, sample
 from verify.faults.equivalent import Equivalent
-from verify.faults.fault import Fault
+from verify.faults.fault import KINDS, Fault
+from verify.faults.language import usable
 from verify.faults.outcome import FOUND, STILLBORN, SURVIVED, UNREACHED, Outcome, Tried
 from verify.faults.planting import Python
 from verify.faults.python import faults
@@ -83,7 +84,16 @@ def test_list_and_show_answer_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean softmax" in capsys.readouterr().err
     assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
 
+    others = [["--kind", "sign"], ["--path", "needle/nn/*"]]
+    if "cpu" in usable():
+        others.append(["--language", "cpu"])
+    for word, other in zip(("show", "run", "show"), others, strict=False):
+        assert main(["faults", word, one.id, *other]) == 3
+        assert "nothing is selected" in capsys.readouterr().err
 
+    capsys.readouterr()
+    assert main(["faults", "--kind", "nope"]) == 2
+    assert f"known: {', '.join(KINDS)}" in capsys.readouterr().err
 # --- the rows that are asked
 
 

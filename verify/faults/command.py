@@ -112,11 +112,16 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     asked = _understood(options, known_rows)
     from verify.faults.run import Run, find
 
-    languages, faults = find(asked.languages)
+    looked = asked.languages
+    if asked.choice.ids:  # one in another language is not selected, but no unknown one
+        looked = tuple(dict.fromkeys((*looked, *usable())))
+    languages, faults = find(looked)
     called = equivalent.read()
-    equivalent.require_current(called, faults, set(asked.languages) == set(LANGUAGES))
+    equivalent.require_current(called, faults, set(looked) == set(LANGUAGES))
     known = equivalent.confirmed(called)
     chosen = asked.choice.of(faults)
+    if not chosen:
+        return _nothing()
     if asked.word == "show":
         return _show(chosen)
     jobs = options.jobs or min(2, os.cpu_count() or 1)
@@ -144,11 +149,10 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
         if options.sample is not None and chosen:
             # an equivalent is not asked, and would only take the place of one that is
             chosen = _sampled(options, [f for f in chosen if f.id not in known] or chosen)
+        if not chosen:
+            return _nothing()
         if asked.word == "list":
             return _list(chosen)
-        if not chosen:
-            tell("nothing is selected: no fault fits these options (exit 3)")
-            return Exit.WEAK
         return _judge(options, arguments, running, chosen, known)
 
 
@@ -186,6 +190,11 @@ def _sampled(options: argparse.Namespace, chosen: Sequence[Fault]) -> list[Fault
     return sample(chosen, options.sample, options.seed)
 
 
+def _nothing() -> Exit:
+    tell("nothing is selected: no fault fits these options (exit 3)")
+    return Exit.WEAK
+
+
 def _show(chosen: Iterable[Fault]) -> Exit:
     for fault in chosen:
         say(f"{fault.id}\n{fault.path}:{fault.line} in {fault.function}: {KINDS[fault.kind]}")
@@ -195,9 +204,6 @@ def _show(chosen: Iterable[Fault]) -> Exit:
 
 
 def _list(chosen: Sequence[Fault]) -> Exit:
-    if not chosen:
-        tell("nothing is selected: no fault fits these options (exit 3)")
-        return Exit.WEAK
     say("\n".join(fault.id for fault in chosen))
     tell(f"{len(chosen)} faults")
     return Exit.GOOD

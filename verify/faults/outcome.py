@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,9 +26,11 @@ class Tried:
 
 _NUMBER = (int, float)
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("fault", "digest", "row", "case", "says"), str),
-    **{"rows": int, "cases": int, "to_kill": _NUMBER, "seconds": _NUMBER, "peers": dict},
+    **dict.fromkeys(("fault", "digest", "state", "row", "case", "says"), str),
+    **{"rows": int, "cases": int, "to_kill": _NUMBER, "seconds": _NUMBER},
+    **{"judges": dict, "peers": dict},
 }
+_KINDS_TRIED = {"cases": int, "case": str, "status": str}
 
 
 @dataclass(slots=True)
@@ -54,13 +56,21 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        """The outcome that to_json wrote; ValueError, KeyError or TypeError if it is none."""
-        values = dict(data)
-        values["judges"] = {name: Tried(**tried) for name, tried in values["judges"].items()}
-        if values["state"] not in STATES:
-            raise ValueError(f"a state is one of {', '.join(STATES)}, got {values['state']!r}")
-        made = cls(**values)
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(made, name), kind):
-                raise TypeError(f"{name} is of another type, got {name}={getattr(made, name)!r}")
-        return made
+        """The outcome that to_json wrote; ValueError or TypeError says why it is none."""
+        _require("an outcome", data, ("fault", "digest", "state", "judges"), _KINDS)
+        if data["state"] not in STATES:
+            raise ValueError(f"a state is one of {', '.join(STATES)}, got {data['state']!r}")
+        for name, tried in data["judges"].items():
+            _require(f"what {name} tried", tried, ("cases",), _KINDS_TRIED)
+        judges = {name: Tried(**tried) for name, tried in data["judges"].items()}
+        return cls(**{**data, "judges": judges})
+
+
+def _require(what: str, data: Any, needed: Sequence[str], kinds: Mapping[str, Any]) -> None:
+    if not isinstance(data, dict):
+        raise TypeError(f"{what} has names and values, got {data!r}")
+    if lacking := [name for name in needed if name not in data]:
+        raise ValueError(f"{what} has {', '.join(needed)}, got none of {', '.join(lacking)}")
+    for name, value in data.items():
+        if not isinstance(value, kinds.get(name, object)):
+            raise TypeError(f"{name} is of another type, got {name}={value!r}")
