@@ -21,6 +21,7 @@ from verify.faults.run import Run
 from verify.faults.tasks import Setup
 from verify.spec import Status, UsageError
 
+ROOT = Path(__file__).parents[2]
 FAULT = Fault("a.py:f:sign:1", "a.py", 1, "x", "-x")
 CASES = [
     f"sin/{j}/cpu/float64/{n}//compact/interior/seed0" for j in ("forward", "vjp") for n in (1, 2)
@@ -134,6 +135,11 @@ def test_a_malformed_report_is_no_baseline(stillborn: Any, tmp_path: Path) -> No
         record.read_report(path)
 
 
+def test_reports_from_before_equivalents_had_a_sort_are_baselines() -> None:
+    for path in (ROOT / "reports").glob("faults-*.json"):
+        assert record.read_report(path)["equivalents"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -172,7 +178,7 @@ def test_a_run_of_equivalents_alone_judges_nothing(
         "Where.gradient:broadcast:1", "Where.gradient:broadcast:2", "Gather.gradient:broadcast:1",
         "ScatterAdd.gradient:broadcast:1", "take:broadcast:1",
     )}  # fmt: skip
-    confirmed = {name: equivalent.Equivalent("a reason", True, "") for name in known}
+    confirmed = {name: equivalent.Equivalent("a reason", "same", True, "") for name in known}
     monkeypatch.setattr(command.equivalent, "confirmed", lambda _: confirmed)
     assert main(["faults", *chosen, "--jobs", "1"]) == 3
     assert "nothing is judged: all of 5 faults are equivalents" in capsys.readouterr().err

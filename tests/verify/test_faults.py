@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -23,9 +24,14 @@ from verify.faults.planting import Python
 from verify.faults.python import faults
 from verify.faults.rates import Rate, rates
 from verify.faults.run import _some
+from verify.faults.ways import CRASH, EXCEPTION, HANG, RESULT, WAYS, way, ways
+from verify.judges import examine
+from verify.judges.question import Raised, call
 from verify.registry import rows
 from verify.results import Writer
-from verify.spec import Status, UsageError
+from verify.spec import Case, Status, UsageError
+from verify.targets import Call
+from verify.worker import answer
 
 ROOT = Path(__file__).parents[2]
 FAULTS = faults(ROOT)
@@ -78,22 +84,22 @@ def test_list_and_show_answer_at_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["faults", "show", one.id + "0"]) == 2
     assert f"did you mean {one.id}" in capsys.readouterr().err
     assert main(["faults", "list", "--kind", "correction", "--path", "needle/ops/*"]) == 3
-    assert main(["faults", "show"]) == main(["faults", "lits"]) == 2
-    # told before anything is measured
-    assert main(["faults", "--op", "sofmax"]) == 2
-    assert "did you mean softmax" in capsys.readouterr().err
-    assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
-
     others = [["--kind", "sign"], ["--path", "needle/nn/*"]]
     if "cpu" in usable():
         others.append(["--language", "cpu"])
     for word, other in zip(("show", "run", "show"), others, strict=False):
         assert main(["faults", word, one.id, *other]) == 3
         assert "nothing is selected" in capsys.readouterr().err
-
+    assert main(["faults", "show"]) == main(["faults", "lits"]) == 2
     capsys.readouterr()
     assert main(["faults", "--kind", "nope"]) == 2
     assert f"known: {', '.join(KINDS)}" in capsys.readouterr().err
+    # told before anything is measured
+    assert main(["faults", "--op", "sofmax"]) == 2
+    assert "did you mean softmax" in capsys.readouterr().err
+    assert main(["faults", "--jobs", "0"]) == main(["faults", "--baseline", "/none"]) == 2
+
+
 # --- the rows that are asked
 
 
@@ -175,7 +181,7 @@ ENDED = {
         (FAULTS[4], outcome(FAULTS[4], STILLBORN)),
     ]
 }
-EQUAL = {FAULTS[5].id: Equivalent("it is", True, FAULTS[5].change)}
+EQUAL = {FAULTS[5].id: Equivalent("it is", "policy", True, FAULTS[5].change)}
 
 
 def ended(**changes: object) -> report.Ended:
@@ -199,12 +205,18 @@ def test_reports_name_survivors_with_their_diff_and_count_everything() -> None:
         assert f"### {fault.id}\n" in text
         assert fault.diff() in text
     assert "`exp/forward`: wrong" in text
-    assert f"- `{FAULTS[5].id}`: it is\n" in text
+    assert f"- `{FAULTS[5].id}` (policy): it is\n" in text
+    assert "| policy | 1 |" in text
+    assert "| same | 0 |" in text
+    assert "| a wrong result | 2 |" in text
     assert "| softmax | 2/3 |" in text
     data = report.as_json(ended())
     assert data["rate"]["found"] == 2
     assert data["survivors"].keys() == {FAULTS[2].id, FAULTS[3].id}
     assert data["found"] == [FAULTS[0].id, FAULTS[1].id]
+    assert data["equivalents"] == {FAULTS[5].id: {"sort": "policy", "reason": "it is"}}
+    assert data["sorts of equivalents"] == {"same": 0, "speed": 0, "policy": 1}
+    assert data["found by"] == {RESULT: 2, EXCEPTION: 0, CRASH: 0, HANG: 0}
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert report.totals(ended()) == (
         "2 of 4 faults found (50 %), 2 survived, 1 equivalent, 1 stillborn"
@@ -270,23 +282,89 @@ def test_equivalents_exist_and_are_few() -> None:
 
 
 def test_only_what_a_second_reader_confirmed_leaves_the_rates() -> None:
-    called = {"a": Equivalent("it is", True, ""), "b": Equivalent("it may be", False, "")}
+    called = {
+        "a": Equivalent("it is", "same", True, ""),
+        "b": Equivalent("it may be", "speed", False, ""),
+    }
     assert equivalent.confirmed(called) == {"a": called["a"]}
 
 
 def test_an_equivalent_needs_a_reason_and_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
-    path.write_text('["a:b:sign:1"]\nreason = "none"\nconfirmed = false\nchange = "0"\n')
+    entry = '["a:b:sign:1"]\nreason = "none"\nsort = "speed"\nconfirmed = false\nchange = "0"\n'
+    path.write_text(entry)
     known = equivalent.read(path)
-    assert known == {"a:b:sign:1": Equivalent("none", False, "0")}
+    assert known == {"a:b:sign:1": Equivalent("none", "speed", False, "0")}
     equivalent.require_current(known, FAULTS, whole=False)
     with pytest.raises(UsageError, match="a:b:sign:1"):
         equivalent.require_current(known, FAULTS)
     # the number stands for another fault than the one that was read
-    moved = {FAULTS[0].id: Equivalent("it is", True, FAULTS[1].change)}
+    moved = {FAULTS[0].id: Equivalent("it is", "same", True, FAULTS[1].change)}
     with pytest.raises(UsageError, match=f"got change={FAULTS[0].change} of "):
         equivalent.require_current(moved, FAULTS, whole=False)
     for wrong in ('["x"]\nconfirmed = true', '["x"]\nreason = ""\nconfirmed = true', "x = 1", "["):
         path.write_text(wrong)
         with pytest.raises(UsageError, match=r"e\.toml"):
             equivalent.read(path)
+
+
+@pytest.mark.parametrize("odd", ['"fast"', "[]", "1"])
+def test_an_equivalent_is_of_a_known_sort(odd: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    rest = 'reason = "none"\nconfirmed = true\nchange = "0"\n'
+    path.write_text(f'["a:b:sign:1"]\nsort = {odd}\n{rest}')
+    told = r"e\.toml .*a sort is one of same, speed, policy, got sort=.* at 'a:b:sign:1'"
+    with pytest.raises(UsageError, match=told):
+        equivalent.read(path)
+    path.write_text(f'["a:b:sign:1"]\n{rest}')
+    with pytest.raises(UsageError, match=r"with reason, sort, confirmed and change.*'sort'"):
+        equivalent.read(path)
+
+
+# --- how faults are found
+
+
+def fails(*given: object) -> NoReturn:
+    raise MemoryError if given else ValueError("no")
+
+
+def of_a_call() -> str:
+    with pytest.raises(Raised) as told:
+        call(fails)
+    return str(told.value)
+
+
+def of_a_check() -> str:
+    return answer("sin/forward/cpu/float32/3/-/compact/interior/seed0", fails, {}).message
+
+
+@pytest.mark.parametrize(
+    ("says", "by"),
+    [
+        ("FAIL: y[1] = nan, should be 1; the result is exact", RESULT),
+        ("FAIL: it gave a result, should raise ValueError", RESULT),
+        (f"FAIL: {of_a_call()}", EXCEPTION),
+        (f"FAIL: {of_a_check()}", EXCEPTION),
+        ("CRASH: SIGSEGV", CRASH),
+        ("TIMEOUT: no answer within 20.2 s", HANG),
+    ],
+)
+def test_what_a_case_says_tells_how_a_fault_was_found(says: str, by: str) -> None:
+    found = Outcome("a", "d", FOUND, says=says)
+    assert way(found) == by
+    counts = ways([found, found, replace(found, state=STILLBORN)])
+    assert counts == dict.fromkeys(WAYS, 0) | {by: 2}
+
+
+def test_another_error_than_it_should_raise_is_an_exception(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = rows()["softmax"]
+    refusal = row.errors[0]
+    case = replace(
+        Case.parse("softmax/errors/cpu/float32/3/-/compact/interior/seed0"),
+        shapes=refusal.shapes,
+        kwargs=refusal.kwargs,
+    )
+    monkeypatch.setattr(Call, "refusal", lambda self, region: KeyError("relu"))
+    assert way(Outcome("a", "d", FOUND, says=f"FAIL: {examine(case, row).message}")) == EXCEPTION

@@ -12,6 +12,12 @@ from verify.spec import UsageError
 
 PATH = Path(__file__).with_name("equivalent.toml")
 MOST = 0.05  # of all faults
+SORTS = {  # what differs where a fault is planted that is none, in the order of reports
+    "same": "the same results, bit for bit; a check or two more or less",
+    "speed": "the same results, bit for bit, at another speed or in other memory",
+    "policy": "other results, in what no document decides: last bits within the bound, the sign of "
+    "a zero, what becomes of NaN and infinities, memory that is shared",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Equivalent:
     """Why a fault is none."""
 
     reason: str
+    sort: str  # one of SORTS
     confirmed: bool  # by a second reader, who tried to find a case that shows it
     change: str  # Fault.change of what was read: a number alone may come to stand for another
 
@@ -29,17 +36,22 @@ def read(path: Path = PATH) -> dict[str, Equivalent]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         found = {}
         for name, entry in data.items():
-            reason, confirmed, change = entry["reason"], entry["confirmed"], entry["change"]
+            reason, sort = entry["reason"], entry["sort"]
+            confirmed, change = entry["confirmed"], entry["change"]
             texts = isinstance(reason, str) and reason and isinstance(change, str)
             if not texts or not isinstance(confirmed, bool):
                 raise ValueError(
                     f"a reason (text), confirmed (true or false) and change (text), at {name!r}"
                 )
-            found[name] = Equivalent(reason, confirmed, change)
+            if sort not in [*SORTS]:
+                raise ValueError(
+                    f"a sort is one of {', '.join(SORTS)}, got sort={sort!r} at {name!r}"
+                )
+            found[name] = Equivalent(reason, sort, confirmed, change)
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"[equivalent] a table for each fault, with reason, confirmed and change, got "
+            f"[equivalent] a table for each fault, with reason, sort, confirmed and change, got "
             f"file={path} ({type(error).__name__}: {error})"
         ) from error
 

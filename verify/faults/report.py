@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from verify.faults.beside import Beside, beside
-from verify.faults.equivalent import Equivalent
+from verify.faults.equivalent import SORTS, Equivalent
 from verify.faults.fault import Fault
 from verify.faults.outcome import FOUND, STATES, STILLBORN, SURVIVED, UNREACHED, Outcome
 from verify.faults.rates import Rate, Rates, of_judges, rates
 from verify.faults.record import FORMAT, KEY
+from verify.faults.ways import WAYS, ways
 from verify.spec import JUDGES
 
 
@@ -44,6 +45,17 @@ class Ended:
     def called_equivalent(self) -> list[Fault]:
         """The chosen faults that are equivalents."""
         return [f for f in self.faults if f.id in self.equivalents]
+
+    @property
+    def sorts(self) -> dict[str, int]:
+        """How many of these are of each sort."""
+        sorts = [self.equivalents[f.id].sort for f in self.called_equivalent]
+        return {name: sorts.count(name) for name in SORTS}
+
+    @property
+    def ways(self) -> dict[str, int]:
+        """How the faults were found."""
+        return ways(outcome for _, outcome in self.in_state(FOUND))
 
     @property
     def refuted(self) -> list[tuple[Fault, Outcome]]:
@@ -133,6 +145,7 @@ def as_json(ended: Ended) -> dict[str, Any]:
             for kind, of_kind in found.of_kinds.items()
         },
         "alone": found.alone,
+        "found by": ended.ways,
         "peers": {
             name: {"of all": _rate(b.of_all), "of asked": _rate(b.of_asked), "alarms": b.alarms}
             for name, b in ended.beside.items()
@@ -141,8 +154,10 @@ def as_json(ended: Ended) -> dict[str, Any]:
         "alarms": dict(ended.alarms),
         "survivors": {f.id: {"state": o.state, "row": o.row} for f, o in ended.survivors},
         "stillborn": [f.id for f, _ in ended.in_state(STILLBORN)],
+        "sorts of equivalents": ended.sorts,
         "equivalents": {
-            f.id: ended.equivalents[f.id].reason for f in ended.called_equivalent
+            f.id: {"sort": ended.equivalents[f.id].sort, "reason": ended.equivalents[f.id].reason}
+            for f in ended.called_equivalent
         },
         "found": [f.id for f, _ in ended.in_state(FOUND)],
     }  # fmt: skip
@@ -173,6 +188,7 @@ def markdown(ended: Ended) -> str:
         f"failed: {seconds or 'none'}.",
         _rate_table("language", found.languages | {"all": found.whole}),
         _rate_table("kind", found.kinds),
+        _count_table("found by", ended.ways, WAYS),
     ]
     if found.judges:
         text += ["## Judges", "Of the faults that a judge had cases for, on the first row."]
@@ -181,10 +197,11 @@ def markdown(ended: Ended) -> str:
     text += _listed("Other projects' checks on the same faults", _peer_table(ended.beside))
     text += _listed("Survivors", [_survivor(f, o) for f, o in ended.survivors])
     text += _listed("False alarms", [f"- `{c}`: {t}" for c, t in ended.alarms.items()])
-    text += _listed(
-        "Equivalent",
-        [_equivalent(f, ended.equivalents[f.id]) for f in ended.called_equivalent],
-    )
+    if ended.called_equivalent:
+        text += ["## Equivalent", _count_table("sort", ended.sorts, SORTS)]
+        text.append(
+            "\n".join(_equivalent(f, ended.equivalents[f.id]) for f in ended.called_equivalent)
+        )
     text += _listed(
         f"Stillborn: {STATES[STILLBORN]}",
         [f"- `{f.id}`: {o.says}" for f, o in ended.in_state(STILLBORN)],
@@ -211,6 +228,12 @@ def _rate_table(what: str, parts: Mapping[str, Rate]) -> str:
     rows = [f"| {what} | found | of | rate | 95 % interval |", "|---|--:|--:|--:|---|"]
     for name, rate in parts.items():
         rows.append(f"| {name} | {rate.found} | {rate.of} | {percent(rate)} | {_interval(rate)} |")
+    return "\n".join(rows)
+
+
+def _count_table(what: str, counts: Mapping[str, int], says: Mapping[str, str]) -> str:
+    rows = [f"| {what} | faults | |", "|---|--:|---|"]
+    rows += [f"| {name} | {count} | {says[name]} |" for name, count in counts.items()]
     return "\n".join(rows)
 
 
@@ -264,4 +287,4 @@ def _survivor(fault: Fault, outcome: Outcome) -> str:
 
 
 def _equivalent(fault: Fault, entry: Equivalent) -> str:
-    return f"- `{fault.id}`: {entry.reason}"
+    return f"- `{fault.id}` ({entry.sort}): {entry.reason}"
