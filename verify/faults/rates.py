@@ -51,6 +51,7 @@ class Rates:
     # by row, then judge: of the faults that the row is asked of first, and the judge could see
     judges: dict[str, dict[str, Rate]] = field(default_factory=dict)
     of_kinds: dict[str, dict[str, Rate]] = field(default_factory=dict)  # by kind, the same
+    cells: dict[tuple[str, str, str], Rate] = field(default_factory=dict)  # row, judge and kind
     rows: dict[str, Rate] = field(default_factory=dict)
     alone: dict[str, list[str]] = field(default_factory=dict)  # judge -> what it alone found
     to_kill: list[float] = field(default_factory=list)  # seconds, in order of size
@@ -74,6 +75,8 @@ def rates(
         for judge, tried in outcome.judges.items():
             for part, name in ((found.judges, outcome.row), (found.of_kinds, fault.kind)):
                 part.setdefault(name, {}).setdefault(judge, Rate()).count(bool(tried.case))
+            cell = (outcome.row, judge, fault.kind)
+            found.cells.setdefault(cell, Rate()).count(bool(tried.case))
         if len(by) == 1:
             found.alone.setdefault(by[0], []).append(fault.id)
         if killed:

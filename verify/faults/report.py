@@ -144,6 +144,10 @@ def as_json(ended: Ended) -> dict[str, Any]:
             kind: {judge: [rate.found, rate.of] for judge, rate in of_kind.items()}
             for kind, of_kind in found.of_kinds.items()
         },
+        "row, judge, kind, found, of, 95 % interval": [
+            [*cell, rate.found, rate.of, *_rate(rate)["interval"]]
+            for cell, rate in sorted(found.cells.items())
+        ],
         "alone": found.alone,
         "found by": ended.ways,
         "peers": {
