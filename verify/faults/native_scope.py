@@ -113,8 +113,9 @@ RULED = (
     "csrc/cuda/steps.cu",
     "csrc/cuda/storage.cuh",
 )
-# Text for people, and what is not judged: the size of memory.
+# Text for people, and what is not judged: the size of memory, what every import of needle executes.
 _TALK = ("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable")
+_TALK += ("choose",)
 # Statements in which no switch can stand, or that only report.
 _BARRED = re.compile(
     r"\bconstexpr\b|static_assert|\bthrow\b|message\(|\"|\bcase\b|\busing\b|prefetch|overflow|"

@@ -170,9 +170,12 @@ def leaves_nothing(
     *,
     call: str,
     threads: bool,
+    emptied: bool = False,
     **arguments: Any,
 ) -> Any:
     """An op again and again, on threads that end with it or on this one: no memory stays.
+
+    emptied: the device gives back each time what it keeps for later.
 
     Raises: Broken where it does; Missing where the C library does not say (mallinfo2 of glibc).
     """
@@ -181,6 +184,8 @@ def leaves_nothing(
     def once() -> None:
         if not threads:
             op()
+            if emptied:
+                inputs[0].device.empty_cache()
             return
         thread = threading.Thread(target=op)
         thread.start()
