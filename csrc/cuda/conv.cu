@@ -11,6 +11,7 @@
 #include "gemm.cuh"
 #include "kernels.h"
 #include "libraries/libraries.h"
+#include "nest.cuh"
 
 namespace NEEDLE_NS {
 namespace {
@@ -96,13 +97,12 @@ Geometry<I> geometry(const View& x, const View& w, const View& y, const Conv2dPa
 // Whether 32 bits hold every lane, every k and every coordinate of a padded image or a dilated
 // kernel.
 bool is_small(const Geometry<std::int64_t>& g) {
-  constexpr std::int64_t limit = (std::int64_t{1} << 31) - 4096;
   const std::int64_t taps = g.kernel_height * g.kernel_width;
-  bool small = g.images * g.height * g.width < limit && taps * g.channels < limit &&
-               g.images * g.out_height * g.out_width < limit && taps * g.filters < limit;
+  bool small = g.images * g.height * g.width < kNarrow && taps * g.channels < kNarrow &&
+               g.images * g.out_height * g.out_width < kNarrow && taps * g.filters < kNarrow;
   const std::int64_t size[] = {g.height, g.width}, kernel[] = {g.kernel_height, g.kernel_width};
   for (int d = 0; d < 2; ++d) {
-    small = small && size[d] + 2 * g.padding[d] + kernel[d] * g.dilation[d] + g.stride[d] < limit;
+    small = small && size[d] + 2 * g.padding[d] + kernel[d] * g.dilation[d] + g.stride[d] < kNarrow;
   }
   return small;
 }

@@ -87,12 +87,12 @@ bool launch_tiles(const Stream& stream, F f, const needle::View (&views)[M], T* 
   return true;
 }
 
-// views: the output, of type T, then the inputs, of type A; not empty. Those of up to 2^31 elements
-// go to `launcher` as they are, larger ones in halves of their outermost dimension.
+// views: the output, of type T, then the inputs, of type A; not empty. Those of up to kNarrow
+// elements go to `launcher` as they are, larger ones in halves of their outermost dimension.
 template <class T, class A, int M, class Launcher>
 void map_pieces(needle::View (&views)[M], const Launcher& launcher) {
   needle::collapse(views, M);
-  if (needle::numel(views[0]) <= std::int64_t{1} << 31) {
+  if (needle::numel(views[0]) <= kNarrow) {
     Inputs<A, M - 1> in{};
     for (int v = 1; v < M; ++v) in.at[v - 1] = static_cast<const A*>(views[v].data);
     launcher(views, static_cast<T*>(views[0].data), in);

@@ -71,10 +71,18 @@ Nest<N, Index> make_nest(const needle::View* views) {
   return nest;
 }
 
+// Elements up to which an index has 32 bits, with room for what is added to it. The simulator's
+// arrays are small: there some are beyond it, so that both ways are taken.
+#if NEEDLE_SIM
+inline constexpr std::int64_t kNarrow = 20'000;
+#else
+inline constexpr std::int64_t kNarrow = (std::int64_t{1} << 31) - 4096;
+#endif
+
 // Calls f with an index type for so many elements.
 template <class F>
 void visit_index(std::int64_t n, F&& f) {
-  if (n <= std::int64_t{1} << 31) return f(std::uint32_t{});
+  if (n <= kNarrow) return f(std::uint32_t{});
   f(std::uint64_t{});
 }
 

@@ -4,6 +4,7 @@
 //   - gradient: the windows that an element lies in are found by division, their largest elements
 //     and ties again from x: nothing is kept or added by atomics
 #include "kernels.h"
+#include "nest.cuh"
 #include "storage.cuh"
 
 namespace NEEDLE_NS {
@@ -160,7 +161,7 @@ template <class F>
 void visit(const View& result, F&& f) {
   const std::int64_t count = needle::numel(result);
   needle::visit_floating(result.dtype, [&](auto zero) {
-    if (count < (std::int64_t{1} << 31) - 4096) {
+    if (count <= kNarrow) {
       f(zero, static_cast<std::int32_t>(count));
     } else {
       f(zero, count);

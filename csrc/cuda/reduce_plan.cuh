@@ -52,10 +52,7 @@ struct Plan {
   std::int64_t slices, slice_stride, output_stride;
 
   std::int64_t outputs_per_block() const { return rows ? block.y : block.x; }
-  bool fits_32_bits() const {
-    constexpr std::int64_t limit = std::int64_t{1} << 31;
-    return outputs <= limit && length <= limit;
-  }
+  bool fits_32_bits() const { return outputs <= kNarrow && length <= kNarrow; }
   std::int64_t slice() const { return (length + slices - 1) / slices; }
 
   // Results go to scratch memory, a slice beside the other for rows, behind it for columns; returns
@@ -108,9 +105,8 @@ inline void pack_plan(Plan& plan) {
   for (int d = 0; d < other.ndim; ++d) {
     if (other.strides[d] % pack != 0) return;
   }
-  constexpr std::int64_t limit = std::int64_t{1} << 31;
-  if (plan.outputs / (plan.rows ? 1 : pack) > limit ||
-      plan.length / (plan.rows ? pack : 1) > limit) {
+  if (plan.outputs / (plan.rows ? 1 : pack) > kNarrow ||
+      plan.length / (plan.rows ? pack : 1) > kNarrow) {
     return;
   }
   plan.pack = pack;

@@ -114,8 +114,10 @@ RULED = (
     "csrc/cuda/storage.cuh",
 )
 # Text for people, and what is not judged: the size of memory, what every import of needle executes.
-_TALK = ("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable")
-_TALK += ("choose",)
+_TALK = (
+    *("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable"),
+    "choose",
+)
 # Statements in which no switch can stand, or that only report.
 _BARRED = re.compile(
     r"\bconstexpr\b|static_assert|\bthrow\b|message\(|\"|\bcase\b|\busing\b|prefetch|overflow|"

@@ -70,6 +70,8 @@ ROWS = (
             sample((1, 41, 43, 3), (3, 3, 3, 65)),
             # a row of pixels that the weights' gradient sums in two blocks
             sample((1, 2, 519, 2), (2, 2, 2, 3), padding=0),
+            # more pixels than the simulator counts in 32 bits
+            sample((1, 143, 141, 2), (2, 2, 2, 3), padding=0),
             # by Winograd's transforms on the cpu: whole tiles, cut ones, several blocks of columns
             sample((1, 8, 8, 32), (3, 3, 32, 32)),
             sample((2, 9, 11, 33), (3, 3, 33, 35), padding=(0, 2)),

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _CALLS, _THREADS, _PATIENCE, _ROUNDS = 300, 8, 100, 4
 _LEAST, _SMALL = 24, 32768
 _STEPS = {"spread": 2, "sparse": 3}
 _LEFT = 2 << 20  # bytes that a process may still get: Python's own needs are smaller
+_TOO_MANY = 1 << 42  # elements: no device has 16 TiB
 _LITTLE = 1 << 18  # bytes that an op may need of a device beside what grows with its result
 
 
@@ -202,8 +203,9 @@ def leaves_nothing(
         before = _allocated()
         for _ in range(count):
             once()
-        for _ in range(_PATIENCE):  # a thread that was joined is still about to end
-            gc.collect()
+        for attempt in range(_PATIENCE):  # a thread that was joined is still about to end
+            if attempt % 10 == 0:
+                gc.collect()
             each = (_allocated() - before) / count
             if each <= (_SMALL if threads else _LEAST):
                 return result
@@ -238,15 +240,19 @@ def short(
 ) -> Any:
     """What an op gives on a thread that has no memory of a kernel's own and hardly gets any.
 
-    On the cpu, one thread of its own: other devices' results take memory of the host, too.
+    On the cpu, one thread of its own: other devices' results take memory of the host, too. There
+    an array was refused before, and what failed then is forgotten.
     """
     from needle import _core
 
     op = functools.partial(resolve(call), *inputs, **arguments)
     result = op()  # whose block the next one may have
-    if inputs[0].device.name != "cpu":
-        return result
+    device = inputs[0].device
     del result
+    if device.name != "cpu":
+        with suppress(MemoryError):
+            device.empty((_TOO_MANY,), dtype="float32")
+        return op()
     results: list[Any] = []
 
     def once() -> None:
