@@ -17,7 +17,7 @@ from verify.faults.native_scope import RULED, Change, Edit, Source
 _TUNING = re.compile(
     r"\bworth\b|rows_collide|\bmost\b|parts|kPartElements|kFewTasks|kLongRun|kParallel|kDepth|"
     r"kBlockColumns|kStretch|kBand|kBlock\b|kStream|\bband\b|\bstretch\b|\bblock\b < |scratch|"
-    r"\bcost\b|omp_|\bstreamed\b|kBusy|kSlice|limit|1 << 31|"
+    r"\bcost\b|omp_|\bstreamed\b|kBusy|kSlice|limit|kNarrow|"
     r"\bbusy\b|plan\.rows|operator new|depth \+= segments|pixels = g\.batch \* g\.result"
 )
 _OPERAND = r"(?:[\w.]|->|::|\[[^][\n]*\]|<[\w:, ]+>)+(?:\((?:[^()\n]|\([^()\n]*\))*\))?"
