@@ -14,7 +14,7 @@ import pytest
 from verify.faults import cpp, native, native_plan
 from verify.faults.fault import ELSEWHERE, KINDS, Fault
 from verify.faults.native_rules import changes
-from verify.faults.native_scope import RULED
+from verify.faults.native_scope import EXEMPT, RULED
 from verify.spec import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,9 +152,13 @@ def test_a_patch_that_no_longer_fits_is_an_error(tmp_path: Path) -> None:
         native.faults(tmp_path)
 
 
-def test_ruled_files_exist() -> None:
+def test_what_is_named_exists() -> None:
     for path in RULED:
         assert (ROOT / path).is_file(), path
+    for place in EXEMPT:
+        path, _, name = place.partition(":")
+        names = [f.name for f in cpp.functions(cpp.blank((ROOT / path).read_text()))]
+        assert name in names, place
 
 
 COUNTED = """

@@ -113,6 +113,8 @@ RULED = (
     "csrc/cuda/steps.cu",
     "csrc/cuda/storage.cuh",
 )
+# Functions without faults: what they prevent happens with more elements than the simulator has.
+EXEMPT = ("csrc/cuda/conv.cu:is_small",)  # 32 bits that overflow: 2^31 pixels, padding among them
 # Text for people, and what is not judged: the size of memory, what every import of needle executes.
 _TALK = (
     *("str", "repr", "message", "refusal", "pair", "checked_size", "require_representable"),
@@ -132,6 +134,8 @@ class Source(cpp.Source):
         """The function in which a place may be changed, None where it may not."""
         function = self.function_at(at)
         if function is None or "constexpr" in function.head:
+            return None
+        if f"{self.path}:{function.name}" in EXEMPT:
             return None
         if function.name.rpartition("::")[2] in _TALK or _BARRED.search(self.statement(at)):
             return None
