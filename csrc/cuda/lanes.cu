@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kLaneThreads)
 template <class T>
 void arg_typed(const Stream& stream, const View& dst, const View& a, const std::int64_t* places,
                int axis, bool largest) {
-  const Lanes<2> lanes = make_lanes<2>({dst, a}, axis, true);
+  const Lanes<2> lanes = make_lanes<2>({dst, a}, axis, 0);
   const auto* elements = static_cast<const T*>(a.data);
   if (lanes.slices == 1) {
     launch_lanes(arg_tasks<T>, stream, lanes, static_cast<std::int64_t*>(dst.data),
@@ -103,7 +103,7 @@ void arg_typed(const Stream& stream, const View& dst, const View& a, const std::
   const Scratch part_values(count * sizeof(Compute<T>), stream);
   const View parts = computed_like(slices, part_values.data());
   auto* found = static_cast<std::int64_t*>(part_places.data());
-  launch_lanes(arg_tasks<T>, stream, make_lanes<2>({parts, a}, axis, true), found,
+  launch_lanes(arg_tasks<T>, stream, make_lanes<2>({parts, a}, axis, lanes.slices), found,
                static_cast<Compute<T>*>(part_values.data()), elements, places, largest);
   arg_typed<Compute<T>>(stream, dst, parts, found, axis, largest);
 }
@@ -114,7 +114,7 @@ void scatter_add(const Stream& stream, View dst, View a, View index, int axis) {
   needle::visit_floating(dst.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto add_to = [&](const View& sums) {
-      Lanes<3> lanes = make_lanes<3>({sums, index, a}, axis, false);
+      Lanes<3> lanes = make_lanes<3>({sums, index, a}, axis, 1);
       lanes.warps = false;
       launch_lanes(scatter_lanes<T>, stream, lanes, static_cast<Compute<T>*>(sums.data),
                    static_cast<const std::int64_t*>(index.data), static_cast<const T*>(a.data));

@@ -35,9 +35,9 @@ struct Lanes {
   }
 };
 
-// The last view has the lanes' length.
+// The last view has the lanes' length. slices: into how many to cut them; 0: as the work asks for.
 template <int N>
-Lanes<N> make_lanes(const needle::View (&views)[N], int axis, bool sliced) {
+Lanes<N> make_lanes(const needle::View (&views)[N], int axis, std::uint64_t slices) {
   Lanes<N> lanes{};
   needle::View starts[N];
   for (int k = 0; k < N; ++k) {
@@ -56,7 +56,8 @@ Lanes<N> make_lanes(const needle::View (&views)[N], int axis, bool sliced) {
   const std::int64_t tasks = kLaneTasks * (lanes.warps ? 1 : 16);
   const std::int64_t least = kLaneSlice / (lanes.warps ? 1 : 4);
   const std::int64_t wanted =
-      sliced ? std::max(std::min(lanes.length / least, tasks / count), std::int64_t{1}) : 1;
+      slices > 0 ? static_cast<std::int64_t>(slices)
+                 : std::max(std::min(lanes.length / least, tasks / count), std::int64_t{1});
   lanes.slice = std::max((lanes.length + wanted - 1) / wanted, std::int64_t{1});
   lanes.slices = static_cast<std::uint64_t>(
       std::max((lanes.length + lanes.slice - 1) / lanes.slice, std::int64_t{1}));

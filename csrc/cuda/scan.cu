@@ -87,7 +87,7 @@ void scan(const Stream& stream, const View& dst, const View& a, int axis) {
                  static_cast<T*>(dst.data), static_cast<const Compute<T>*>(before),
                  static_cast<const T*>(a.data));
   };
-  const Lanes<3> lanes = make_lanes<3>({dst, a, a}, axis, a.ndim < needle::kMaxDims);
+  const Lanes<3> lanes = make_lanes<3>({dst, a, a}, axis, a.ndim < needle::kMaxDims ? 0 : 1);
   if (lanes.slices == 1) return run(lanes, nullptr);
 
   // All slices but the last, along an axis of their own; their sums, and the running sums of these.
@@ -104,7 +104,7 @@ void scan(const Stream& stream, const View& dst, const View& a, int axis) {
   elements.ndim = results.ndim = a.ndim + 1;
   reduce(stream, needle::ReduceOp::sum, results, elements);
   scan<Compute<T>>(stream, before, before, axis);
-  run(make_lanes<3>({dst, before, a}, axis, true), scratch.data());
+  run(make_lanes<3>({dst, before, a}, axis, lanes.slices), scratch.data());
 }
 
 }  // namespace

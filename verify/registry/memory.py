@@ -89,7 +89,9 @@ ROWS = (
             sample((1, 4, 4, 2), (3, 3, 2, 5), call="conv"),
             # repeated windows that overlap, so that axes of one span follow each other
             sample((29,), call="summation", seen=((3, 3, 2, 2, 6), (0, 0, 12, 6, 2))),
-            # lanes that lie as an axis of one element and the stride behind the last axis would say
+            # parts of lanes; then lanes beside an axis of one element, whose parts, were they cut
+            # otherwise, would be those that the first ones left in memory
+            sample((600, 6), call="argmax", axis=0),
             sample((3600,), call="argmax", axis=2, seen=((1, 3, 600, 2), (6, 2, 6, 1))),
             sample((1, 8, 8, 33), (3, 3, 33, 32), call="conv"),  # by Winograd's transforms
             # in float64 past the caches of the cpu (csrc/cpu/loops.h), in rows of a unit of work
