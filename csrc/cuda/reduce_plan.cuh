@@ -48,7 +48,7 @@ struct Plan {
   std::int64_t outputs, length;
   bool rows;
   int pack;
-  dim3 block{0, 0, 0};  // none yet: a launch of it fails
+  dim3 block{0, 0, 0};  // none yet: nothing can be cut into blocks of it
   std::int64_t slices, slice_stride, output_stride;
 
   std::int64_t outputs_per_block() const { return rows ? block.y : block.x; }

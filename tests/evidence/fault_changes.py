@@ -1,6 +1,6 @@
 """How long a run of faults takes after a change of one op: what it asks again.
 
-    python tests/evidence/fault_changes.py --results FILE --json reports/faults-incremental.json
+    python tests/evidence/fault_changes.py --results FILE --json reports/resumed-faults.json
 
 FILE is what `needle-verify faults --first --json FILE` left, of all languages. The
 sources are copied and edited there, one file a step; each step goes on from the same results. The
@@ -35,7 +35,9 @@ EDITS = {  # step -> language, file
 }
 
 
-def resumed(folder: Path, language: str, kept: Path, options: list[str]) -> dict[str, Any]:
+def resumed(
+    folder: Path, language: str, kept: Path, options: list[str], edited: bool
+) -> dict[str, Any]:
     """A run that goes on in a copy of the results: seconds, and what was asked again."""
     before = kept.read_bytes().count(b"\n")
     path = os.pathsep.join([str(folder), *filter(None, sys.path[1:])])
@@ -48,10 +50,13 @@ def resumed(folder: Path, language: str, kept: Path, options: list[str]) -> dict
         stdout=subprocess.DEVNULL,
         check=False,
     )
+    asked = kept.read_bytes().count(b"\n") - before
+    if done.returncode not in (0, 1) or bool(asked) != edited:
+        raise SystemExit(f"exit {done.returncode}, {asked} faults were asked again: no evidence")
     return {
         "exit": done.returncode,
         "seconds": round(time.monotonic() - began, 1),
-        "asked_again": kept.read_bytes().count(b"\n") - before,
+        "asked_again": asked,
         "faults": len(record.read(kept).outcomes),
         "load_average": round(os.getloadavg()[0], 1),
     }
@@ -76,7 +81,9 @@ def main() -> None:
             text = path.read_text() if file else ""
             if file:
                 path.write_text(f"{text}{'#' if language == 'python' else '//'} edited\n")
-            steps[name] = {"file": file} | resumed(folder, language, kept, chosen.options)
+            steps[name] = {"file": file} | resumed(
+                folder, language, kept, chosen.options, bool(file)
+            )
             if file:
                 path.write_text(text)
             sys.stderr.write(f"{name}: {steps[name]}\n")

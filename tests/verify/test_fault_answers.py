@@ -117,6 +117,10 @@ def test_what_an_outcome_lacks_is_told(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     for line, says in (
         ('{"fault": "a", "state": "found"}', "got none of digest, judges"),
+        (
+            '{"fault": "a", "digest": "", "state": "found", "judges": {}, "case": "exp"}',
+            "a case is an id, got case='exp'",
+        ),
         ("{}", "an outcome has fault, digest, state, judges, got none of fault, digest, state"),
         ("[]", "an outcome has names and values, got []"),
         ("5", "an outcome has names and values, got 5"),
@@ -135,9 +139,11 @@ def test_a_malformed_report_is_no_baseline(stillborn: Any, tmp_path: Path) -> No
         record.read_report(path)
 
 
-def test_reports_from_before_equivalents_had_a_sort_are_baselines() -> None:
-    for path in (ROOT / "reports").glob("faults-*.json"):
-        assert record.read_report(path)["equivalents"]
+def test_reports_from_before_equivalents_had_a_sort_are_baselines(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    data = {"needle_verify_faults": 1, "survivors": {}, "equivalents": {"a": "a reason"}}
+    path.write_text(json.dumps(data))
+    assert record.read_report(path) == data
 
 
 @pytest.mark.parametrize(

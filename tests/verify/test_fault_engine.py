@@ -128,9 +128,10 @@ def test_what_found_a_fault_before_is_asked_first(seen: dict[str, Any]) -> None:
     assert (known["state"], known["cases"], known["rows"], known["row"]) == ("found", 1, 1, "sin")
     assert known["case"].startswith("cos/vjp/cpu/")
     assert known["digest"] == "digest"
-    for name in ("known_no_more", "unknown"):  # the others follow
+    for name, more in (("known_no_more", 1), ("unknown", 0)):  # the others follow
         found = seen["engine"][name]
         assert (found["state"], found["case"]) == (first["state"], first["case"])
+        assert found["cases"] == first["cases"] + more
     of_others = seen["engine"]["known_of_others"]
     assert (of_others["case"], of_others["row"]) == (known["case"], "cos")
     assert (of_others["cases"], of_others["digest"]) == (1, "wide")
@@ -211,7 +212,9 @@ def test_a_run_is_kept_resumed_reported_and_held_against_a_baseline(
     assert run(second, *told) == 2
     assert "[known] with --first" in capsys.readouterr().err
     assert run(second, "--first", *told) == 0
-    (outcome,) = record.read(again).outcomes.values()
+    told_of = record.read(again)
+    assert told_of.header["known"] == len(chosen)
+    (outcome,) = told_of.outcomes.values()
     assert (outcome.case, outcome.cases) == (outcomes[second].case, 1)
 
     # the survivor was found at the time of the baseline

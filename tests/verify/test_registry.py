@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -257,6 +258,21 @@ def test_costs_are_those_counted_by_hand() -> None:
     moved = ROWS["take"].bytes
     assert moved is not None
     assert moved(((30, 16),), 4, **arguments) == 8 * 35 + 2 * 4 * 35 * 16
+
+
+@pytest.mark.parametrize(
+    ("op", "axes"),
+    [("conv", slice(0, 3)), ("max_pool", slice(None)), ("take", slice(None)), ("add", slice(None))]
+    + [(name, slice(None)) for name in ("summation", "where", "scatter_add")],
+)
+def test_some_sample_has_more_elements_than_the_simulator_indexes_in_32_bits(
+    op: str, axes: slice
+) -> None:
+    text = (Path(__file__).parents[2] / "csrc" / "cuda" / "nest.cuh").read_text()
+    (most,) = re.findall(r"#if NEEDLE_SIM\n.*kNarrow = ([\d']+);", text)
+    cases = registry.plan_cases(registry.rows()[op], "cuda_sim", "float32", "forward", 0)
+    sizes = [math.prod(case.shapes[0][axes]) for case in cases if case.shapes]
+    assert max(sizes) > int(most.replace("'", ""))
 
 
 @pytest.mark.parametrize(

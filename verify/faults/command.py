@@ -176,7 +176,9 @@ def _understood(options: argparse.Namespace, registry: Registry) -> _Asked:
             raise UsageError(f"[resume] the run goes on in its own file, got json={options.json}")
         record.read(Path(options.resume))
     if options.known is not None and not options.first:
-        raise UsageError(f"[known] with --first: else every judge is asked, got {options.known}")
+        raise UsageError(
+            f"[known] with --first: else every judge is asked, got known={options.known}"
+        )
     if options.baseline is not None:
         record.read_report(Path(options.baseline))
     languages = names(options, "language") or usable()

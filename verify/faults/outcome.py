@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from verify.spec import Case, UsageError
+
 FOUND, SURVIVED, UNREACHED, STILLBORN = "found", "survived", "unreached", "stillborn"
 STATES = {
     FOUND: "a case failed, crashed or hung",
@@ -63,6 +65,11 @@ class Outcome:
         for name, tried in data["judges"].items():
             _require(f"what {name} tried", tried, ("cases",), _KINDS_TRIED)
         judges = {name: Tried(**tried) for name, tried in data["judges"].items()}
+        if data.get("case"):
+            try:
+                Case.parse(data["case"])
+            except UsageError as error:
+                raise ValueError(f"a case is an id, got case={data['case']!r}") from error
         return cls(**{**data, "judges": judges})
 
 

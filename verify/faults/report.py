@@ -144,8 +144,8 @@ def as_json(ended: Ended) -> dict[str, Any]:
             kind: {judge: [rate.found, rate.of] for judge, rate in of_kind.items()}
             for kind, of_kind in found.of_kinds.items()
         },
-        "row, judge, kind, found, of, 95 % interval": [
-            [*cell, rate.found, rate.of, *_rate(rate)["interval"]]
+        "cells": [
+            dict(zip(("row", "judge", "kind"), cell, strict=True)) | _rate(rate)
             for cell, rate in sorted(found.cells.items())
         ],
         "alone": found.alone,
@@ -221,7 +221,9 @@ _EACH = (
 
 
 def _begun(header: Mapping[str, Any]) -> str:
-    return f", going on with a run of {header['begun']}" if header.get("begun") else ""
+    begun, known = header.get("begun"), header.get("known")
+    text = f", going on with a run of {begun}" if begun else ""
+    return text + (f"; what had found {known} of them before was asked first" if known else "")
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:

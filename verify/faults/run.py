@@ -144,6 +144,8 @@ class Run:
         """Outcomes go into a file as they come; resume: those there stand, where they still do."""
         devices = [spoken.device for spoken in self.languages.values()]
         self.header = {record.KEY: record.FORMAT} | self.asked | origin(command, devices)
+        if self._known:
+            self.header["known"] = len(self._known)
         if path is None:
             yield
             return

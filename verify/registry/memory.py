@@ -74,7 +74,7 @@ ROWS = (
         call=_called,
         samples=(
             sample((7,), (7,), call="add"),
-            sample((1_048_583,), (1_048_583,), call="add"),  # one in a million may be wrong
+            sample((1_048_583,), (1_048_583,), call="add"),  # one wrong in a million is seen
             sample((5, 13), call="exp", memory=("spread",)),
             sample((5, 13), call="exp", memory=("sparse",)),
             sample((5, 13), (13, 17), call="matmul"),

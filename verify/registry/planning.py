@@ -1,10 +1,10 @@
 """From a row to its cases, by budget; each budget holds the cases of the smaller ones.
 
 smoke: five cases that differ in sample, layout and region, and of results and gradients one that
-fills vectors and blocks. default: every sample once, every region
-and every layout; every layout with every region, half of these pairs in each dtype; every layout
-with a sample too small to vary. What is built of ops, whose rows ask for more, meets each region in
-one layout. deep: the full product, some thousand cases an op.
+fills vectors and blocks. default: every sample once, every region and every layout; every layout
+with every region, half of these pairs in each dtype; every layout with a sample too small to vary.
+What is built of ops, whose rows ask for more, meets each region in one layout. deep: the full
+product, some thousand cases an op.
 """
 
 from __future__ import annotations

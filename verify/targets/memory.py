@@ -176,7 +176,7 @@ def leaves_nothing(
 ) -> Any:
     """An op again and again, on threads that end with it or on this one: no memory stays.
 
-    emptied: the device gives back each time what it keeps for later.
+    emptied: the device gives back each time what it keeps for later (without threads).
 
     Raises: Broken where it does; Missing where the C library does not say (mallinfo2 of glibc).
     """
@@ -241,7 +241,7 @@ def short(
     """What an op gives on a thread that has no memory of a kernel's own and hardly gets any.
 
     On the cpu, one thread of its own: other devices' results take memory of the host, too. There
-    an array was refused before, and what failed then is forgotten.
+    an array of more than there is was refused before.
     """
     from needle import _core
 
