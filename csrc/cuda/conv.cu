@@ -102,7 +102,8 @@ bool is_small(const Geometry<std::int64_t>& g) {
                g.images * g.out_height * g.out_width <= kNarrow && taps * g.filters <= kNarrow;
   const std::int64_t size[] = {g.height, g.width}, kernel[] = {g.kernel_height, g.kernel_width};
   for (int d = 0; d < 2; ++d) {
-    small = small && size[d] + 2 * g.padding[d] + kernel[d] * g.dilation[d] + g.stride[d] <= kNarrow;
+    small =
+        small && size[d] + 2 * g.padding[d] + kernel[d] * g.dilation[d] + g.stride[d] <= kNarrow;
   }
   return small;
 }
