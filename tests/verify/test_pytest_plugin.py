@@ -35,17 +35,17 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_every_case_is_a_test_with_its_id(run: Run) -> None:
     result = run("--needle-verify", *SMOKE, "-v")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines([f"{RELU} PASSED*"])
     result.stdout.no_fnmatch_line("*test_mine*")
     listed = run("--needle-verify", *SMOKE, "--collect-only", "-q")
-    listed.stdout.fnmatch_lines([RELU, "5 tests collected*"])
+    listed.stdout.fnmatch_lines([RELU, "6 tests collected*"])
 
 
 def test_a_case_is_chosen_by_its_id_or_a_word_and_files_come_by_name(run: Run) -> None:
     run("--needle-verify", *SMOKE, RELU).assert_outcomes(passed=1)
-    run("--needle-verify", *SMOKE, "-k", "interior").assert_outcomes(passed=3, deselected=2)
-    run("--needle-verify", *SMOKE, "test_mine.py").assert_outcomes(passed=6)
+    run("--needle-verify", *SMOKE, "-k", "interior").assert_outcomes(passed=4, deselected=2)
+    run("--needle-verify", *SMOKE, "test_mine.py").assert_outcomes(passed=7)
     result = run("--needle-verify", *SMOKE, RELU.replace("33", "34"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*not in the plan*"])
@@ -92,7 +92,7 @@ def test_failures_skips_and_weak_groups(run: Run, pytester: pytest.Pytester) -> 
         "checks.run_case = run_case\n"
     )
     result = run("--needle-verify", *SMOKE, "-rs")
-    result.assert_outcomes(failed=1, skipped=1, passed=3)
+    result.assert_outcomes(failed=1, skipped=1, passed=4)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["FAIL relu/*", "y = 1, should be 2", "replay: needle-*"])
     result.stdout.fnmatch_lines(["*not before May*"])
@@ -108,7 +108,7 @@ def test_weak_evidence_fails_the_session_if_the_whole_group_ran(
         "checks.run_case = lambda c: Verdict(c.id, Status.PASS, impostors=('zeros',))\n"
     )
     result = run("--needle-verify", *SMOKE)
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["WEAK relu/forward/cpu/float32: zeros would have passed*"])
     assert run("--needle-verify", *SMOKE, "-k", "interior").ret == pytest.ExitCode.OK
@@ -133,14 +133,14 @@ def test_known_failures_are_skips_until_they_expire_or_are_stale(
         return run("--needle-verify", *SMOKE, "--skips", "known.toml", "-rs")
 
     result = with_skips(("integer", 9999))
-    result.assert_outcomes(skipped=1, passed=4)
+    result.assert_outcomes(skipped=1, passed=5)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["*known (until 9999-01-31, known.toml:1)*"])
     result = with_skips(("integer", 2001))
-    result.assert_outcomes(failed=1, passed=4)
+    result.assert_outcomes(failed=1, passed=5)
     result.stdout.fnmatch_lines(["WEAK known.toml:1: expired on 2001-01-31: known"])
     result = with_skips(("integer", 9999), ("interior", 9999))
-    result.assert_outcomes(skipped=1, passed=4)
+    result.assert_outcomes(skipped=1, passed=5)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["WEAK known.toml:5: stale, all * of its cases pass: known"])
     result = run("--needle-verify", *SMOKE, "--skips", "none.toml")
@@ -150,7 +150,7 @@ def test_known_failures_are_skips_until_they_expire_or_are_stale(
 @pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="needs pytest-xdist")
 def test_over_xdist(run: Run) -> None:
     result = run("--needle-verify", *SMOKE, "-p", "xdist", "-n", "2")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
 
 
 def test_the_plugin_is_an_entry_point() -> None:
