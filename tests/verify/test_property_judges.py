@@ -329,3 +329,20 @@ def test_every_law_takes_the_arguments_of_every_sample(op: str) -> None:
     }
     for case in cases.values():
         assert checks.run_case(case).status is Status.PASS, case.id
+
+
+def test_a_running_sum_by_doubling_is_right_where_the_first_term_is_minus_zero(
+    plant: Plant,
+) -> None:
+    def doubling(a: Any, axis: int, reverse: bool = False) -> Any:
+        sums = np.moveaxis(a.numpy(), axis, 0).copy()
+        apart = 1
+        while apart < len(sums):
+            sums[apart:] = sums[:-apart] + sums[apart:]
+            apart *= 2
+        return ndl.Tensor(np.moveaxis(sums, 0, axis), device=a.device, dtype=a.dtype)
+
+    plant("cumsum", doubling)
+    case = Case.parse("cumsum/forward/cpu/float32/5x13/axis=1/transposed/zeros/seed0")
+    verdict = checks.run_case(case)
+    assert verdict.status is Status.PASS, verdict.message

@@ -73,13 +73,15 @@ def _var(t: Any, a: Any, axes: Any = None, keepdims: bool = False, correction: f
 def _cumsum(t: Any, a: Any, axis: int, reverse: bool = False) -> Any:
     if reverse:
         return _cumsum(t, a.flip(axis), axis).flip(axis)
-    first = a.select(axis, 0) if a.numel() else a
+    first, sums = a.select(axis, 0) if a.numel() else a, a.cumsum(axis)
     if not ((first == 0) & t.signbit(first)).any():
-        return a.cumsum(axis)
-    sums: list[Any] = []  # from the first element: torch starts from 0, which loses a -0
+        return sums
+    steps: list[Any] = []  # from the first element: torch starts from 0, which loses a -0
     for term in a.unbind(axis):
-        sums.append(sums[-1] + term if sums else term.clone())
-    return t.stack(sums, axis)
+        steps.append(steps[-1] + term if steps else term.clone())
+    # the bound of these is of their order; other orders are as right
+    ordered = t.stack(steps, axis)
+    return t.where((ordered == 0) & t.signbit(ordered), ordered, sums)
 
 
 def _length(shape: Shape, over: tuple[int, ...]) -> int:
