@@ -80,7 +80,7 @@ def main() -> None:
             steps[name] = {"file": file} | resumed(folder, language, kept, chosen.options)
             path.write_text(text)
             sys.stderr.write(f"{name}: {steps[name]}\n")
-    chosen.json.write_text(by_lines({"provenance": came, "steps": steps}))
+            chosen.json.write_text(by_lines({"provenance": came, "steps": steps}))  # so far
 
 
 if __name__ == "__main__":
