@@ -186,17 +186,39 @@ def _exact(fmt: Format, y: Array) -> Array | float:
 def add(fmt: Format, y: Array, a: Array, ea: Array, b: Array, eb: Array) -> Array:
     """a + b and a - b; exact for integers, and where one operand is exactly 0."""
     e = ea + eb
-    bound = rounding(fmt, y, e)
-    bound += e
     exact = ((a == 0) & (ea == 0)) | ((b == 0) & (eb == 0))
     precise = (e == 0) & ~exact
     if precise.any():
         exact = exact | (precise & _integral(fmt, a, b) & (np.abs(y) <= fmt.safe_integer))
+    return _added(fmt, y, e, exact)
+
+
+def _added(fmt: Format, y: Array, e: Array, exact: Any) -> Array:
+    bound = rounding(fmt, y, e)
+    bound += e
     if fmt.inner is None:
         return np.where(exact, e, bound)
     # an error of half a ULP is that of a result, which was stored when it was made
     whole = e >= rounding(replace(fmt, inner=None), y)
     return np.where(exact, np.where(whole, e, stored(fmt, y, e)), bound)
+
+
+def add_up(fmt: Format, y: Array, *operands: Array) -> Array:
+    """a + b + c + ..., each with its error behind it, in any order, and each sum stored.
+
+    Every sum but the last lies between that of the negative operands and that of the positive
+    ones, and is rounded relative to these: n additions lose up to n u / (1 - n u) of it.
+    """
+    values, errors = operands[::2], operands[1::2]
+    none = np.zeros(())
+    e = sum(errors, none)
+    reach = np.maximum(*(sum((np.maximum(s * a, 0.0) for a in values), none) for s in (1, -1)))
+    some = sum(((a != 0) | (ea != 0) for a, ea in zip(values, errors, strict=True)), none)
+    sums = np.maximum(some - 2, 0)
+    exact = (e == 0) & _integral(fmt, *values) & (reach <= fmt.safe_integer)
+    nu = sums * (fmt.u if fmt.inner is None else fmt.u + fmt.inner.u)
+    lost = np.where(nu < 1, sums * rounding(fmt, reach, e) / np.abs(1 - nu), np.inf)
+    return _added(fmt, y, e + np.where(exact, 0.0, lost), exact | (some < 2))
 
 
 def _power_of_two(a: Array) -> Any:

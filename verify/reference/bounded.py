@@ -31,11 +31,15 @@ class Context:
 
 
 class Bounded(torch.Tensor):
-    """`elem` exact values, `err` bounds, both float64 and of one shape."""
+    """`elem` exact values, `err` bounds, both float64 and of one shape.
+
+    terms: of a gradient that autograd added up, what it added; another order is as right.
+    """
 
     elem: torch.Tensor
     err: torch.Tensor
     context: Context
+    terms: tuple[Bounded, ...]
 
     @staticmethod
     def __new__(cls, elem: torch.Tensor, err: torch.Tensor, context: Context) -> Bounded:
@@ -47,7 +51,7 @@ class Bounded(torch.Tensor):
             dtype=elem.dtype,
             device=elem.device,
         )
-        made.elem, made.err, made.context = elem, err, context
+        made.elem, made.err, made.context, made.terms = elem, err, context, ()
         return made
 
     def __init__(self, elem: torch.Tensor, err: torch.Tensor, context: Context) -> None:
@@ -68,6 +72,8 @@ class Bounded(torch.Tensor):
         context = _context((*args, *kwargs.values()))
         if name == "convolution_backward":  # torch's kernel for float64 wants contiguous weights
             args = tuple(_contiguous(a) for a in args)
+        if name.endswith("_") and isinstance(args[0], Bounded):
+            args[0].terms = ()
         if name in _IN_PLACE:
             func(*_map(args, _elem), **kwargs)
             filled = (0.0,) if name == "masked_fill_" else args[2:]
@@ -94,7 +100,28 @@ class Bounded(torch.Tensor):
             errors = RULES[name](context, values, *lifted, **named)
         else:
             errors = _of_parts(context, func, values, args, kwargs)
-        return _wrap(values, errors, context)
+        made = _wrap(values, errors, context)
+        if isinstance(made, Bounded):
+            made.terms = _terms(func, name, args, kwargs)
+        return made
+
+
+def _terms(
+    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Bounded, ...]:
+    """What a gradient is the sum of, also where a sum is but moved."""
+    if name == "add" and not kwargs and torch._C._current_graph_task_id() >= 0:
+        alike = all(isinstance(x, Bounded) and x.shape == args[0].shape for x in args)
+        return tuple(t for x in args for t in added(x)) if alike else ()
+    # as_strided reads the memory, which terms have in another order
+    if name in _MOVES and name != "as_strided" and isinstance(args[0], Bounded):
+        return tuple(func(_contiguous(t), *args[1:], **kwargs) for t in args[0].terms)
+    return ()
+
+
+def added(x: Any) -> tuple[Any, ...]:
+    """An operand of a sum, as what it is the sum of."""
+    return x.terms if isinstance(x, Bounded) and x.terms else (x,)
 
 
 def _lifted(x: Any, context: Context) -> Any:
