@@ -207,7 +207,8 @@ def add_up(fmt: Format, y: Array, *operands: Array) -> Array:
     """a + b + c + ..., each with its error behind it, in any order, and each sum stored.
 
     Every sum but the last lies between that of the negative operands and that of the positive
-    ones, and is rounded relative to these: n additions lose up to n u / (1 - n u) of it.
+    ones, and is rounded relative to these: n additions lose up to n u / (1 - n u) of it. Where
+    these leave the range, one order may, and another not.
     """
     values, errors = operands[::2], operands[1::2]
     none = np.zeros(())
@@ -217,8 +218,9 @@ def add_up(fmt: Format, y: Array, *operands: Array) -> Array:
     sums = np.maximum(some - 2, 0)
     exact = (e == 0) & _integral(fmt, *values) & (reach <= fmt.safe_integer)
     nu = sums * (fmt.u if fmt.inner is None else fmt.u + fmt.inner.u)
-    lost = np.where(nu < 1, sums * rounding(fmt, reach, e) / np.abs(1 - nu), np.inf)
-    return _added(fmt, y, e + np.where(exact, 0.0, lost), exact | (some < 2))
+    sure = (nu < 1) & (reach + e <= fmt.largest)
+    lost = np.where(sure, sums * rounding(fmt, reach, e) / np.abs(1 - nu), np.inf)
+    return _added(fmt, y, e + np.where(exact | (sums == 0), 0.0, lost), exact | (some < 2))
 
 
 def _power_of_two(a: Array) -> Any:

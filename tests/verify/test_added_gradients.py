@@ -120,6 +120,18 @@ def test_integers_beyond_the_exact_ones_have_room() -> None:
         assert compare(fmt, got, expected.value, expected.error).ok
 
 
+def test_an_order_may_leave_the_range() -> None:
+    """60,000 + 60,000 - 60,000 in 16 bits: infinite in one order; as two numbers it never is."""
+    terms = [np.full(SHAPE, v, np.float16) for v in (6e4, 6e4, -6e4)]
+    expected, fmt = pulled(uses, "float16", SHAPE, terms)
+    with np.errstate(over="ignore"):
+        for got in orders(terms):
+            assert compare(fmt, got, expected.value, expected.error).ok
+    two = [*terms[1:], np.zeros(SHAPE, np.float16)]
+    expected, fmt = pulled(uses, "float16", SHAPE, two)
+    assert not compare(fmt, np.full(SHAPE, np.inf), expected.value, expected.error).ok
+
+
 def test_what_is_written_into_a_sum_is_no_part_of_its_terms() -> None:
     context = reference.Context(format_of("float32"))
     x = reference.Bounded(torch.ones(3, dtype=torch.float64), torch.zeros(3), context)
