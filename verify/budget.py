@@ -203,20 +203,17 @@ def _added(fmt: Format, y: Array, e: Array, exact: Any) -> Array:
     return np.where(exact, np.where(whole, e, stored(fmt, y, e)), bound)
 
 
-def add_up(fmt: Format, y: Array, *operands: Array) -> Array:
-    """a + b + c + ..., each with its error behind it, in any order, and each sum stored.
+def add_up(fmt: Format, y: Array, up: Array, e: Array, some: Array, whole: Any) -> Array:
+    """a + b + c + ... in any order, each sum stored.
 
-    Every sum but the last lies between that of the negative operands and that of the positive
-    ones, and is rounded relative to these: n additions lose up to n u / (1 - n u) of it. Where
-    these leave the range, one order may, and another not.
+    up: the sum of the positive operands; e: that of all errors; some: how many operands are not
+    exactly 0; whole: where all are exact integers. Every sum but the last lies between those of the
+    negative and of the positive operands, and is rounded relative to these: n additions lose up to
+    n u / (1 - n u) of it. Where these leave the range, one order may, and another not.
     """
-    values, errors = operands[::2], operands[1::2]
-    none = np.zeros(())
-    e = sum(errors, none)
-    reach = np.maximum(*(sum((np.maximum(s * a, 0.0) for a in values), none) for s in (1, -1)))
-    some = sum(((a != 0) | (ea != 0) for a, ea in zip(values, errors, strict=True)), none)
+    reach = np.maximum(up, up - y)
     sums = np.maximum(some - 2, 0)
-    exact = (e == 0) & _integral(fmt, *values) & (reach <= fmt.safe_integer)
+    exact = whole & (np.where(sums, reach, np.abs(y)) <= fmt.safe_integer)
     nu = sums * (fmt.u if fmt.inner is None else fmt.u + fmt.inner.u)
     sure = (nu < 1) & (reach + e <= fmt.largest)
     lost = np.where(sure, sums * rounding(fmt, reach, e) / np.abs(1 - nu), np.inf)

@@ -10,12 +10,13 @@ these it raises: a bound that silently forgot one would be wrong. Plain tensors 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from verify.budget import ORACLE_P, Array, Format, exactly
+from verify.budget import ORACLE_P, Array, Format, add_up, exactly
 from verify.precision import rounded
 
 
@@ -30,16 +31,22 @@ class Context:
         self.undecided: list[torch.Tensor] | None = None
 
 
-class Bounded(torch.Tensor):
-    """`elem` exact values, `err` bounds, both float64 and of one shape.
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a gradient is the sum of, for budget.add_up: autograd's order is one of many."""
 
-    terms: of a gradient that autograd added up, what it added; another order is as right.
-    """
+    up: torch.Tensor
+    error: torch.Tensor
+    some: torch.Tensor
+
+
+class Bounded(torch.Tensor):
+    """`elem` exact values, `err` bounds, both float64 and of one shape; `added`: of gradients."""
 
     elem: torch.Tensor
     err: torch.Tensor
     context: Context
-    terms: tuple[Bounded, ...]
+    added: Added | None
 
     @staticmethod
     def __new__(cls, elem: torch.Tensor, err: torch.Tensor, context: Context) -> Bounded:
@@ -51,7 +58,7 @@ class Bounded(torch.Tensor):
             dtype=elem.dtype,
             device=elem.device,
         )
-        made.elem, made.err, made.context, made.terms = elem, err, context, ()
+        made.elem, made.err, made.context, made.added = elem, err, context, None
         return made
 
     def __init__(self, elem: torch.Tensor, err: torch.Tensor, context: Context) -> None:
@@ -73,7 +80,7 @@ class Bounded(torch.Tensor):
         if name == "convolution_backward":  # torch's kernel for float64 wants contiguous weights
             args = tuple(_contiguous(a) for a in args)
         if name.endswith("_") and isinstance(args[0], Bounded):
-            args[0].terms = ()
+            args[0].added = None
         if name in _IN_PLACE:
             func(*_map(args, _elem), **kwargs)
             filled = (0.0,) if name == "masked_fill_" else args[2:]
@@ -82,6 +89,8 @@ class Bounded(torch.Tensor):
         if name.endswith("_") and name not in _ADDS_IN_PLACE:
             return _replaced(func, name, args, kwargs)
         values = func(*_map(args, _elem), **{k: _elem(v) for k, v in kwargs.items()})
+        if name == "add" and _of_gradients(args, kwargs):
+            return _sum_of_gradients(context, values, *args)
         if name in _MOVES:
             errors = func(*_map(args, _err), **{k: _err(v) for k, v in kwargs.items()})
         elif name in _ADDS_IN_PLACE:
@@ -101,27 +110,45 @@ class Bounded(torch.Tensor):
         else:
             errors = _of_parts(context, func, values, args, kwargs)
         made = _wrap(values, errors, context)
-        if isinstance(made, Bounded):
-            made.terms = _terms(func, name, args, kwargs)
+        if name in _MOVES and isinstance(made, Bounded) and _only_the_first(args):
+            made.added = _moved(args[0].added, lambda part: func(part, *args[1:], **kwargs))
         return made
 
 
-def _terms(
-    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Bounded, ...]:
-    """What a gradient is the sum of, also where a sum is but moved."""
-    if name == "add" and not kwargs and torch._C._current_graph_task_id() >= 0:
-        alike = all(isinstance(x, Bounded) and x.shape == args[0].shape for x in args)
-        return tuple(t for x in args for t in added(x)) if alike else ()
-    # as_strided reads the memory, which terms have in another order
-    if name in _MOVES and name != "as_strided" and isinstance(args[0], Bounded):
-        return tuple(func(_contiguous(t), *args[1:], **kwargs) for t in args[0].terms)
-    return ()
+def _only_the_first(args: tuple[Any, ...]) -> bool:
+    return [i for i, a in enumerate(args) if isinstance(a, Bounded)] == [0]
 
 
-def added(x: Any) -> tuple[Any, ...]:
-    """An operand of a sum, as what it is the sum of."""
-    return x.terms if isinstance(x, Bounded) and x.terms else (x,)
+def _of_gradients(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether autograd adds: while a graph is pulled back, two arrays of one shape."""
+    alike = all(isinstance(x, Bounded) and x.shape == args[0].shape for x in args)
+    return alike and not kwargs and torch._C._current_graph_task_id() >= 0
+
+
+def _sum_of_gradients(context: Context, y: Any, a: Bounded, b: Bounded) -> Bounded:
+    (av, ae), (bv, be) = pair(a), pair(b)
+    p, q = (_added(x, v, e) for x, v, e in ((a, av, ae), (b, bv, be)))
+    added = Added(p.up + q.up, p.error + q.error, p.some + q.some)
+    whole = (ae == 0) & (be == 0) & (av == np.rint(av)) & (bv == np.rint(bv))
+    up, e, some = (t.numpy() for t in (added.up, added.error, added.some))
+    error = done(context, "add", lambda fmt: add_up(fmt, y.numpy(), up, e, some, whole))
+    made: Bounded = _wrap(y, error, context)
+    made.added = added
+    return made
+
+
+def _moved(added: Added | None, move: Callable[[torch.Tensor], Any]) -> Added | None:
+    if added is None:
+        return None
+    return Added(move(added.up), move(added.error), move(added.some))
+
+
+def _added(x: Bounded, value: Array, error: Array) -> Added:
+    if x.added is not None:
+        return x.added
+    some = (value != 0) | (error != 0)
+    parts = (np.array(p, np.float64) for p in (np.maximum(value, 0.0), error, some))
+    return Added(*(_as(x.elem, torch.from_numpy(p)) for p in parts))
 
 
 def _lifted(x: Any, context: Context) -> Any:
@@ -254,6 +281,15 @@ def _err(x: Any) -> Any:
     return x
 
 
+def _as(like: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """x in memory as `like` is, for views to move both; on its own where elements share a place."""
+    if x.stride() == like.stride() and 0 not in x.stride():
+        return x
+    if 0 in like.stride():
+        return x.contiguous()
+    return torch.empty_strided(like.size(), like.stride(), dtype=x.dtype).copy_(x)
+
+
 def _map(args: tuple[Any, ...], f: Callable[[Any], Any]) -> list[Any]:
     return [f(a) for a in args]
 
@@ -265,7 +301,7 @@ def _wrap(values: Any, errors: Any, context: Context) -> Any:
         return values
     if values.dtype != torch.float64:  # positions
         return values
-    return Bounded(values, errors.contiguous() if 0 in errors.stride() else errors, context)
+    return Bounded(values, _as(values, errors), context)
 
 
 def _wrap_exact(values: Any, context: Context) -> Any:

@@ -14,7 +14,6 @@ from verify.reference.bounded import (
     Bounded,
     Context,
     _err,
-    added,
     done,
     elementwise,
     pair,
@@ -33,9 +32,8 @@ RULES["pow"] = elementwise("pow", budget.power)
 def _add(context: Context, y: Any, a: Any, b: Any, alpha: float = 1) -> torch.Tensor:
     if alpha != 1:
         b = b * alpha
-    flat = [part for x in (*added(a), *added(b)) for part in pair(x)]
-    bound = budget.add if len(flat) == 4 else budget.add_up
-    return done(context, "add", lambda fmt: bound(fmt, y.numpy(), *flat))
+    flat = (*pair(a), *pair(b))
+    return done(context, "add", lambda fmt: budget.add(fmt, y.numpy(), *flat))
 
 
 @rule("where")
