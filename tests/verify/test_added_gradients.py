@@ -12,7 +12,7 @@ import torch
 
 from verify import reference
 from verify.budget import compare, format_of
-from verify.reference.bounded import Added
+from verify.reference.added import Added
 from verify.spec import Row
 
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}

@@ -10,14 +10,14 @@ these it raises: a bound that silently forgot one would be wrong. Plain tensors 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from verify.budget import ORACLE_P, Array, Format, add_up, exactly
+from verify.budget import ORACLE_P, Array, Format, exactly
 from verify.precision import rounded
+from verify.reference.added import Added, laid_out
 
 
 class Context:
@@ -29,15 +29,6 @@ class Context:
         self.seen: dict[str, int] = {}  # operations that round, and how often
         # of a decomposition: where its comparisons could go either way
         self.undecided: list[torch.Tensor] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What a gradient is the sum of, for budget.add_up: autograd's order is one of many."""
-
-    up: torch.Tensor
-    error: torch.Tensor
-    some: torch.Tensor
 
 
 class Bounded(torch.Tensor):
@@ -110,13 +101,14 @@ class Bounded(torch.Tensor):
         else:
             errors = _of_parts(context, func, values, args, kwargs)
         made = _wrap(values, errors, context)
-        if name in _MOVES and isinstance(made, Bounded) and _only_the_first(args):
-            made.added = _moved(args[0].added, lambda part: func(part, *args[1:], **kwargs))
+        if name in _MOVES and isinstance(made, Bounded) and _moves_a_sum(args):
+            made.added = args[0].added.moved(lambda part: func(part, *args[1:], **kwargs))
         return made
 
 
-def _only_the_first(args: tuple[Any, ...]) -> bool:
-    return [i for i, a in enumerate(args) if isinstance(a, Bounded)] == [0]
+def _moves_a_sum(args: tuple[Any, ...]) -> bool:
+    alone = [i for i, a in enumerate(args) if isinstance(a, Bounded)] == [0]
+    return alone and args[0].added is not None
 
 
 def _of_gradients(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -127,28 +119,13 @@ def _of_gradients(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def _sum_of_gradients(context: Context, y: Any, a: Bounded, b: Bounded) -> Bounded:
     (av, ae), (bv, be) = pair(a), pair(b)
-    p, q = (_added(x, v, e) for x, v, e in ((a, av, ae), (b, bv, be)))
-    added = Added(p.up + q.up, p.error + q.error, p.some + q.some)
+    p, q = (x.added or Added.once(v, e, x.elem) for x, v, e in ((a, av, ae), (b, bv, be)))
+    added = p + q
     whole = (ae == 0) & (be == 0) & (av == np.rint(av)) & (bv == np.rint(bv))
-    up, e, some = (t.numpy() for t in (added.up, added.error, added.some))
-    error = done(context, "add", lambda fmt: add_up(fmt, y.numpy(), up, e, some, whole))
+    error = done(context, "add", lambda fmt: added.bound(fmt, y.numpy(), whole))
     made: Bounded = _wrap(y, error, context)
     made.added = added
     return made
-
-
-def _moved(added: Added | None, move: Callable[[torch.Tensor], Any]) -> Added | None:
-    if added is None:
-        return None
-    return Added(move(added.up), move(added.error), move(added.some))
-
-
-def _added(x: Bounded, value: Array, error: Array) -> Added:
-    if x.added is not None:
-        return x.added
-    some = (value != 0) | (error != 0)
-    parts = (np.array(p, np.float64) for p in (np.maximum(value, 0.0), error, some))
-    return Added(*(_as(x.elem, torch.from_numpy(p)) for p in parts))
 
 
 def _lifted(x: Any, context: Context) -> Any:
@@ -281,15 +258,6 @@ def _err(x: Any) -> Any:
     return x
 
 
-def _as(like: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """x in memory as `like` is, for views to move both; on its own where elements share a place."""
-    if x.stride() == like.stride() and 0 not in x.stride():
-        return x
-    if 0 in like.stride():
-        return x.contiguous()
-    return torch.empty_strided(like.size(), like.stride(), dtype=x.dtype).copy_(x)
-
-
 def _map(args: tuple[Any, ...], f: Callable[[Any], Any]) -> list[Any]:
     return [f(a) for a in args]
 
@@ -301,7 +269,7 @@ def _wrap(values: Any, errors: Any, context: Context) -> Any:
         return values
     if values.dtype != torch.float64:  # positions
         return values
-    return Bounded(values, _as(values, errors), context)
+    return Bounded(values, laid_out(errors, values), context)
 
 
 def _wrap_exact(values: Any, context: Context) -> Any:
