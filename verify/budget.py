@@ -215,8 +215,9 @@ def add_up(fmt: Format, y: Array, up: Array, e: Array, some: Array, whole: Any) 
     sums = np.maximum(some - 2, 0)
     exact = whole & (np.where(sums, reach, np.abs(y)) <= fmt.safe_integer)
     nu = sums * (fmt.u if fmt.inner is None else fmt.u + fmt.inner.u)
-    sure = (nu < 1) & (reach + e <= fmt.largest)
-    lost = np.where(sure, sums * rounding(fmt, reach, e) / np.abs(1 - nu), np.inf)
+    # relative to the number, not to its binade: what was lost before may take a sum to the next one
+    lost = sums * rounding(replace(fmt, any_formula=True), reach, e) / np.abs(1 - nu)
+    lost = np.where((nu < 1) & (reach + e + lost <= fmt.largest), lost, np.inf)
     return _added(fmt, y, e + np.where(exact | (sums == 0), 0.0, lost), exact | (some < 2))
 
 

@@ -130,8 +130,33 @@ def test_an_order_may_leave_the_range() -> None:
     with np.errstate(over="ignore"):
         for got in orders(terms):
             assert compare(fmt, got, expected.value, expected.error).ok
+    largest = np.finfo(np.float32).max
+    nearly = [np.full(SHAPE, v * largest, np.float32) for v in (-0.9, 0.9, 0.9)]
+    assert np.isinf(pulled(uses, "float32", SHAPE, nearly)[0].error).all()
     for two in (terms[1:], terms[:2]):
         assert np.isfinite(pulled(uses, "float16", SHAPE, two)[0].error).all()
+
+
+def less(t: Any, x: Any, f: Any, g: Any) -> Any:
+    """Its backward takes the sum of the cotangents from a number."""
+
+    class Less(t.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return (2.0**24 - 1) - g
+
+    y = Less.apply(x)
+    return y * f, y * g
+
+
+def test_what_is_taken_from_a_number_is_the_sum() -> None:
+    """2^24 - 1 + 2^23 + 2^22 is no number of float32."""
+    factors = [np.full(SHAPE, -(2.0**k), np.float32) for k in (23, 22)]
+    assert (pulled(less, "float32", SHAPE, factors)[0].error >= 0.5).all()
 
 
 def test_what_is_written_into_a_sum_forgets_its_parts() -> None:
