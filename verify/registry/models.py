@@ -235,7 +235,7 @@ ROWS = (
         mlp_resnet,
         sample((6, 5), (275,), **_SMALL),
         sample((6, 5), (275,), **_SMALL, training=False),
-        sample((9, 3), (31,), dim=3, hidden_dim=4, num_blocks=0, num_classes=3),
+        sample((9, 3), (26,), dim=3, hidden_dim=4, num_blocks=0, num_classes=2),
     ),
     _model(
         "models.ResNet9",
