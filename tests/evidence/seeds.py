@@ -131,6 +131,9 @@ def markdown(report: dict[str, Any]) -> str:
     if alarms:
         parts.append("## Alarms")
         parts.append("\n".join(f"- `{a['id']}` {a['status']}: {a['text']}" for a in alarms))
+    weak = [f"- `{group}`, seed {each['seed']}" for each in lines for group in each["weak groups"]]
+    if weak:
+        parts += ["## Weak groups", "\n".join(weak)]
     return "\n\n".join(parts) + "\n"
 
 

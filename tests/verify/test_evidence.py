@@ -159,6 +159,9 @@ def test_an_alarm_is_told(seeds: ModuleType) -> None:
     text = seeds.markdown(head | {"seeds": [found]})
     assert text.startswith("# 1 alarms in 3 verdicts")
     assert f"- `{ids[1]}` FAIL: dx[0] = 1, should be 2" in text
+    assert "Weak" not in text
+    weak = found | {"weak groups": ["exp/algebra/cpu/float64"]}
+    assert "- `exp/algebra/cpu/float64`, seed 4" in seeds.markdown(head | {"seeds": [weak]})
 
 
 def test_large_inputs_meet_finite_differences(size: ModuleType) -> None:
