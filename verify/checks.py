@@ -153,7 +153,7 @@ def judge(case: Case, row: Row) -> Verdict:
         digest=finding.digest,
     )
     wrong = finding.status in (Status.FAIL, Status.UNIMPLEMENTED)
-    if wrong and row.outside and (why := row.outside(case)):
+    if wrong and row.outside and (why := row.outside(case, finding)):
         verdict.status, verdict.attribution = Status.UNIMPLEMENTED, OUTSIDE
         verdict.message = "\n".join(filter(None, (why, finding.worst or finding.message)))
         return verdict

@@ -214,7 +214,7 @@ class Run:
         """A wrong verdict with the place of its op; a worker that died could not say it."""
         from verify.summary import WRONG
 
-        if verdict.status not in WRONG:
+        if verdict.status not in WRONG or self.setup.target is not None:  # which is not ours
             return verdict
         from verify import targets
 

@@ -79,6 +79,8 @@ class _Search:
             return False
         if finding.status is not Status.FAIL or _kind(finding) != self.kind:
             return False
+        if row.outside and row.outside(case, finding):
+            return False
         self.best = Shrunk(case, row, finding)
         return True
 

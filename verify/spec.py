@@ -404,8 +404,8 @@ class Row:
     identities: Sequence[Identity] = ()
     batch: Batch | None = None
     growth: Growth | None = None
-    # (case) -> why a target need not get it right; empty: it must. None: it must always
-    outside: Callable[[Case], str] | None = None
+    # (case, finding or None) -> why a target need not get it right; empty: it must. None: always
+    outside: Callable[..., str] | None = None
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

@@ -130,6 +130,7 @@ def test_a_run_names_its_target_everywhere(
     assert {Case.parse(v.id).op for v in wrong} == {"negate"}
     line = f"needle-verify --target {STUBS} --replay {wrong[0].id}"
     assert line in wrong[0].message
+    assert not wrong[0].source, "our own op is written elsewhere"
 
     assert main(["--target", str(STUBS), "--replay", wrong[0].id]) == Exit.WRONG
     assert "should be" in capfd.readouterr().out

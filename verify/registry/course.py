@@ -18,6 +18,7 @@ import numpy as np
 
 from verify import registry, targets
 from verify.registry import planning
+from verify.registry.course_calls import MORE, call_of, reference_of
 from verify.sampling import size
 from verify.spec import Batch, Case, Row, Sample, Shape, UsageError
 
@@ -36,16 +37,17 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "conv": ("stride", "padding"),
     **dict.fromkeys(("nn.Linear", "nn.Flatten", "nn.ReLU", "nn.Tanh", "nn.Sigmoid"), ()),
     **dict.fromkeys(("nn.Sequential", "nn.Residual"), ()),
+    "nn.Module": (),
     "nn.Conv": ("stride",),
     "nn.SoftmaxLoss": ("labels",),
     **dict.fromkeys(("nn.BatchNorm1d", "nn.BatchNorm2d"), ("training", "momentum", "eps")),
     "nn.LayerNorm1d": ("eps",),
     "nn.Dropout": ("p", "training"),
-    **dict.fromkeys(("nn.RNNCell", "nn.RNN"), ("nonlinearity",)),
-    **dict.fromkeys(("nn.LSTMCell", "nn.LSTM"), ()),
+    **dict.fromkeys(("nn.RNNCell", "nn.RNN"), ("nonlinearity", "fresh")),
+    **dict.fromkeys(("nn.LSTMCell", "nn.LSTM"), ("fresh",)),
     "nn.Embedding": ("indices",),
-    "optim.SGD": ("lr", "momentum", "weight_decay", "count"),
-    "optim.Adam": ("lr", "beta1", "beta2", "eps", "weight_decay", "count"),
+    "optim.SGD": ("lr", "momentum", "weight_decay", "count", "reset"),
+    "optim.Adam": ("lr", "beta1", "beta2", "eps", "weight_decay", "count", "reset"),
 }
 # not in its interface, asked where an implementation has it
 BEYOND: dict[str, tuple[str, ...]] = {"max": ("axes",)}
@@ -59,67 +61,13 @@ _REGIONS = {
 # The same of gradients alone: op -> regions, and what leaves the range there in the usual formula.
 _GRADIENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "divide": (("tiny", "huge"), "a gradient whose a / b^2 has a square beyond the range"),
-    **dict.fromkeys(
-        ("power", "power_scalar"), (("zeros",), "a gradient whose a^(b - 1) or log(a) is infinite")
-    ),
+    "power": (("zeros",), "a gradient whose a^(b - 1) or log(a) is infinite"),
+    "power_scalar": (("zeros",), "a gradient whose a^(b - 1) is infinite"),
+    "nn.Sigmoid": (("huge",), "a gradient whose 1 / (1 + exp(-x))^2 leaves the range"),
 }
-# asked beside the row's own, most of which are open there
-_MORE: dict[str, tuple[Sample, ...]] = {
-    "nn.Embedding": (
-        planning.sample((7, 3), indices=((6, 0), (3, 3), (0, 6))),
-        planning.sample((33, 17), indices=(tuple(7 * i % 33 for i in range(40)),)),
-    ),
-    "logsoftmax": (planning.sample((7, 4)), planning.sample((33, 65)), planning.sample((1, 9))),
-}
+_OF_GRADIENTS = ("vjp", "fd")  # judges that ask for them
+_SEVERAL = "a reduction over several of the axes"
 _SAMPLED = 400  # elements of a float32 difference: noise hides errors in larger ones
-
-
-# --- calls
-
-
-def _batch_norm(
-    found: Any,
-    tensors: Sequence[Any],
-    where: dict[str, Any],
-    training: bool = True,
-    momentum: float = 0.5,
-    eps: float = 1e-5,
-) -> Any:
-    """As for ours, without arithmetic on the statistics."""
-    x, weight, bias, *running = tensors
-    made = found(weight.shape[0], eps, momentum, **where)
-    made.weight, made.bias = weight, bias
-    made.running_mean, made.running_var = running or (weight, bias)
-    if not training:
-        made.eval()
-    return made(x), made.running_mean, made.running_var
-
-
-def _embedding(found: Any, tensors: Sequence[Any], where: dict[str, Any], indices: Any) -> Any:
-    (weight,) = tensors
-    made = found(*weight.shape, **where)
-    made.weight = weight
-    return made(np.array(indices, np.float32))
-
-
-def _fixed_statistics(reference: Callable[..., Any]) -> Callable[..., Any]:
-    """Running statistics are no inputs of the course's layers: they have no gradient."""
-    return lambda t, x, weight, bias, *running, **how: reference(
-        t, x, weight, bias, *(r.detach() for r in running), **how
-    )
-
-
-def _conv(op: Any, tensors: Sequence[Any], where: Any, stride: int = 1, padding: int = 1) -> Any:
-    """Implementations have defaults of their own."""
-    return op(*tensors, stride=stride, padding=padding)
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
-    "conv": _conv,
-    "nn.BatchNorm1d": _batch_norm,
-    "nn.BatchNorm2d": _batch_norm,
-    "nn.Embedding": _embedding,
-}
 
 
 # --- what is outside
@@ -135,8 +83,11 @@ def _matmul(shapes: Sequence[Shape], world: str) -> str:
 
 
 def _one_axis(shapes: Sequence[Shape], world: str, axes: Any = None) -> str:
-    several = isinstance(axes, tuple) and len(axes) > 1
-    return "a reduction over several of the axes" if several and world == NDARRAY else ""
+    return _SEVERAL if world == NDARRAY and _several(axes) else ""
+
+
+def _several(axes: Any) -> bool:
+    return isinstance(axes, tuple) and len(axes) > 1
 
 
 def _broadcast(shapes: Sequence[Shape], world: str, shape: Shape) -> str:
@@ -187,8 +138,32 @@ def _sample_outside(
     return "" if rule is None else rule(shapes, world, **arguments)
 
 
-def _outside(case: Case) -> str:
-    """Why the course leaves open what a case asks of the library here; empty: it does not."""
+def _gradient_outside(case: Case, finding: Any) -> str:
+    """Why the course leaves open what a case asks of a gradient; empty: it does not."""
+    regions, formula = _GRADIENTS.get(case.op, ((), ""))
+    finite = case.op == "power_scalar" and dict(case.kwargs)["scalar"] >= 1
+    lost = case.op != "nn.Sigmoid" or _underflows(case.dtype, finding)
+    if case.region in regions and lost and not finite:
+        return formula
+    tied = case.region == "huge" and case.layout in ("broadcast", "mixed")
+    if tied and case.op in ("logsumexp", "logsoftmax", "nn.SoftmaxLoss"):
+        # exp(x - logsumexp(x)) is as usual a gradient as any: the logarithm of n is lost there
+        return "shares of large values that tie"
+    return ""
+
+
+def _underflows(dtype: str, finding: Any) -> bool:
+    """Whether the worst element is wrong for a square too small to be held; NaN is always wrong."""
+    worst = None if finding is None else finding.comparison
+    least = 8 * math.sqrt(np.finfo(dtype).tiny)  # times a cotangent
+    return worst is not None and abs(worst.got) < least and abs(worst.want) < least
+
+
+def _outside(case: Case, finding: Any = None) -> str:
+    """Why the course leaves open what a case asks of the library here; empty: it does not.
+
+    finding: what was found, which some reasons are about.
+    """
     library = _library()
     if not library.has(case.op):
         return ""
@@ -196,21 +171,18 @@ def _outside(case: Case) -> str:
         return f"the course computes float32: {case.dtype} is cast down silently"
     if case.judge == "errors":
         return "the course leaves open what bad input does"
-    world = library.world(case.device)
-    why = _REGIONS.get(case.region) or _sample_outside(
-        rows()[case.op], case.shapes, dict(case.kwargs), world
-    )
-    regions, formula = _GRADIENTS.get(case.op, ((), ""))
-    if case.judge == "vjp" and case.region in regions:
-        why = why or formula
     asked = dict(case.kwargs)
+    why = _REGIONS.get(case.region) or _sample_outside(
+        rows()[case.op], case.shapes, asked, library.world(case.device)
+    )
+    if case.judge in _OF_GRADIENTS:
+        why = why or _gradient_outside(case, finding)
     if case.op == "nn.Dropout" and not why and asked.get("training", True):
         other = targets.keeps_other_draws(library, case.device, asked.get("p", 0.5))
         why = "which draws dropout keeps" if other else ""
-    tied = case.region == "huge" and case.layout in ("broadcast", "mixed")
-    if tied and case.judge == "vjp" and case.op in ("logsumexp", "logsoftmax", "nn.SoftmaxLoss"):
-        # exp(x - logsumexp(x)) is as usual a gradient as any: the logarithm of n is lost there
-        why = why or "shares of large values that tie"
+    if case.op in ("summation", "max") and _several(asked.get("axes")) and why in ("", _SEVERAL):
+        # what takes them must get them right
+        why = _SEVERAL if targets.refuses_axes(library, case.device, case.op, (0, 1)) else ""
     return f"the course leaves open: {why}" if why else ""
 
 
@@ -248,19 +220,18 @@ def rows() -> dict[str, Row]:
 
 
 def _course_row(row: Row) -> Row:
-    normalized = row.name in ("nn.BatchNorm1d", "nn.BatchNorm2d")
     # a norm of integers is exact in one order of its operations only
-    exact = ("integer",) if normalized or row.name == "nn.LayerNorm1d" else ()
+    exact = ("integer",) if "Norm" in row.name else ()
     return replace(
         row,
-        reference=_fixed_statistics(row.reference) if normalized else row.reference,
-        samples=tuple(s for s in (*row.samples, *_MORE.get(row.name, ())) if _asked(row, s)),
+        reference=reference_of(row),
+        samples=tuple(s for s in (*row.samples, *MORE.get(row.name, ())) if _asked(row, s)),
         errors=tuple(e for e in row.errors if _asked(row, Sample(e.shapes, e.kwargs))),
         regions=tuple(r for r in row.regions if r not in exact),
         captured=(),
         mixtures=(),
         layouts=tuple(name for name in row.layouts if name != "reversed"),
-        call=_CALLS.get(row.name, row.call),
+        call=call_of(row),
         signed_zero=False,
         view=True,
         draws=None,

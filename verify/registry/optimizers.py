@@ -23,12 +23,14 @@ def _call(
     count: int = 1,
     given: str = "",
     captured: bool = False,
+    reset: bool = False,
     **arguments: Any,
 ) -> Any:
     """The first `count` inputs are parameters; the others, as many at a time, their gradients.
 
     given: what the optimizer gets instead of a list of the parameters. captured: all steps after
-    the first are replays of one, where the device has graphs.
+    the first are replays of one, where the device has graphs. reset: the gradients are dropped
+    after every step.
     """
     parameters = list(tensors[:count])
     rounds = [tensors[at : at + count] for at in range(count, len(tensors), count)]
@@ -42,6 +44,10 @@ def _call(
     for gradients in rounds:
         take(parameters, gradients)
         optimizer.step()
+        if reset:
+            optimizer.reset_grad()
+            gone = (p.grad is None or not p.grad.numpy().any() for p in parameters)
+            kept(all(gone), "reset_grad() drops the gradient of every parameter")
     if given == "twice":
         before = _norm(parameters)
         optimizer.clip_grad_norm()
@@ -90,6 +96,7 @@ def _each(update: Any) -> Any:
         count: int = 1,
         given: str = "",
         captured: bool = False,
+        reset: bool = False,
         **arguments: Any,
     ) -> Any:
         return tuple(

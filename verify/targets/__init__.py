@@ -5,7 +5,14 @@ Ours by default; `course/` has somebody else's needle, `subject` says which one 
 
 from verify.spec import Broken, Missing
 from verify.targets.call import Call
-from verify.targets.course import CourseCall, Found, Library, keeps_other_draws, probe
+from verify.targets.course import (
+    CourseCall,
+    Found,
+    Library,
+    keeps_other_draws,
+    probe,
+    refuses_axes,
+)
 from verify.targets.devices import DEVICES, borrowed, resolve
 from verify.targets.draws import DrawCall
 from verify.targets.elementwise import unary
@@ -41,6 +48,7 @@ __all__ = [
     "foreign",
     "keeps_other_draws",
     "probe",
+    "refuses_axes",
     "resolve",
     "rounds_factors",
     "source",

@@ -1,8 +1,8 @@
 """Somebody else's needle, as the course has its students write it, behind the Target protocol."""
 
-from verify.targets.course.call import CourseCall
+from verify.targets.course.call import CourseCall, refuses_axes
 from verify.targets.course.layers import keeps_other_draws
 from verify.targets.course.library import Library
 from verify.targets.course.probe import Found, probe
 
-__all__ = ["CourseCall", "Found", "Library", "keeps_other_draws", "probe"]
+__all__ = ["CourseCall", "Found", "Library", "keeps_other_draws", "probe", "refuses_axes"]

@@ -7,6 +7,7 @@ same bits on more threads, memory of its own, errors of certain types.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from verify.targets.course.absence import absent, place, unfinished
 from verify.targets.course.layers import CONSTRUCTORS, Made, held_graphs
 from verify.targets.course.library import NUMPY, Library, array_of, dtype_of
 
-_REDUCTIONS = ("summation", "max")  # of the tuples of axes that some take, others take an int
+_REDUCTIONS = ("summation", "logsumexp", "max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +100,29 @@ class CourseCall:
         with np.errstate(all="ignore"):  # overflow is judged, not warned of
             try:
                 return run()
-            except TypeError:
+            except (AttributeError, ImportError) as error:
+                if what := absent(error, self.library):
+                    raise Missing(what) from error
+                kind = AttributeError if isinstance(error, AttributeError) else ImportError
+                raise kind(f"{error}{place(error)}") from error
+            except Exception as error:
                 before, self.arguments = self.arguments, _other_form(self.arguments)
-                if self.arguments == before:
-                    self._require_axes()
+                if self.arguments == before or not self._refused(error, before):
+                    self.arguments = before
                     raise
                 try:
                     return run()
                 except Exception:
                     self.arguments = before
                     return run()  # what it said of the form that the course names
-            except (AttributeError, ImportError) as error:
-                if what := absent(error, self.library):
-                    raise Missing(what) from error
-                kind = AttributeError if isinstance(error, AttributeError) else ImportError
-                raise kind(f"{error}{place(error)}") from error
 
-    def _require_axes(self) -> None:
-        """Raises: Missing where the forward refuses several axes that only some take."""
-        if self.row.name in _REDUCTIONS and len(np.ravel(self._axes())) > 1:
-            try:
-                self._outputs(self._place(self.problem.inputs, grad=False)[1])
-            except TypeError as error:
-                raise Missing("it takes one axis at a time") from error
+    def _refused(self, error: Exception, arguments: dict[str, Any]) -> bool:
+        """Whether an error is about the form of an axis, and not about what is computed."""
+        if isinstance(error, TypeError) or self.row.name not in _REDUCTIONS:
+            return isinstance(error, TypeError)
+        axes = arguments["axes"]
+        form = (0,) if isinstance(axes, tuple) else 0
+        return refuses_axes(self.library, self.device, self.row.name, form)
 
     def _forward(self) -> list[Array]:
         inputs = self.problem.inputs
@@ -267,6 +268,17 @@ class CourseCall:
         for made in self.made:
             if text := held_graphs(made, self.library.tensor_class):
                 raise Broken(text)
+
+
+@functools.cache
+def refuses_axes(library: Library, device: str, name: str, axes: Any) -> bool:
+    """Whether a reduction raises where it is asked for such axes of a plain array."""
+    try:
+        x = library.tensor(np.ones((2, 3, 4)), device, "float32", False)
+        signatures.call(library.resolve(name), (x,), (), (), {"axes": axes})
+    except Exception:
+        return True
+    return False
 
 
 def _whole_index(index: Any, ndim: int) -> Any:

@@ -53,6 +53,18 @@ class EWisePow(Op):
         return make_tuple(out_grad * b * power(a, b + -1.0), out_grad * node * log(a))
 
 
+class PowerScalar(Op):
+    def __init__(self, scalar):
+        self.scalar = scalar
+
+    def compute(self, a):
+        return numpy.power(a, a.dtype.type(self.scalar))
+
+    def gradient(self, out_grad, node):
+        (a,) = node.inputs
+        return out_grad * self.scalar * power_scalar(a, self.scalar - 1)
+
+
 class Log(Op):
     def compute(self, a):
         return numpy.log(a)
@@ -142,6 +154,10 @@ def mul_scalar(a, c):
 
 def power(a, b):
     return EWisePow()(a, b)
+
+
+def power_scalar(a, scalar):
+    return PowerScalar(scalar)(a)
 
 
 def log(a):

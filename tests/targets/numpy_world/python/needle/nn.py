@@ -8,15 +8,31 @@ class Parameter(Tensor):
     pass
 
 
+def parts_of(value, kind):
+    if isinstance(value, Module):
+        inside = parts_of(vars(value), kind)
+        return [value, *inside] if kind is Module else inside
+    if isinstance(value, dict):
+        return [part for v in value.values() for part in parts_of(v, kind)]
+    if isinstance(value, (list, tuple)):
+        return [part for v in value for part in parts_of(v, kind)]
+    return [value] if isinstance(value, kind) else []
+
+
 class Module:
     def __init__(self):
         self.training = True
 
+    def parameters(self):
+        return parts_of(self, Parameter)
+
     def eval(self):
-        self.training = False
+        for module in parts_of(self, Module):
+            module.training = False
 
     def train(self):
-        self.training = True
+        for module in parts_of(self, Module):
+            module.training = True
 
     def __call__(self, *args):
         return self.forward(*args)

@@ -94,6 +94,9 @@ class RNNCell(Module):
         self.act = {"tanh": ops.Tanh, "relu": ops.ReLU}[nonlinearity]
 
     def forward(self, X, h=None):
+        if h is None:
+            # a defect: the state begins at zeros
+            h = Tensor(np.ones((X.shape[0], self.W_hh.shape[0])))
         y = X @ self.W_ih + h @ self.W_hh
         if self.bias_ih is not None:
             for bias in (self.bias_ih, self.bias_hh):
