@@ -21,7 +21,7 @@ import numpy as np
 from verify import budget, counterexample, reference, registry, targets
 from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
-from verify.registry import course
+from verify.registry import course, course_plugins
 from verify.registry.plugins import place_of
 from verify.shrinking import SECONDS, Shrunk, shrink
 from verify.spec import (
@@ -109,7 +109,8 @@ def _unanswered(case: Case, row: Row, error: Unanswered) -> Verdict:
 
 def row_of(name: str) -> Row:
     """The row of a name, as the library that this process judges is asked. Raises: UsageError."""
-    rows = registry.rows() if targets.foreign() is None else course.rows()
+    ours = targets.foreign() is None
+    rows = registry.rows() if ours else course.rows() | course_plugins.rows()
     if name not in rows:
         raise UsageError(f"[case] the registry has no row of that name, got op={name}")
     return rows[name]

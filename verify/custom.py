@@ -187,9 +187,20 @@ def _target(
 
             call = subject.as_function(function) or function
             return subject.TorchCall(row, problem, device, dtype, call)
+        if (library := targets.foreign()) is not None:
+            made = _as_call(function)
+            return targets.CourseCall(library, row, problem, device, dtype, made)
         if device != "cpu" and targets.device_status(device) is not None:
             raise Missing(f"{device} cannot be used here")
         call = functions.as_function(function) or function
         return targets.Call(row, problem, device, dtype, call)
 
     return make
+
+
+def _as_call(function: Any) -> Callable[..., Any]:
+    """A class of ops of somebody else's needle as a function: arguments make it, as with ours."""
+    if not isinstance(function, type):
+        call: Callable[..., Any] = function
+        return call
+    return lambda *tensors, **arguments: function(**arguments)(*tensors)

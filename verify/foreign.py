@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from verify import counterexample, targets
 from verify.output import say, tell
-from verify.registry import course
+from verify.registry import course, course_plugins
 from verify.results import read
-from verify.spec import UsageError
+from verify.spec import Row, UsageError
 
 
 def look(options: argparse.Namespace) -> targets.Found | None:
@@ -35,6 +37,16 @@ def look(options: argparse.Namespace) -> targets.Found | None:
     if not options.quiet:  # a list of ids is for other programs
         (tell if options.list else say)(found.says(tuple(course.ARGUMENTS)))
     return found
+
+
+def added(found: targets.Found, plugins: Sequence[str]) -> dict[str, Row]:
+    """The rows of plugin files, which may import it. Raises: UsageError."""
+    if not plugins:
+        return {}
+    rows: dict[str, Row] = targets.ask(
+        found.path, functools.partial(course_plugins.outlines, tuple(plugins))
+    )
+    return rows
 
 
 def _recorded(path: Path) -> str | None:

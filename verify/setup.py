@@ -65,14 +65,11 @@ class Setup:
     @contextlib.contextmanager
     def started(self) -> Generator[None, None, None]:
         """With the rows of plugins, somebody else's needle and other machines, where asked for."""
-        self.use_plugins(())
         if self.options.target or self.options.resume or self.options.replay:
             from verify import foreign
-            from verify.registry.course import CourseRegistry
 
             self.target = foreign.look(self.options)
-            if self.target is not None:
-                self.registry = CourseRegistry(self.target)
+        self.use_plugins(())
         with contextlib.ExitStack() as stack:
             if self.options.executor is not None and not self.options.list:
                 from verify.dask_engine import Cluster
@@ -85,7 +82,14 @@ class Setup:
         """The rows of --plugin, and of what the run to go on with, or to replay, was given."""
         from verify import registry
 
-        registry.use_plugins([*(self.options.plugin or ()), *recorded])
+        paths = [*(self.options.plugin or ()), *recorded]
+        registry.use_plugins(paths, elsewhere=self.target is not None)
+        if self.target is not None:
+            from verify import foreign
+            from verify.registry.course import CourseRegistry
+
+            added = foreign.added(self.target, registry.given_plugins())
+            self.registry = CourseRegistry(self.target, added)
 
     # --- devices
 

@@ -113,10 +113,10 @@ def _start(
     if settings.crash_dir:
         # Opened for the life of the process: the handler writes to it when a signal arrives.
         faulthandler.enable(_crash_path(settings.crash_dir, os.getpid()).open("w"))
-    if settings.plugins:
-        registry.use_plugins(settings.plugins)
-    if settings.target:
+    if settings.target:  # before its plugins, whose needle it is
         targets.use(settings.target)
+    if settings.plugins:
+        registry.use_plugins(settings.plugins, elsewhere=bool(settings.target))
     module_name, _, name = settings.case_function.partition(":")
     module = importlib.import_module(module_name)
     run_case: Callable[[Case], Verdict] = getattr(module, name)

@@ -87,7 +87,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str], parts: Parts | No
     require_writable(options, written, _READ)
     known = registry if parts is None or parts.registry is None else parts.registry
     results = read_results(Path(options.results))
-    registry.use_plugins(results.header.get("plugins", []))  # whose rows the run names
+    # whose rows the run names
+    registry.use_plugins(results.header.get("plugins", []), elsewhere="target" in results.header)
     excused = (
         skips.Skips.from_json(results.header.get("skips", []))
         if options.skips is None

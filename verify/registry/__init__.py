@@ -122,17 +122,20 @@ NOT_JUDGED = {
 
 
 _plugins: tuple[str, ...] = ()  # files
+_elsewhere = False  # whether they are read where somebody else's needle is imported
 
 
-def use_plugins(paths: Sequence[str]) -> None:
+def use_plugins(paths: Sequence[str], elsewhere: bool = False) -> None:
     """From now on, in this process, these files' rows are there too, and no other file's.
+
+    elsewhere: they are somebody else's needle's, and not among the rows of ours.
 
     Raises: UsageError for a file that cannot be used.
     """
-    global _plugins
+    global _plugins, _elsewhere
     wanted = tuple(dict.fromkeys(str(Path(path).resolve()) for path in paths))
     if wanted or _plugins:  # read again: it may have changed
-        _plugins = wanted
+        _plugins, _elsewhere = wanted, elsewhere
         rows.cache_clear()
         rows()
 
@@ -149,7 +152,7 @@ def rows() -> dict[str, Row]:
     Raises: UsageError for a plugin that cannot be used.
     """
     table = _own_rows()
-    for row in plugins.rows_of(_plugins):
+    for row in plugins.rows_of(() if _elsewhere else _plugins):
         if row.name in table:
             where = table[row.name].place or "needle's own rows"
             raise UsageError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -159,6 +159,13 @@ def _underflows(dtype: str, finding: Any) -> bool:
     return worst is not None and abs(worst.got) < least and abs(worst.want) < least
 
 
+def cast_down(case: Case) -> str:
+    """Why a dtype is open here; empty: it is computed."""
+    if _library().computes(case.device, case.dtype) == case.dtype:
+        return ""
+    return f"the course computes float32: {case.dtype} is cast down silently"
+
+
 def _outside(case: Case, finding: Any = None) -> str:
     """Why the course leaves open what a case asks of the library here; empty: it does not.
 
@@ -167,8 +174,8 @@ def _outside(case: Case, finding: Any = None) -> str:
     library = _library()
     if not library.has(case.op):
         return ""
-    if library.computes(case.device, case.dtype) != case.dtype:
-        return f"the course computes float32: {case.dtype} is cast down silently"
+    if why := cast_down(case):
+        return why
     if case.judge == "errors":
         return "the course leaves open what bad input does"
     asked = dict(case.kwargs)
@@ -219,6 +226,11 @@ def rows() -> dict[str, Row]:
     return {name: _course_row(known[name]) for name in (*ARGUMENTS, *BEYOND)}
 
 
+def layouts(row: Row) -> tuple[str, ...]:
+    """Those that the course's arrays have."""
+    return tuple(name for name in row.layouts if name != "reversed")
+
+
 def _course_row(row: Row) -> Row:
     # a norm of integers is exact in one order of its operations only
     exact = ("integer",) if "Norm" in row.name else ()
@@ -230,7 +242,7 @@ def _course_row(row: Row) -> Row:
         regions=tuple(r for r in row.regions if r not in exact),
         captured=(),
         mixtures=(),
-        layouts=tuple(name for name in row.layouts if name != "reversed"),
+        layouts=layouts(row),
         call=call_of(row),
         signed_zero=False,
         view=True,
@@ -248,13 +260,15 @@ def _course_row(row: Row) -> Row:
 class CourseRegistry:
     """Rows and plans for a subject that was looked at. It is what verify.plan asks."""
 
-    def __init__(self, found: targets.Found) -> None:
-        self.found = found
+    def __init__(self, found: targets.Found, added: Mapping[str, Row]) -> None:
+        """added: rows of plugins."""
+        self.found, self.added = found, added
 
     def rows(self) -> dict[str, Row]:
-        """The course's rows, and those beyond it that the subject has."""
+        """The course's rows, and those beyond it that the subject has; plugins' last."""
         has = self.found.names
-        return {name: row for name, row in rows().items() if name in ARGUMENTS or name in has}
+        own = {name: row for name, row in rows().items() if name in ARGUMENTS or name in has}
+        return own | dict(self.added)
 
     def plan_cases(
         self, row: Row, device: str, dtype: str, judge: str, seed: int, budget: str = "default"
@@ -262,6 +276,8 @@ class CourseRegistry:
         """What the course defines by the budget; each sample that it leaves open once."""
         if judge not in JUDGES:
             return []
+        if row.name in self.added:
+            return self._planned(row, device, dtype, judge, seed, budget)
         world = self.found.worlds.get(device, "")
         open_ = [s for s in row.samples if _sample_outside(row, s.shapes, dict(s.kwargs), world)]
         defined = replace(row, samples=tuple(s for s in row.samples if s not in open_))

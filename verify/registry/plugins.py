@@ -18,13 +18,13 @@ GROUP = "needle_verify.rows"
 _VERIFY = str(Path(__file__).resolve().parents[1])
 
 
-def rows_of(paths: Iterable[str]) -> list[Row]:
-    """The rows of installed packages, then those of plugin files.
+def rows_of(paths: Iterable[str], installed: bool = True) -> list[Row]:
+    """The rows of installed packages, unless these are not wanted, then those of plugin files.
 
     Raises: UsageError with file and place for what cannot be imported, or lists no rows.
     """
     found: list[Row] = []
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=GROUP) if installed else ():
         found += _rows_of_package(point)
     for path in paths:
         module = _asked(path, path, functools.partial(_module, Path(path)))

@@ -3,6 +3,6 @@
 from verify.targets.course.call import CourseCall, refuses_axes
 from verify.targets.course.layers import keeps_other_draws
 from verify.targets.course.library import Library
-from verify.targets.course.probe import Found, probe
+from verify.targets.course.probe import Found, ask, probe
 
-__all__ = ["CourseCall", "Found", "Library", "keeps_other_draws", "probe", "refuses_axes"]
+__all__ = ["CourseCall", "Found", "Library", "ask", "keeps_other_draws", "probe", "refuses_axes"]

@@ -42,15 +42,22 @@ class CourseCall:
     """A Target: one call of a row's op on laid-out inputs of one device of the subject."""
 
     def __init__(
-        self, library: Library, row: Row, problem: Problem, device: str, dtype: str
+        self,
+        library: Library,
+        row: Row,
+        problem: Problem,
+        device: str,
+        dtype: str,
+        found: Callable[..., Any] | None = None,
     ) -> None:
+        """found: what is called, where it is none of the library's public names."""
         self.library, self.row, self.problem = library, row, problem
         self.device, self.dtype = device, dtype
         self.face = library.face(device)
         if (got := library.computes(device, dtype)) != dtype:
             raise Missing(f"{dtype} was asked for, it computes {got}")
         try:
-            self.found = library.resolve(row.name)
+            self.found = found or library.resolve(row.name)
         except Broken as error:
             if unfinished(error.__cause__, library):
                 raise Missing(str(error)) from error

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 from verify.spec import DTYPES, UsageError
 from verify.targets.course import importing
 from verify.targets.course.library import DEVICES, Library
-from verify.targets.course.place import Place, find
+from verify.targets.course.place import find
 
 SECONDS = 120.0
 _LINES = 6  # of a traceback
@@ -55,47 +57,61 @@ def load(path: str) -> Library:
 
 def probe(path: str, names: Sequence[str]) -> Found:
     """What lies at a path. Raises: UsageError when nothing does, or it cannot be imported."""
+    found: Found = ask(path, functools.partial(_found, path, names))
+    return found
+
+
+def ask(path: str, question: Callable[[Library], Any]) -> Any:
+    """What a process that imports it answers. Raises: UsageError, its own too."""
     place = find(path)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_look, args=(theirs, path, tuple(names)), daemon=True)
+    process = context.Process(target=_look, args=(theirs, path, question), daemon=True)
     process.start()
     theirs.close()
-    answer: Found | str = "it did not come back"
+    answer: Any = _Failed("it did not come back")
     try:
         if ours.poll(SECONDS):
             answer = ours.recv()
         else:
-            answer = f"importing it takes more than {SECONDS:g} s"
+            answer = _Failed(f"importing it takes more than {SECONDS:g} s")
     except EOFError:
         process.join(10)
-        answer = f"importing it ended the process (exit code {process.exitcode})"
+        answer = _Failed(f"importing it ended the process (exit code {process.exitcode})")
     finally:
         process.kill()
         process.join()
         ours.close()
-    if isinstance(answer, str):
-        raise UsageError(f"[target] {place.package} cannot be used: {answer}")
+    if isinstance(answer, _Failed):
+        raise UsageError(f"[target] {place.package} cannot be used: {answer.why}")
+    if isinstance(answer, UsageError):
+        raise answer
     return answer
 
 
-def _look(pipe: Connection, path: str, names: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    why: str
+
+
+def _look(pipe: Connection, path: str, question: Callable[[Library], Any]) -> None:
     try:
-        library = load(path)
-        pipe.send(_found(path, library.place, library, names))
+        pipe.send(question(load(path)))
+    except UsageError as error:
+        pipe.send(error)
     except BaseException as error:
         lines = traceback.format_exception(error)[-_LINES:]
-        pipe.send("it cannot be imported\n" + "".join(lines).rstrip())
+        pipe.send(_Failed("it cannot be imported\n" + "".join(lines).rstrip()))
 
 
-def _found(path: str, place: Place, library: Library, names: Sequence[str]) -> Found | str:
+def _found(path: str, names: Sequence[str], library: Library) -> Found | _Failed:
     devices = {name: library.device_status(name) or "" for name in DEVICES}
     usable = [name for name, why in devices.items() if not why]
     if not usable:
-        return "no device works\n" + "\n".join(devices.values())
+        return _Failed("no device works\n" + "\n".join(devices.values()))
     return Found(
         path=path,
-        package=str(place.package),
+        package=str(library.place.package),
         devices=devices,
         worlds={name: library.world(name) for name in usable},
         dtypes=tuple(t for t in DTYPES if any(library.computes(d, t) == t for d in usable)),
