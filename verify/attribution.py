@@ -46,6 +46,8 @@ def attribute(case: Case, row: Row, finding: Finding) -> str:
             return "torch is less accurate: 50 digits agree with the device"
     if len(wrong) > 1:
         return f"several devices are wrong alike (the formula): {', '.join(wrong)}"
+    if (library := targets.foreign()) is not None:
+        return f"{case.op} of {row.place or library.place.package} is wrong, on {case.device}"
     return f"{case.device} is wrong; there was no other device to compare with"
 
 

@@ -115,8 +115,11 @@ def failures(verdicts: Sequence[Verdict], colour: Paint, every: bool) -> str:
     shown = wrong if every else spread(wrong)[:_SHOWN]
     blocks = [failure(v, colour) for v in shown]
     if len(shown) < len(wrong):
-        more = len(wrong) - len(shown)
-        blocks.append(f"... and {more:,} more: -v prints all, --json FILE keeps them")
+        more = f"{len(wrong) - len(shown):,} more"
+        met, ops = ({Case.parse(v.id).op: None for v in part} for part in (shown, wrong))
+        if others := [op for op in ops if op not in met]:
+            more += f", of {_some(others)} too"
+        blocks.append(f"... and {more}: -v prints all, --json FILE keeps them")
     return "\n\n".join(blocks)
 
 

@@ -85,7 +85,8 @@ def test_what_cannot_be_imported_is_a_usage_error(
     assert main(["--target", str(tmp_path / "hw1"), "--op", "add"]) == Exit.USAGE
     told = capsys.readouterr().err
     assert says in told
-    assert f"{tmp_path / 'hw1' / 'needle'} cannot be used" in told
+    where = f"{tmp_path / 'hw1' / 'needle'}, found below target={tmp_path / 'hw1'}, cannot be used"
+    assert where in told
 
 
 def test_ours_is_not_imported_in_its_place_and_nothing_is_drawn(tmp_path: Path) -> None:
@@ -123,13 +124,15 @@ def test_a_run_names_its_target_everywhere(
     chosen += ["--budget", "smoke", "--json", str(results)]
     assert main(["--target", str(STUBS), *chosen]) == Exit.WRONG
     out = capfd.readouterr().out
-    assert out.startswith(f"target {STUBS / 'needle'}: cpu (numpy arrays)")
+    head = f"target {STUBS / 'needle'}: cpu (numpy arrays); float32, float64; "
+    assert out.startswith(head)
     found = read(results)
     assert found.header["target"]["path"] == str(STUBS)
     wrong = [v for v in found.verdicts if v.status is Status.FAIL]
     assert {Case.parse(v.id).op for v in wrong} == {"negate"}
     line = f"needle-verify --target {STUBS} --replay {wrong[0].id}"
     assert line in wrong[0].message
+    assert wrong[0].attribution == f"negate of {STUBS / 'needle'} is wrong, on cpu"
     assert not wrong[0].source, "our own op is written elsewhere"
 
     assert main(["--target", str(STUBS), "--replay", wrong[0].id]) == Exit.WRONG

@@ -98,6 +98,16 @@ def test_the_table_fits_80_columns_whatever_is_in_it() -> None:
     assert lines[0].index("worst") == lines[1].index("vjp") == lines[2].index("vjp")
 
 
+def test_ops_whose_failures_are_not_printed_are_named() -> None:
+    wrong = [verdict(f"op{n % 12}", Status.FAIL, n) for n in range(30)]
+    said = table.failures(wrong, table.plain, every=False)
+    assert all(f"FAIL op{n}/" in said for n in range(10))
+    assert said.endswith(
+        "... and 20 more, of op10, op11 too: -v prints all, --json FILE keeps them"
+    )
+    assert "more" not in table.failures(wrong[:10], table.plain, every=False)
+
+
 def test_the_command_line_writes_both_and_again_from_the_results_alone(
     fake: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

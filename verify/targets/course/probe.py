@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from verify.spec import DTYPES, UsageError
+from verify.spec import COMPUTED, UsageError
 from verify.targets.course import importing
 from verify.targets.course.library import DEVICES, Library
 from verify.targets.course.place import find
@@ -83,7 +84,9 @@ def ask(path: str, question: Callable[[Library], Any]) -> Any:
         process.join()
         ours.close()
     if isinstance(answer, _Failed):
-        raise UsageError(f"[target] {place.package} cannot be used: {answer.why}")
+        chosen = Path(path).expanduser().resolve() != place.package
+        where = f", found below target={path}," if chosen else ""
+        raise UsageError(f"[target] {place.package}{where} cannot be used: {answer.why}")
     if isinstance(answer, UsageError):
         raise answer
     return answer
@@ -114,7 +117,7 @@ def _found(path: str, names: Sequence[str], library: Library) -> Found | _Failed
         package=str(library.place.package),
         devices=devices,
         worlds={name: library.world(name) for name in usable},
-        dtypes=tuple(t for t in DTYPES if any(library.computes(d, t) == t for d in usable)),
+        dtypes=tuple(t for t in COMPUTED if any(library.computes(d, t) == t for d in usable)),
         names=tuple(name for name in names if library.has(name)),
         broken=tuple(library.why_not(part) for part in library.broken),
     )
