@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from verify import checks, registry
 from verify.spec import IMPOSTORS, Case, Exit, Status, Verdict
 from verify.summary import Group, impostors, summarize
 
@@ -104,3 +105,14 @@ def test_a_line_keeps_its_worst_case() -> None:
     assert (line.rho, line.worst) == (0.9, wrong)
     assert summarize([largest, calm], 2).lines[0].worst is largest
     assert summarize([largest, verdict(rho=nan, n=4), calm], 3).lines[0].rho is nan
+
+
+@pytest.mark.parametrize("seed", [48, 0, 1])
+@pytest.mark.parametrize("name", ["AvgPoolGrad", "Fold", "ConvInputGrad", "ConvWeightGrad"])
+def test_an_inner_product_that_happens_to_be_0_is_not_all_the_evidence(
+    name: str, seed: int
+) -> None:
+    """Of zeros both sides of an adjoint are 0; with seed 48 so was AvgPoolGrad's right one."""
+    row = registry.rows()[name]
+    cases = registry.plan_cases(row, "cpu", "float64", "algebra", seed, "smoke")
+    assert impostors([checks.run_case(case) for case in cases]) == ()

@@ -280,13 +280,14 @@ def lstm_sequence_grad(
 # --- identities, of integers: both sides are exact
 
 
-def _some(o: Any, shape: Shape) -> Any:
+def _some(o: Any, shape: Shape, turn: int = 0) -> Any:
     """A Tensor of small integers that no axis repeats."""
-    return o.tensor((np.arange(math.prod(shape)) * 5 % 7 - 2.0).reshape(shape))
+    return o.tensor(((np.arange(math.prod(shape)) + turn) * 5 % 7 - 2.0).reshape(shape))
 
 
-def _dot(o: Any, a: Any, b: Any) -> Any:
-    return o.summation(o.multiply(a, b))
+def _dots(o: Any, a: Any, b: Any, over: tuple[int, ...]) -> Any:
+    """Inner products, as many as may stand for themselves: a single one may happen to be 0."""
+    return o.summation(o.multiply(a, b), over)
 
 
 def put_back(f: Any, o: Any, a: Any, index: Any, shape: Shape) -> Any:
@@ -311,7 +312,8 @@ def folded(f: Any, o: Any, parts: Any, kernel: Any, shape: Shape, **how: Any) ->
         taps[np.unravel_index(k, (kh, kw, shape[3]))][k] = 1.0
     stride, padding = how.get("stride") or kernel, how.get("padding", 0)
     of_x = o.reshape(o.conv(x, o.tensor(taps), stride, padding), parts.shape)
-    return _dot(o, f(parts, kernel=kernel, shape=shape, **how), x), _dot(o, parts, of_x)
+    y = f(parts, kernel=kernel, shape=shape, **how)
+    return _dots(o, y, x, (1, 2)), _dots(o, parts, of_x, (1, 2, 3, 4))
 
 
 def pool_adjoint(f: Any, o: Any, g: Any, kernel: Any, shape: Shape, **how: Any) -> Any:
@@ -319,20 +321,21 @@ def pool_adjoint(f: Any, o: Any, g: Any, kernel: Any, shape: Shape, **how: Any) 
     if math.prod(pair(kernel)) not in (1, 2, 4) or not how.get("count_include_pad", True):
         return None
     x = _some(o, shape)
-    return _dot(o, f(g, kernel=kernel, shape=shape, **how), x), _dot(
-        o, g, o.avg_pool(x, kernel, **how)
-    )
+    y = f(g, kernel=kernel, shape=shape, **how)
+    return _dots(o, y, x, (1, 2)), _dots(o, g, o.avg_pool(x, kernel, **how), (1, 2))
 
 
 def input_adjoint(f: Any, o: Any, dy: Any, w: Any, x_shape: Shape, **how: Any) -> Any:
     """<f(dy, w), x> = <dy, conv(x, w)>."""
-    x = _some(o, x_shape)
-    given = _ONCE | how
-    return _dot(o, f(dy, w, x_shape=x_shape, **how), x), _dot(o, dy, o.conv(x, w, **given))
+    dx, given = f(dy, w, x_shape=x_shape, **how), _ONCE | how
+    xs, over = [_some(o, x_shape, turn) for turn in range(4)], (1, 2, 3)
+    results = [o.conv(x, w, **given) for x in xs]
+    return [_dots(o, dx, x, over) for x in xs], [_dots(o, dy, y, over) for y in results]
 
 
 def weight_adjoint(f: Any, o: Any, x: Any, dy: Any, w_shape: Shape, **how: Any) -> Any:
     """<f(x, dy), w> = <dy, conv(x, w)>."""
     w = _some(o, w_shape)
     given = _ONCE | how
-    return _dot(o, f(x, dy, w_shape=w_shape, **how), w), _dot(o, dy, o.conv(x, w, **given))
+    dw = f(x, dy, w_shape=w_shape, **how)
+    return _dots(o, dw, w, (0, 1, 2)), _dots(o, dy, o.conv(x, w, **given), (0, 1, 2))

@@ -54,6 +54,11 @@ def _near(says: str, sides: Callable[..., Any], bound: Callable[..., Any]) -> tu
     return (Identity(says, sides, bound),)
 
 
+def _exactly(*_: Any, **how: Any) -> Any:
+    """The bound of ops that choose: they round nothing."""
+    return np.zeros(())
+
+
 def _with_full(other: str) -> Callable[..., Any]:
     return lambda f, o, x, scalar: (
         f(x, scalar=scalar),
@@ -117,7 +122,7 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
     "clip": _near(  # of reals: integers lie beyond most bounds
         "what numpy clips",
         lambda f, o, x, **how: (f(x, **how), np.clip(x.numpy(), how.get("low"), how.get("high"))),
-        lambda fmt, left, x, **how: np.zeros(()),
+        _exactly,
     ),
     "sqrt": _same("sqrt(x x) = |x|", lambda f, o, x: (f(o.multiply(x, x)), o.abs(x))),
     "rsqrt": _near(
@@ -167,8 +172,9 @@ IDENTITIES: dict[str, tuple[Identity, ...]] = {
         approximate.softplus_bound,
     ),
     "summation": _same("one slice after another", equations.one_by_one("add")),
-    "max": _same("one slice after another", equations.one_by_one("maximum")),
-    "min": _same("one slice after another", equations.one_by_one("minimum")),
+    # of reals: the largest of many small integers is constant
+    "max": _near("one slice after another", equations.one_by_one("maximum"), _exactly),
+    "min": _near("one slice after another", equations.one_by_one("minimum"), _exactly),
     "prod": _same("one slice after another", equations.one_by_one("multiply", 10)),
     "mean": _near("sum / n", equations.mean, approximate.averaged(_reduced)),
     "var": _same("no degree of freedom: the sum over 0", equations.no_freedom),
