@@ -140,8 +140,10 @@ def _signs(rng: np.random.Generator, domain: Domain, shape: Shape) -> Array:
 
 
 def _interior(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:
-    drawn = rng.standard_normal(shape)
-    return np.asarray(np.exp(domain.spread * drawn) if domain.low == 0 else domain.spread * drawn)
+    drawn = domain.spread * rng.standard_normal(shape)
+    if domain.nonzero:
+        return _signs(rng, domain, shape) * np.exp(drawn)
+    return np.asarray(np.exp(drawn) if domain.low == 0 else drawn)
 
 
 def _huge(rng: np.random.Generator, domain: Domain, shape: Shape, of: Precision) -> Array:

@@ -41,7 +41,8 @@ def write(path: Path, request: Request, verdict: Verdict) -> str:
         "via": request.via,
         "name": request.name.removeprefix("user."),
         "domains": [
-            {k: str(getattr(d, k)) for k in ("low", "high", "spread")} | {"special": d.special}
+            {k: str(getattr(d, k)) for k in ("low", "high", "spread")}
+            | {k: getattr(d, k) for k in ("nonzero", "special")}
             for d in request.domains
         ],
         "regions": list(request.regions),
@@ -108,7 +109,13 @@ def _request(path: Path, data: Mapping[str, Any], case: Case, given: Sequence[An
         name=data["name"],
         via=data["via"],
         domains=[
-            Domain(float(d["low"]), float(d["high"]), float(d["spread"]), special=d["special"])
+            Domain(
+                float(d["low"]),
+                float(d["high"]),
+                float(d["spread"]),
+                special=d["special"],
+                nonzero=d.get("nonzero", False),  # files of before have none
+            )
             for d in data["domains"]
         ],
         regions=data["regions"],

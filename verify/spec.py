@@ -328,11 +328,12 @@ class Domain:
 
     low: float = -math.inf
     high: float = math.inf
-    # standard deviation of interior values (of their logarithm, where low is 0)
+    # standard deviation of interior values (of their logarithm, where low is 0 or 0 is left out)
     spread: float = 1.0
     huge: Callable[[float], float] = lambda largest: largest**0.4
     tiny: Callable[[float], float] = lambda largest: largest**-0.4
     special: bool = True  # whether infinities and NaN go into this input in region "special"
+    nonzero: bool = False  # both signs, with the magnitudes that an interval from 0 has: a divisor
 
 
 @dataclass(frozen=True, slots=True)

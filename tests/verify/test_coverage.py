@@ -125,7 +125,7 @@ def axes_met(row: Row) -> set[str]:
     """Of the axes of its samples: first, middle, last (middle from the end), negative, a tuple."""
     found = set()
     for s in row.samples:
-        n = len(s.shapes[0])
+        n = len(s.shapes[0]) + (row.name == "stack")  # whose result has one more
         for given in (v for k, v in s.kwargs if k in ("axis", "axes") and v is not None):
             several = given if isinstance(given, tuple) else (given,)
             found |= {"tuple"} if len(several) > 1 else set()

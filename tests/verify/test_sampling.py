@@ -112,6 +112,11 @@ def test_regions_are_what_they_are_called() -> None:
 def test_domains_are_kept() -> None:
     for region in ("interior", "tiny", "huge", "ties", "integer", "denormal"):
         assert np.all(draw(region, Domain(low=0)) > 0), region
+        apart = draw(region, Domain(nonzero=True))
+        assert np.min(apart) < 0 < np.max(apart), region
+        assert np.all(apart != 0), region
+    apart, above = (np.abs(draw("interior", d)) for d in (Domain(nonzero=True), Domain(low=0)))
+    assert np.min(apart) == np.min(above)  # near 0 a quotient is all rounding
 
 
 def test_an_unknown_region_is_a_usage_error() -> None:

@@ -78,7 +78,8 @@ def _edges(question: Question) -> list[Array]:
     return [
         np.abs(np.ravel(value) - end)
         for i, value in enumerate(question.values)
-        for end in (domain_of(question.row, i).low, domain_of(question.row, i).high)
+        for domain in [domain_of(question.row, i)]
+        for end in (domain.low, domain.high, 0.0 if domain.nonzero else math.inf)
         if math.isfinite(end)
     ]
 

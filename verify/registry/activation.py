@@ -83,7 +83,7 @@ _SLOPES = (0.01, 0.25, -1.5, 2.0, 0.0)
 # Equal bounds that no sample meets: there the gradient is g, and differences would find 0.
 _BOUNDS: tuple[dict[str, Any], ...] = (
     {"low": -0.5},
-    {"high": 0.75},
+    {"high": -0.25},
     {"low": -1, "high": 0.1},
     {"low": 0.87, "high": 0.87},
 )

@@ -117,7 +117,9 @@ ROWS = (
             sample((65,), dtype="int64", negative=True, region="ties"),
             sample((5, 13), dtype="int32", region="integer"),
         ),
-        domains=(Domain(low=0, spread=8),),  # from the denormal numbers of float16 to its infinity
+        domains=(
+            Domain(nonzero=True, spread=8),
+        ),  # from the denormal numbers of float16 to its infinity
         linear=False,
         differentiable=False,
         mixtures=OF_TENSORS,  # it is an NDArray's own
@@ -170,6 +172,8 @@ ROWS = (
             sample((7,), places=(6, 0, -1, -7, 3), axis=0),
             sample((5, 13), places=((2,), (-5,)), axis=0),
             sample((3, 4), places=((3, -1), (0, -4), (1, 1)), axis=-1),
+            sample((2, 4, 5), places=(((4, -1, 0),),), axis=-1),
+            sample((5, 3, 4), places=(((2,),), ((-5,),)), axis=-3),
             sample((2, 3, 1), places=(((-1,), (0,), (2,), (1,)),), axis=1),
             sample((1, 3, 2), places=(((-3, 2),),), axis=-2),
         ),
@@ -193,6 +197,8 @@ ROWS = (
             sample((5, 1, 13), call="squeeze", axes=(1,)),
             sample((1, 7, 1), call="squeeze", axes=(0, -1)),
             sample((3, 1, 5), call="squeeze", axes=(-2,)),
+            sample((4, 10, 1), call="squeeze", axes=(-1,)),
+            sample((1, 4, 10), call="squeeze", axes=(-3,)),
             sample((1, 1), call="squeeze", axes=()),
         ),
         captured=tuple(  # where kernels compute in 16 bits

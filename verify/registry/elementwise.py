@@ -99,7 +99,7 @@ ROWS = (
         lambda t, a, b: a / b,
         BINARY,
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),
-        domains=(_FAR, replace(_FAR, low=0)),
+        domains=(_FAR, replace(_FAR, nonzero=True)),
     ),
     row("divide_scalar", lambda t, a, scalar: a / scalar, scalars(3.0, -0.5, 0.1), linear=True),
     row(
@@ -107,13 +107,17 @@ ROWS = (
         lambda t, a, scalar: t.full_like(a, scalar) / a,
         scalars(3.0, -0.5, 0.1),
         regions=("tiny", "huge", "special", "edge", "integer"),
-        domains=(Domain(low=0),),
+        domains=(Domain(nonzero=True),),
         call=_of_scalar,
     ),
     row(
         "ScalarPower",
         _power_of_scalar,
-        (*scalars(2.0, 0.5, 1.5, 1.0), sample((9,), region="positive", scalar=0.0)),
+        (
+            *scalars(2.0, 0.5, 1.5, 1.0),
+            sample((9,), region="positive", scalar=0.0),
+            sample((17,), region="whole", scalar=-2.0),
+        ),
         regions=("tiny", "huge", "integer"),
         domains=(_EXPONENT,),
         call=_of_scalar,
@@ -132,9 +136,11 @@ ROWS = (
         lambda t, a, scalar: t.pow(a, t.full_like(a, scalar)) if scalar == 0.5 else a**scalar,
         (
             *scalars(2, 3, 0.5, -1, -1.5, 1, 0),
-            sample((33,), region="negative", scalar=3),
-            sample((9,), region="negative", scalar=2),
+            # of even powers the slope tells the sign, of odd ones the value
+            sample((33,), region="negative", scalar=2),
+            sample((9,), region="negative", scalar=3),
             sample((17,), region="negative", scalar=-1),
+            sample((17,), region="whole", scalar=3),
             sample((9,), region="zeros", scalar=0),
         ),
         regions=("tiny", "huge", "special", "edge", "integer", "ties"),

@@ -176,7 +176,7 @@ ROWS = (
         "randn",
         _randn,
         sample(shape=_MANY),
-        sample(shape=_MANY, mean=0.75, std=3.0),
+        sample(shape=_MANY, mean=-0.75, std=3.0),
         *_shapes(),
         sample(shape=(7,), mean=0.75, std=0.0),
     ),

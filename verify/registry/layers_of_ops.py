@@ -32,8 +32,8 @@ _ACTIVATED = (sample(()), sample((1,)), sample((33,)), sample((2, 3, 4)), sample
 _ALONG = (
     sample((7,)),
     sample((5, 13)),
-    sample((5, 13), axis=0),
-    sample((2, 3, 4), axis=1),
+    sample((2, 4, 5), axis=-1),
+    sample((5, 3, 4), axis=-3),
     sample((2, 3, 4), axis=-2),
     sample((0, 5)),
 )
@@ -168,7 +168,7 @@ ROWS = (
         "nn.LeakyReLU",
         layer(lambda shapes, slope, said=True: (slope,) if said else ()),
         samples=(
-            sample((33,), slope=0.25),
+            sample((33,), slope=-0.25),
             sample((40,), slope=0.01, said=False),  # its own
             sample((2, 3, 4), slope=0.0),
             sample((), slope=2),
@@ -178,7 +178,7 @@ ROWS = (
     _activation(
         "softmax",
         "nn.Softmax",
-        (*_ALONG, sample((2, 3, 4), axis=(0, 2)), sample((3, 4), axis=None)),
+        (*_ALONG, sample((2, 3, 4), axis=(0, -1)), sample((3, 4), axis=None)),
     ),
     _activation("logsoftmax", "nn.LogSoftmax", _ALONG),
     _like(

@@ -35,7 +35,9 @@ _SPREAD = 3  # samples per layout
 _TELLING = 40  # elements of all inputs of a smoke case, about
 _FILLING = 5000  # and at most, of the one that has tails behind whole vectors and blocks
 # comparisons of random numbers are constant: only ties tell
-_TELLING_REGIONS = {name: i for i, name in enumerate(("interior", "ties", "integer", "zeros"))}
+_TELLING_REGIONS = {
+    name: i for i, name in enumerate(("interior", "negative", "whole", "ties", "integer", "zeros"))
+}
 
 
 def sample(*shapes: Shape, region: str = "interior", **kwargs: Any) -> Sample:
@@ -168,7 +170,8 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
         largest = max(samples, key=lambda s: size(s.shapes))
         if deep and judge == "fd" and small and largest not in small:
             yield largest, "compact", largest.region
-        samples = small
+        # between whole exponents a negative number has no power
+        samples = [s for s in small if s.region != "whole"]
     if judge == "second":  # where the first gradient jumps there is none
         samples = [s for s in samples if s.region in ("interior", "negative", "positive", "mnist")]
     for s in samples:
