@@ -32,6 +32,7 @@ GRAPHS = ("cuda", "cuda_sim")  # devices whose work can be captured, to be repla
 MANY = (263, 257)
 _PAST_CACHES = 1_000_000  # elements from which on the cpu alone has other ways to write
 _SPREAD = 3  # samples per layout
+_OF_EQUALS = ("broadcast", "mixed")  # layouts that may repeat elements
 _TELLING = 40  # elements of all inputs of a smoke case, about
 _FILLING = 5000  # and at most, of the one that has tails behind whole vectors and blocks
 # comparisons of random numbers are constant: only ties tell
@@ -122,7 +123,7 @@ def why_not_laid_out(row: Row, judge: str, layout: str) -> str:
         return "it has one input" if layout == "mixed" else "no two inputs of one shape"
     if layout == "aliased" and judge in FD_LARGEST:
         return "differences move one input at a time"
-    if layout == "broadcast" and _ends_at_kinks(row, judge):
+    if layout in _OF_EQUALS and _ends_at_kinks(row, judge):
         return "equal elements lie on kinks"
     return "no sample has the size for it"
 
@@ -183,7 +184,7 @@ def _planned(row: Row, judge: str, dtype: str, deep: bool) -> Iterator[Choice]:
     regions = _regions(row, judge)
     unasked = {"compact", "aliased"} if differences else {"compact"}
     if _ends_at_kinks(row, judge):
-        unasked |= {"broadcast"}  # equal elements lie on them
+        unasked |= {*_OF_EQUALS}  # equal elements lie on them
     built = "." in row.name
     fitting = {name: [s for s in free if _fits(row, s, name)] for name in row.layouts}
     layouts = [name for name in row.layouts if fitting[name] and name not in unasked]
