@@ -165,7 +165,8 @@ def test_a_sum_that_refuses_tuples_is_left_open(error: str, tmp_path: Path) -> N
 )
 def test_a_sum_that_takes_tuples_must_get_them_right(body: str, tmp_path: Path) -> None:
     found = by_form(tmp_path, body, "forward")
-    assert found == {"one": {Status.PASS}, "several": {Status.FAIL}, "open": set()}
+    assert Status.FAIL in found.pop("several")  # (0, -1) may be right
+    assert found == {"one": {Status.PASS}, "open": set()}
 
 
 def test_a_sum_that_refuses_every_axis_fails(tmp_path: Path) -> None:
