@@ -257,7 +257,7 @@ def test_an_interrupt_keeps_what_is_judged(
     program = tmp_path / "program.py"
     program.write_text(code)
     # long enough for an interrupt before the last fault
-    options = ("--path", "needle/ops/functions.py", "--budget", "default", "--jobs", "1")
+    options = ("--path", "needle/ops/functions.py", "--budget", "deep", "--jobs", "1")
     process = start(
         str(program), "faults", *options, "--json", str(kept), XDG_CACHE_HOME=str(tmp_path)
     )
