@@ -117,9 +117,8 @@ ROWS = (
             sample((65,), dtype="int64", negative=True, region="ties"),
             sample((5, 13), dtype="int32", region="integer"),
         ),
-        domains=(
-            Domain(nonzero=True, spread=8),
-        ),  # from the denormal numbers of float16 to its infinity
+        # from the denormal numbers of float16 to its infinity
+        domains=(Domain(nonzero=True, spread=8),),
         linear=False,
         differentiable=False,
         mixtures=OF_TENSORS,  # it is an NDArray's own
