@@ -272,7 +272,7 @@ ROWS = (
                 sample((7,)),
                 sample((65,), axis=0),
                 sample((1023,), axis=-1),
-                sample((5, 13)),
+                sample((5, 11)),
                 sample((5, 13), keepdims=True),
                 sample((2, 4, 5), axis=-1),
                 sample((5, 3, 4), axis=-3),
