@@ -101,6 +101,23 @@ def test_a_malformed_outcome_is_named(odd: dict[str, Any], tmp_path: Path) -> No
         ({"judges": {"fd": {}}}, "what fd tried has cases, got none of cases"),
         ({"judges": {"fd": {"cases": "3"}}}, "cases is of another type, got cases='3'"),
         ({"judges": {"fd": {"cases": 3, "case": 3}}}, "case is of another type, got case=3"),
+        ({"judges": {"fd": {"cases": -1}}}, "cases is finite and not negative, got cases=-1"),
+        ({"judges": {"fd": {"cases": True}}}, "cases is of another type, got cases=True"),
+        ({"judges": {"odd": {"cases": 3}}}, "a judge is one of forward, vjp, fd, "),
+        (
+            {"judges": {"fd": {"cases": 3, "status": "PASS"}}},
+            "a status is one of FAIL, CRASH, TIMEOUT, got 'PASS'",
+        ),
+        ({"peers": {"odd": "found"}}, "a peer is one of gradcheck, fast, "),
+        (
+            {"peers": {"assert_close": 5}},
+            "what a peer says is one of found, missed, does not apply, alarm, got 5",
+        ),
+        ({"rows": -1}, "rows is finite and not negative, got rows=-1"),
+        ({"to_kill": 10**400}, "to_kill is finite and not negative, got to_kill=1000"),
+        ({"to_kill": float("nan")}, "a number is finite, got NaN"),
+        ({"to_kill": -float("inf")}, "a number is finite, got -Infinity"),
+        ({}, "what is found has the case that found it, got case=''"),
     ],
 )
 def test_what_is_wrong_in_an_outcome_is_told(
@@ -111,6 +128,20 @@ def test_what_is_wrong_in_an_outcome_is_told(
     path.write_text('{"needle_verify_faults": 1}\n' + line + "\n")
     with pytest.raises(UsageError, match=re.escape(f"f.jsonl:2: {says}")):
         record.read(path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_a_number_that_no_report_could_hold_is_malformed(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(f'{{"needle_verify_faults": 1, "begun": {number}}}\n')
+    with pytest.raises(UsageError, match=rf"f\.jsonl:1: a number is finite, got {number}"):
+        record.read(path)
+
+
+def test_what_was_asked_is_told_with_its_type() -> None:
+    told = r"\[resume\] it was made with most_rows='12', got most_rows=12 for f\.jsonl"
+    with pytest.raises(UsageError, match=told):
+        record.require_asked("resume", Path("f.jsonl"), {"most_rows": "12"}, {"most_rows": 12})
 
 
 def test_what_an_outcome_lacks_is_told(tmp_path: Path) -> None:

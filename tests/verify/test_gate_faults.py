@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from fake_gate import Bench
 
-from verify.faults.beside import MISSED
 from verify.faults.fault import Fault
-from verify.faults.outcome import FOUND, SURVIVED, Outcome
+from verify.faults.outcome import FOUND, MISSED, SURVIVED, Outcome
 from verify.faults.report import Ended, as_json
 
 pytestmark = pytest.mark.timeout(120)

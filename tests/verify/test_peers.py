@@ -17,7 +17,7 @@ from verify import registry
 from verify.faults import beside, peers, report
 from verify.faults.baseline import cases_of
 from verify.faults.fault import Fault
-from verify.faults.outcome import FOUND, SURVIVED, Outcome, Tried
+from verify.faults.outcome import ALARM, FOUND, MISSED, NOT_APPLICABLE, SURVIVED, Outcome, Tried
 from verify.registry.planning import sample
 from verify.sampling import Array
 from verify.spec import Row, Sample, Status
@@ -167,11 +167,11 @@ def test_an_alarm_is_no_find() -> None:
     right = dict.fromkeys(faulty, Status.PASS) | {"b": Status.FAIL, "f": Status.TIMEOUT}
     assert beside.verdicts(faulty, right) == {
         "a": FOUND,
-        "b": beside.ALARM,
-        "c": beside.MISSED,
-        "d": beside.NOT_APPLICABLE,
+        "b": ALARM,
+        "c": MISSED,
+        "d": NOT_APPLICABLE,
         "e": FOUND,
-        "f": beside.ALARM,
+        "f": ALARM,
     }
 
 
@@ -184,9 +184,9 @@ def test_the_table_counts_all_faults_and_those_asked() -> None:
     table = beside.beside(
         [
             outcome(FOUND, True, FOUND),
-            outcome(FOUND, False, beside.MISSED),
-            outcome(SURVIVED, False, beside.NOT_APPLICABLE),
-            outcome(FOUND, True, beside.ALARM),
+            outcome(FOUND, False, MISSED),
+            outcome(SURVIVED, False, NOT_APPLICABLE),
+            outcome(FOUND, True, ALARM),
             outcome(FOUND, True, ""),  # judged without the peers
         ]
     )
@@ -205,7 +205,7 @@ def test_reports_have_the_table_where_peers_were_asked() -> None:
     plain = Outcome(fault.id, "d", FOUND, "relu", {"vjp": Tried(1, case)}, case)
     ended = report.Ended({}, [fault], {fault.id: plain}, {}, {})
     assert "NMSE" not in report.markdown(ended) + report.terminal(ended)
-    asked = replace(plain, peers={"NMSE < 1e-7": beside.MISSED})
+    asked = replace(plain, peers={"NMSE < 1e-7": MISSED})
     ended = replace(ended, outcomes={fault.id: asked})
     line = next(x for x in report.markdown(ended).splitlines() if x.startswith("| NMSE"))
     assert "| 0 | 0 % of 1 | 0.0 to 79.3 %" in line

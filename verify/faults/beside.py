@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from verify.faults.outcome import FOUND, Outcome
+from verify.faults.outcome import ALARM, FOUND, MISSED, NOT_APPLICABLE, Outcome
 from verify.faults.rates import Rate
 from verify.spec import Case, Status
 from verify.summary import WRONG
-
-MISSED, NOT_APPLICABLE, ALARM = "missed", "does not apply", "alarm"
 
 
 def verdicts(faulty: Mapping[str, Status], right: Mapping[str, Status]) -> dict[str, str]:

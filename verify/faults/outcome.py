@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from verify.spec import Case, UsageError
+from verify.spec import JUDGES, Case, UsageError
+from verify.summary import WRONG
 
 FOUND, SURVIVED, UNREACHED, STILLBORN = "found", "survived", "unreached", "stillborn"
 STATES = {
@@ -15,6 +17,12 @@ STATES = {
     UNREACHED: "no case of any row executes it",
     STILLBORN: "needle cannot be imported with it: every run would tell",
 }
+MISSED, NOT_APPLICABLE, ALARM = "missed", "does not apply", "alarm"
+SAID = (FOUND, MISSED, NOT_APPLICABLE, ALARM)  # of a fault by another project's check
+PEERS = (  # those checks, whose code is in peers.py, in this order
+    *("gradcheck, fast", "gradcheck, slow", "assert_close"),
+    *("NMSE < 1e-7", "allclose 1e-2", "the course's check"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Outcome:
     cases: int = 0  # asked of all rows
     to_kill: float = 0.0  # seconds of the cases up to that one
     seconds: float = 0.0  # in all
-    peers: dict[str, str] = field(default_factory=dict)  # other projects' checks, on that row
+    peers: dict[str, str] = field(default_factory=dict)  # of PEERS, what each SAID of that row
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -60,16 +68,23 @@ class Outcome:
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
         """The outcome that to_json wrote; ValueError or TypeError says why it is none."""
         _require("an outcome", data, ("fault", "digest", "state", "judges"), _KINDS)
-        if data["state"] not in STATES:
-            raise ValueError(f"a state is one of {', '.join(STATES)}, got {data['state']!r}")
+        _require_one_of("a state", data["state"], STATES)
         for name, tried in data["judges"].items():
+            _require_one_of("a judge", name, JUDGES)
             _require(f"what {name} tried", tried, ("cases",), _KINDS_TRIED)
+            if status := tried.get("status"):
+                _require_one_of("a status", status, WRONG)
         judges = {name: Tried(**tried) for name, tried in data["judges"].items()}
         if data.get("case"):
             try:
                 Case.parse(data["case"])
             except UsageError as error:
                 raise ValueError(f"a case is an id, got case={data['case']!r}") from error
+        for name, said in data.get("peers", {}).items():
+            _require_one_of("a peer", name, PEERS)
+            _require_one_of("what a peer says", said, SAID)
+        if data["state"] == FOUND and not data.get("case"):
+            raise ValueError("what is found has the case that found it, got case=''")
         return cls(**{**data, "judges": judges})
 
 
@@ -79,5 +94,12 @@ def _require(what: str, data: Any, needed: Sequence[str], kinds: Mapping[str, An
     if lacking := [name for name in needed if name not in data]:
         raise ValueError(f"{what} has {', '.join(needed)}, got none of {', '.join(lacking)}")
     for name, value in data.items():
-        if not isinstance(value, kinds.get(name, object)):
+        if isinstance(value, bool) or not isinstance(value, kinds.get(name, object)):
             raise TypeError(f"{name} is of another type, got {name}={value!r}")
+        if isinstance(value, _NUMBER) and not 0 <= value <= sys.float_info.max:
+            raise ValueError(f"{name} is finite and not negative, got {name}={value!r}")
+
+
+def _require_one_of(what: str, got: Any, known: Iterable[str]) -> None:
+    if got not in [*known]:
+        raise ValueError(f"{what} is one of {', '.join(known)}, got {got!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ def read(path: Path) -> Record:
         if not line.endswith(b"\n"):
             break
         try:
-            data = json.loads(line)
+            data = json.loads(line, parse_constant=_finite, parse_float=_finite)
             if number == 1:
                 record.header = _checked(data)
             else:
@@ -50,6 +51,14 @@ def read(path: Path) -> Record:
     if not record.header:
         raise UsageError(f"[faults] a results file starts with a header, got {path}:1")
     return record
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which has no other: a report could not be written of NaN."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"a number is finite, got {text}")
+    return number
 
 
 def _checked(data: Any) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def require_asked(
     for name, value in asked.items():
         if header.get(name) != value:
             raise UsageError(
-                f"[{option}] it was made with {name}={header.get(name)}, got {name}={value} "
+                f"[{option}] it was made with {name}={header.get(name)!r}, got {name}={value!r} "
                 f"for {path}"
             )
 
