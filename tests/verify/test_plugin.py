@@ -214,6 +214,39 @@ def test_what_is_malformed_is_exit_2_with_file_and_place(run: Run, what: str) ->
     assert place.replace(":5", ":4") in err or place in err
 
 
+@pytest.mark.parametrize("given", [".", os.devnull])
+def test_a_plugin_is_one_file(given: str, run: Run) -> None:
+    code, _, err = run("--list", plugin=given)
+    what = "a folder" if given == "." else "a pipe or a device"
+    assert (code, what in err, "no such file" in err) == (2, True, False)
+
+
+def test_a_plugin_that_ends_the_process_is_exit_2(plugin: Path, start: Start) -> None:
+    plugin.write_text("import os\n\nos._exit(0)\n")
+    process = start("-m", "verify", "--plugin", "my_ops.py", "--list")
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert "my_ops.py:3: SystemExit: os._exit(0)" in err
+
+
+FORKS = """\
+import atexit, os
+from os import _exit
+if not (child := os.fork()):
+    os._exit(7)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+atexit.register(_exit, status + 1)
+"""
+
+
+def test_a_process_of_the_plugins_own_may_end(plugin: Path, start: Start) -> None:
+    """What multiprocessing forks ends by os._exit, and so may the plugin once it is imported."""
+    plugin.write_text(FORKS + OPS)
+    process = start("-m", "verify", "--plugin", "my_ops.py", "--list", "--op", "my_half", "-q")
+    _, err = process.communicate()
+    assert (process.returncode, err) == (8, "")
+
+
 def test_packages_bring_rows_by_an_entry_point(
     plugin: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

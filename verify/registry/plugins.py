@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from verify.spec import Row, UsageError
 
@@ -41,8 +43,11 @@ def _rows_of_package(point: EntryPoint) -> list[Row]:
 
 def _module(path: Path) -> Any:
     """The module of a file, which finds what lies beside it."""
-    if not path.is_file():
+    if not path.exists():
         raise UsageError("there is no such file")
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UsageError(f"a plugin is one file of Python, my_ops.py, and this is {what}")
     digest = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     name = f"{path.stem}_{digest}"  # no module of another file has it
     spec = importlib.util.spec_from_file_location(name, path)
@@ -59,7 +64,8 @@ def _module(path: Path) -> Any:
 def _asked(what: str, path: str, load: Callable[[], Any]) -> Any:
     """What load gives; whatever it raises, sys.exit included, is a UsageError with the place."""
     try:
-        return load()
+        with _no_end():
+            return load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -67,6 +73,23 @@ def _asked(what: str, path: str, load: Callable[[], Any]) -> Any:
         place = f"{what} ({place})" if not path else place or what
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise UsageError(f"[plugin] it cannot be used, got plugin={place}: {text}") from error
+
+
+@contextlib.contextmanager
+def _no_end() -> Iterator[None]:
+    """os._exit raises SystemExit: the end of this process with status 0 would pass for a run."""
+    leave, here = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os._exit is not refuse or os.getpid() != here:  # kept for later, or in a fork
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 def place_of(error: BaseException, path: str) -> str:
