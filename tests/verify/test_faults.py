@@ -285,6 +285,16 @@ def test_equivalents_exist_and_are_few() -> None:
     assert len(known) <= equivalent.MOST * len(every)
 
 
+def test_an_equivalent_with_the_same_results_leaves_graphs_alone() -> None:
+    """Another number of nodes is another speed and other memory."""
+    run = [sys.executable, str(Path(__file__).with_name("fault_nodes.py"))]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    (_, right), *planted = map(json.loads, done.stdout.splitlines())
+    known = [name for name, entry in equivalent.read().items() if entry.sort == "same"]
+    assert {name for name, _ in planted} == {f.id for f in FAULTS} & {*known}
+    assert {name: counts for name, counts in planted if counts != right} == {}
+
+
 def test_only_what_a_second_reader_confirmed_leaves_the_rates() -> None:
     called = {
         "a": Equivalent("it is", "same", True, ""),
