@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from verify import registry, targets
-from verify.registry import planning
+from verify.registry import course_autograd, planning
 from verify.registry.course_calls import MORE, call_of, reference_of
 from verify.sampling import size
 from verify.spec import Batch, Case, Row, Sample, Shape, UsageError
@@ -27,6 +27,7 @@ NDARRAY = "NDArray"  # what lies under a Tensor there, see verify.targets
 
 # name -> the arguments that the course gives it
 ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "autograd.Tensor": ("form",),
     **dict.fromkeys(("add", "multiply", "power", "divide", "negate", "log", "exp", "relu"), ()),
     **dict.fromkeys(("tanh", "matmul", "logsoftmax"), ()),
     **dict.fromkeys(("add_scalar", "mul_scalar", "power_scalar", "divide_scalar"), ("scalar",)),
@@ -36,7 +37,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("dilate", "undilate"), ("axes", "dilation")),
     "conv": ("stride", "padding"),
     **dict.fromkeys(("nn.Linear", "nn.Flatten", "nn.ReLU", "nn.Tanh", "nn.Sigmoid"), ()),
-    **dict.fromkeys(("nn.Sequential", "nn.Residual"), ()),
+    **dict.fromkeys(("nn.Sequential", "nn.Residual", "nn.Identity"), ()),
     "nn.Module": (),
     "nn.Conv": ("stride",),
     "nn.SoftmaxLoss": ("labels",),
@@ -179,6 +180,8 @@ def _outside(case: Case, finding: Any = None) -> str:
     if case.judge == "errors":
         return "the course leaves open what bad input does"
     asked = dict(case.kwargs)
+    if case.op == "autograd.Tensor" and course_autograd.lacks(library.tensor_class, asked["form"]):
+        return "the course leaves open: a number divided by a Tensor"
     why = _REGIONS.get(case.region) or _sample_outside(
         rows()[case.op], case.shapes, asked, library.world(case.device)
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from verify import targets
+from verify.registry import course_autograd
 from verify.registry.planning import sample
 from verify.registry.promises import kept
 from verify.registry.recurrent import set_cell
@@ -27,6 +28,7 @@ def _weights(inputs: int, hidden: int, gates: int, layers: int = 1) -> tuple[Sha
 
 # asked beside the row's own, which are open there, or of arguments that the course has not
 MORE: dict[str, tuple[Sample, ...]] = {
+    "autograd.Tensor": course_autograd.FORMS,
     "nn.Embedding": (
         sample((7, 3), indices=((6, 0), (3, 3), (0, 6))),
         sample((33, 17), indices=(tuple(7 * i % 33 for i in range(40)),)),
@@ -138,6 +140,7 @@ def _fresh(name: str, known: Callable[..., Any]) -> Callable[..., Any]:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "autograd.Tensor": course_autograd.call,
     "conv": _conv,
     "nn.BatchNorm1d": _batch_norm,
     "nn.BatchNorm2d": _batch_norm,
@@ -157,6 +160,8 @@ def call_of(row: Row) -> Callable[..., Any] | None:
 def reference_of(row: Row) -> Callable[..., Any]:
     """A row's reference, with what the course fixes: statistics, and states that are not given."""
     known, name = row.reference, row.name
+    if name == "autograd.Tensor":
+        return course_autograd.reference
     if name == "nn.Module":
         return lambda t, x: x + x
     if name in ("nn.BatchNorm1d", "nn.BatchNorm2d"):

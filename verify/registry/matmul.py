@@ -59,6 +59,9 @@ ROWS = (
             sample((3, 1100), (1100, 5)),  # several blocks of the inner dimension
             sample((130, 96), (96, 96)),  # several blocks of the result
             sample((129, 64), (64, 65)),
+            # whole tiles in every axis, of any usual size and several: what a tiled kernel is for
+            sample((16, 24), (24, 32)),
+            sample((64, 96), (96, 32)),
             sample((600, 3), (3, 2)),  # long sums in the gradients only
             sample((2, 3), (3, 600)),
             sample((4, 0), (0, 3)),

@@ -134,7 +134,7 @@ class CourseCall:
     def _forward(self) -> list[Array]:
         inputs = self.problem.inputs
         # a training loop's gradients require gradients: what an optimizer keeps of them shows
-        placed, tensors = self._place(inputs, grad=self.row.family == "optimizer")
+        placed, tensors = self._place(inputs, grad=self.row.family in ("optimizer", "autograd"))
         results = self._results(self._outputs(tensors), [laid.value.shape for laid in inputs])
         self._check(placed)
         return results

@@ -26,6 +26,7 @@ CONSTRUCTORS: dict[str, tuple[str, ...]] = {
     "nn.LSTM": ("input_size", "hidden_size", "num_layers"),
     "nn.Embedding": ("num_embeddings", "embedding_dim"),
     **dict.fromkeys(("nn.ReLU", "nn.Tanh", "nn.Sigmoid", "nn.Flatten", "nn.SoftmaxLoss"), ()),
+    "nn.Identity": (),
     **dict.fromkeys(("optim.SGD", "optim.Adam"), ("params",)),
 }
 _STATISTICS = ("running_mean", "running_var")

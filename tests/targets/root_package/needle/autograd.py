@@ -103,6 +103,8 @@ class Tensor(Value):
         return self.cached_data
 
     def backward(self, out_grad=None):
+        if out_grad is None:
+            out_grad = Tensor(numpy.ones(self.shape), dtype=self.dtype)
         grads = {self: [out_grad]}
         for node in reversed(topological(self)):
             node.grad = sum(grads[node][1:], start=grads[node][0])

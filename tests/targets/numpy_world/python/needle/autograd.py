@@ -127,6 +127,9 @@ class Tensor:
             return ops.divide(self, other)
         return ops.divide_scalar(self, other)
 
+    def __rtruediv__(self, other):
+        return self**-1 * other
+
     def __sub__(self, other):
         from . import ops
 

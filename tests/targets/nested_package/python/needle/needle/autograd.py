@@ -67,7 +67,9 @@ class Tensor:
     def data(self, value):
         self.cached_data = value.cached_data
 
-    def backward(self, out_grad):
+    def backward(self, out_grad=None):
+        if out_grad is None:
+            out_grad = Tensor(np.ones(self.shape))
         order, seen = [], set()
 
         def visit(node):
