@@ -21,6 +21,7 @@ import numpy as np
 from verify import budget, counterexample, reference, registry, targets
 from verify.attribution import attribute
 from verify.judges import Finding, Question, examine
+from verify.judges.leeway import left_open
 from verify.registry import course, course_plugins
 from verify.registry.plugins import place_of
 from verify.shrinking import SECONDS, Shrunk, shrink
@@ -154,7 +155,7 @@ def judge(case: Case, row: Row) -> Verdict:
         digest=finding.digest,
     )
     wrong = finding.status in (Status.FAIL, Status.UNIMPLEMENTED)
-    if wrong and row.outside and (why := row.outside(case, finding)):
+    if wrong and (why := left_open(case, row, finding)):
         verdict.status, verdict.attribution = Status.UNIMPLEMENTED, OUTSIDE
         verdict.message = "\n".join(filter(None, (why, finding.worst or finding.message)))
         return verdict

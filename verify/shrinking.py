@@ -17,6 +17,7 @@ import numpy as np
 
 from verify import reference, sampling
 from verify.judges import Finding, Question, examine
+from verify.judges.leeway import left_open
 from verify.sampling import Array
 from verify.spec import OWN_INPUTS, Case, Row, Status
 
@@ -79,7 +80,7 @@ class _Search:
             return False
         if finding.status is not Status.FAIL or _kind(finding) != self.kind:
             return False
-        if row.outside and row.outside(case, finding):
+        if left_open(case, row, finding):
             return False
         self.best = Shrunk(case, row, finding)
         return True

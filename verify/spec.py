@@ -348,6 +348,14 @@ class Draws:
     constant: str = ""  # why every result is constant or zero, where it is
 
 
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Another formula of an op, which loses more than its row's own."""
+
+    reference: Callable[..., Any]  # as a row's
+    why: str  # it is open what is right by this one alone
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Everything verify knows of one op; the rows are in verify/registry.
@@ -407,6 +415,7 @@ class Row:
     growth: Growth | None = None
     # (case, finding or None) -> why a target need not get it right; empty: it must. None: always
     outside: Callable[..., str] | None = None
+    usual: Sequence[Usual] = ()  # asked where a target is somebody else's, and wrong
     # arrays for the inputs, None where one is drawn: what verify.check was given
     given: Sequence[Any] = ()
     cotangents: Sequence[Any] = ()  # of the results, where a saved failure holds them

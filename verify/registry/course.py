@@ -19,6 +19,7 @@ import numpy as np
 from verify import registry, targets
 from verify.registry import course_autograd, planning
 from verify.registry.course_calls import MORE, call_of, reference_of
+from verify.registry.course_formulas import usual
 from verify.sampling import size
 from verify.spec import Batch, Case, Row, Sample, Shape, UsageError
 
@@ -235,11 +236,12 @@ def layouts(row: Row) -> tuple[str, ...]:
 
 
 def _course_row(row: Row) -> Row:
+    reference = reference_of(row)
     # a norm of integers is exact in one order of its operations only
     exact = ("integer",) if "Norm" in row.name else ()
     return replace(
         row,
-        reference=reference_of(row),
+        reference=reference,
         samples=tuple(s for s in (*row.samples, *MORE.get(row.name, ())) if _asked(row, s)),
         errors=tuple(e for e in row.errors if _asked(row, Sample(e.shapes, e.kwargs))),
         regions=tuple(r for r in row.regions if r not in exact),
@@ -256,6 +258,7 @@ def _course_row(row: Row) -> Row:
         batch=row.batch and Batch(row.batch.axes, _no_bits, row.batch.least),
         target=_target,
         outside=_outside,
+        usual=usual(row.name, reference),
         accuracy=dict.fromkeys(targets.DEVICES, "course"),
     )
 
