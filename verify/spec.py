@@ -397,6 +397,7 @@ class Row:
     decided: Sequence[str] = ()
     linear: bool = False
     without_gradient: int = 0  # how many of the last results have none: running statistics
+    apart: bool = False  # each result is pulled back by itself: what cancels is rounded first
     signed_zero: bool = True  # whether the sign of a zero result is part of the specification
     constant_result: str = ""  # why the result is constant or zero, where it is
     flops: Callable[..., float] | None = None  # (shapes, **arguments)

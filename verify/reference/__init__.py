@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from verify.budget import ORACLE_P, Array, Format, stored, with_oracle
+from verify.budget import ORACLE_P, Array, Format, rounding, stored, with_oracle
 from verify.reference import (  # noqa: F401  (they register)
     composed,
     functions,
@@ -118,15 +118,30 @@ def vjp(
         differentiable = [
             (y, c) for y, c in zip(outputs, cotangents, strict=True) if y.requires_grad
         ]
-        if not differentiable:
-            return [_expected(None, a) for a in arrays]
-        grads = torch.autograd.grad(
-            [y for y, _ in differentiable],
-            inputs,
-            _inputs(context, [c for _, c in differentiable], grad=False),
-            allow_unused=True,
-        )
-        return [_expected(g, a) for g, a in zip(grads, arrays, strict=True)]
+        apart = [[pair] for pair in differentiable] if row.apart else [differentiable]
+        found = [_pulled(context, inputs, arrays, pairs) for pairs in apart if pairs]
+        if len(found) < 2:
+            return found[0] if found else _pulled(context, inputs, arrays, [])
+        return [_added(fmt, of_input) for of_input in zip(*found, strict=True)]
+
+
+def _pulled(
+    context: Context, inputs: list[Bounded], arrays: Sequence[Any], pairs: list[tuple[Any, Any]]
+) -> list[Expected]:
+    """The gradients of some results alone, (result, cotangent) each."""
+    if not pairs:
+        return [_expected(None, a) for a in arrays]
+    seeds = _inputs(context, [c for _, c in pairs], grad=False)
+    results = [y for y, _ in pairs]
+    grads = torch.autograd.grad(results, inputs, seeds, allow_unused=True, retain_graph=True)
+    return [_expected(g, a) for g, a in zip(grads, arrays, strict=True)]
+
+
+def _added(fmt: Format, apart: Sequence[Expected]) -> Expected:
+    """Gradients that were computed apart, added exactly and rounded once."""
+    value: Array = np.sum([g.value for g in apart], axis=0)
+    error: Array = np.sum([g.error for g in apart], axis=0)
+    return Expected(value, error + rounding(fmt, value, error))
 
 
 _OWN: dict[str, Callable[..., Any]] = {

@@ -251,6 +251,7 @@ def _course_row(row: Row) -> Row:
         call=call_of(row),
         signed_zero=False,
         view=True,
+        apart=True,
         draws=None,
         training=None,
         growth=None,
