@@ -43,7 +43,66 @@ WRONG: dict[str, tuple[tuple[str, str], set[str]]] = {
             "return Tensor.make_const(self.realize_cached_data())\n\n    def numpy",
             "return self\n\n    def numpy",
         ),
+        {"detached", "detached_first"},
+    ),
+    "the first operand alone decides on the graph": (
+        ("any(x.requires_grad for x in inputs)", "inputs[0].requires_grad"),
+        {"detached_first"},
+    ),
+    "the last operand alone decides on the graph": (
+        ("any(x.requires_grad for x in inputs)", "inputs[-1].requires_grad"),
         {"detached"},
+    ),
+    **{
+        f"{what} without a gradient": ((before, after), forms)
+        for what, before, after, forms in (
+            ("1 - x", "return (-self) + other", "return (-self).detach() + other", {"2-x"}),
+            ("y of x - y", "ops.negate(other)", "ops.negate(other.detach())", {"x-y"}),
+            ("x of x * y", "ops.multiply(self,", "ops.multiply(self.detach(),", {"x*y"}),
+            ("3 / x", "return self**-1 *", "return self.detach()**-1 *", {"3_by_x"}),
+            (
+                "y of x / y",
+                "ops.divide(self, other)",
+                "ops.divide(self, other.detach())",
+                {"x_by_y"},
+            ),
+            ("a sum", "ops.summation(self,", "ops.summation(self.detach(),", {"x.sum"}),
+        )
+    },
+    "3 x with a gradient of 1": (
+        (
+            "return ops.mul_scalar(self, other)",
+            "return self + ops.mul_scalar(self.detach(), other - 1)",
+        ),
+        {"x*3", "3*x"},
+    ),
+    "a sum of all": (("ops.summation(self, axes)", "ops.summation(self)"), {"x.sum"}),
+    "reshape that transposes": (
+        ("ops.reshape(self, shape)", "ops.transpose(self)"),
+        {"x.reshape"},
+    ),
+    "transpose of the last axes": (
+        ("ops.transpose(self, axes)", "ops.transpose(self)"),
+        {"x.transpose"},
+    ),
+    "broadcast_to that does nothing": (
+        ("return ops.broadcast_to(self, shape)", "return self"),
+        {"x.broadcast_to"},
+    ),
+    "matmul of twice the other": (
+        (
+            "def matmul(self, other):\n",
+            "def matmul(self, other):\n        other = other + other\n",
+        ),
+        {"x.matmul"},
+    ),
+    "a sum over an int, which is as good": (
+        ("ops.summation(self, axes)", "ops.summation(self, (axes.__index__(),))"),
+        set(),
+    ),
+    "a shape as several numbers, which is as good": (
+        ("def reshape(self, shape)", "def reshape(self, *shape)"),
+        set(),
     ),
 }
 
@@ -55,6 +114,14 @@ def test_a_wrong_tensor_is_found_and_named(name: str, tmp_path: Path) -> None:
     verdicts = asked(target, "--op", "autograd.Tensor", "--dtype", "float32")
     failed = {dict(Case.parse(v).kwargs)["form"] for v in wrong(verdicts)}
     assert failed == forms
+
+
+def test_an_operand_without_a_gradient_is_named(tmp_path: Path) -> None:
+    change = ("ops.divide(self, other)", "ops.divide(self, other.detach())")
+    target = changed(tmp_path, "numpy_world", AUTOGRAD, change)
+    verdicts = asked(target, "--op", "autograd.Tensor", "--dtype", "float32")
+    (found,) = [v for v in verdicts if v.status is not Status.PASS]
+    assert "backward gave operand y no gradient" in found.message
 
 
 def test_a_backward_that_does_not_remember_nodes_ends_as_a_timeout(tmp_path: Path) -> None:
@@ -85,12 +152,15 @@ def test_breadth_first_order_is_no_topological_order(tmp_path: Path) -> None:
     assert "paths" in {dict(Case.parse(v).kwargs)["form"] for v in wrong(verdicts)}
 
 
-def test_a_tensor_without_an_operator_is_not_written_yet(tmp_path: Path) -> None:
-    target = changed(tmp_path, "numpy_world", AUTOGRAD, ("__rsub__", "right_sub"))
+@pytest.mark.parametrize(("name", "other"), [("__rsub__", "right_sub"), ("sum", "total")])
+def test_a_tensor_without_a_method_is_not_written_yet(
+    name: str, other: str, tmp_path: Path
+) -> None:
+    target = changed(tmp_path, "numpy_world", AUTOGRAD, (f"def {name}(", f"def {other}("))
     verdicts = asked(target, "--op", "autograd.Tensor", "--dtype", "float32")
     assert not wrong(verdicts)
     missing = [v for v in verdicts if v.status is Status.UNIMPLEMENTED]
-    assert [v.message for v in missing] == ["Tensor has no __rsub__"]
+    assert [v.message for v in missing] == [f"Tensor has no {name}"]
     assert all(v.attribution != OUTSIDE for v in missing)
 
 

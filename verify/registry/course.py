@@ -69,6 +69,7 @@ _GRADIENTS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 _OF_GRADIENTS = ("vjp", "fd")  # judges that ask for them
 _SEVERAL = "a reduction over several of the axes"
+_MORE_AXES = "broadcasting to more axes"
 _SAMPLED = 400  # elements of a float32 difference: noise hides errors in larger ones
 
 
@@ -94,7 +95,7 @@ def _several(axes: Any) -> bool:
 
 def _broadcast(shapes: Sequence[Shape], world: str, shape: Shape) -> str:
     added = len(shape) != len(shapes[0])
-    return "broadcasting to more axes" if added and world == NDARRAY else ""
+    return _MORE_AXES if added and world == NDARRAY else ""
 
 
 def _matrix(shapes: Sequence[Shape], world: str, **_: Any) -> str:
@@ -189,11 +190,13 @@ def _outside(case: Case, finding: Any = None) -> str:
     if case.judge in _OF_GRADIENTS:
         why = why or _gradient_outside(case, finding)
     if case.op == "nn.Dropout" and not why and asked.get("training", True):
-        other = targets.keeps_other_draws(library, case.device, asked.get("p", 0.5))
-        why = "which draws dropout keeps" if other else ""
+        rule = targets.dropout_of(library, case.device, asked.get("p", 0.5))
+        why = "which draws dropout keeps" if rule == "other" else ""
     if case.op in ("summation", "max") and _several(asked.get("axes")) and why in ("", _SEVERAL):
         # what takes them must get them right
         why = _SEVERAL if targets.refuses_axes(library, case.device, case.op, (0, 1)) else ""
+    if why == _MORE_AXES and not targets.refuses_more_axes(library, case.device):
+        why = ""
     return f"the course leaves open: {why}" if why else ""
 
 

@@ -1,11 +1,14 @@
-"""What the course promises of a Tensor itself: its operators, and backward through any graph.
+"""What the course promises of a Tensor itself: operators, methods, and backward through any graph.
 
-Operators are asked for results alone: their gradients are those of ops, which have rows of their
-own. Graphs are made of sums and products, so that what fails here is the order of a backward pass.
+Operators are asked for results and gradients: one that leaves the graph has none. Of quotients, the
+formulas of whose gradients differ, and of methods, whose ops have rows of their own, it is asked
+only that every operand has a gradient. Graphs are made of sums and products, so that what fails
+there is the order of a backward pass.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -22,27 +25,46 @@ Op = Callable[..., Any]
 _DOUBLINGS = 60  # of a value used twice each: a pass that does not remember nodes never ends
 _CHAIN = 5  # operations of the longer of two paths
 
-# name -> the method that Python calls, and the expression
-_OPERATORS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "-x": ("neg", lambda x: -x),
-    "x+2": ("add", lambda x: x + 2),
-    "2+x": ("radd", lambda x: 2 + x),
-    "x-2": ("sub", lambda x: x - 2),
-    "2-x": ("rsub", lambda x: 2 - x),
-    "x*3": ("mul", lambda x: x * 3),
-    "3*x": ("rmul", lambda x: 3 * x),
-    "x_by_4": ("truediv", lambda x: x / 4),
-    "3_by_x": ("rtruediv", lambda x: 3 / x),
-    "x**2": ("pow", lambda x: x**2),
-    "x+y": ("add", lambda x, y: x + y),
-    "x-y": ("sub", lambda x, y: x - y),
-    "x*y": ("mul", lambda x, y: x * y),
-    "x_by_y": ("truediv", lambda x, y: x / y),
-    "x@y": ("matmul", lambda x, y: x @ y),
+
+def _given(method: Op, argument: tuple[int, ...]) -> Any:
+    """A method of a tuple, or of what it holds: whichever the implementation takes."""
+    try:
+        return method(argument)
+    except Exception:
+        with contextlib.suppress(Exception):
+            return method(*argument)
+        raise  # what it said of the form that the course names
+
+
+# name -> the method that is called, the expression, and its slopes times g: exact, or products and
+# their sums; None: not judged
+_EXPRESSIONS: dict[str, tuple[str, Op, Op | None]] = {
+    "-x": ("__neg__", lambda x: -x, lambda g, x: (-g,)),
+    "x+2": ("__add__", lambda x: x + 2, lambda g, x: (g,)),
+    "2+x": ("__radd__", lambda x: 2 + x, lambda g, x: (g,)),
+    "x-2": ("__sub__", lambda x: x - 2, lambda g, x: (g,)),
+    "2-x": ("__rsub__", lambda x: 2 - x, lambda g, x: (-g,)),
+    "x*3": ("__mul__", lambda x: x * 3, lambda g, x: (3 * g,)),
+    "3*x": ("__rmul__", lambda x: 3 * x, lambda g, x: (3 * g,)),
+    "x_by_4": ("__truediv__", lambda x: x / 4, lambda g, x: (g / 4,)),
+    "3_by_x": ("__rtruediv__", lambda x: 3 / x, None),
+    "x**2": ("__pow__", lambda x: x**2, lambda g, x: (x**1 * 2 * g,)),
+    "x+y": ("__add__", lambda x, y: x + y, lambda g, x, y: (g, g)),
+    "x-y": ("__sub__", lambda x, y: x - y, lambda g, x, y: (g, -g)),
+    "x*y": ("__mul__", lambda x, y: x * y, lambda g, x, y: (g * y, g * x)),
+    "x_by_y": ("__truediv__", lambda x, y: x / y, None),
+    "x@y": ("__matmul__", lambda x, y: x @ y, lambda g, x, y: (g @ y.T, x.T @ g)),
+    "x.sum": ("sum", lambda x: _given(x.sum, (1,)), None),
+    "x.reshape": ("reshape", lambda x: _given(x.reshape, tuple(x.shape[::-1])), None),
+    "x.transpose": ("transpose", lambda x: _given(x.transpose, (0, 1)), None),
+    "x.matmul": ("matmul", lambda x, y: x.matmul(y), None),
+    "x.broadcast_to": ("broadcast_to", lambda x: _given(x.broadcast_to, (3, 4)), None),
 }
-_SECOND: dict[str, Shape] = {
-    **dict.fromkeys(("x+y", "x-y", "x*y", "x_by_y"), (3, 4)),
-    "x@y": (4, 2),
+_SHAPES: dict[str, tuple[Shape, ...]] = {
+    **dict.fromkeys(("x+y", "x-y", "x*y", "x_by_y"), ((3, 4), (3, 4))),
+    **dict.fromkeys(("x@y", "x.matmul"), ((3, 4), (4, 2))),
+    "x.transpose": ((2, 3, 4),),
+    "x.broadcast_to": ((3, 1),),
 }
 
 
@@ -75,9 +97,10 @@ _GRAPHS: dict[str, tuple[Callable[[Any, Op, Op], Any], Callable[[Any], Any]]] = 
     "paths": (_paths, lambda x: 8.0 * x * x * x + 6.0 * _CHAIN * x * x),
     "doubled": (_doubled, lambda x: 0.0 * x + 2.0**_DOUBLINGS),
     "detached": (lambda x, add, multiply: multiply(x, x.detach()), lambda x: x),
+    "detached_first": (lambda x, add, multiply: multiply(x.detach(), x), lambda x: x),
 }
 FORMS: tuple[Sample, ...] = (
-    *(sample(*((3, 4), *filter(None, [_SECOND.get(f)])), form=f) for f in _OPERATORS),
+    *(sample(*_SHAPES.get(name, ((3, 4),)), form=name) for name in _EXPRESSIONS),
     *(sample((3, 4), region="integer", form=name) for name in _GRAPHS),
 )
 
@@ -88,14 +111,18 @@ def _cotangent(x: Any) -> Any:
 
 def reference(t: Any, x: Any, *others: Any, form: str) -> Any:
     """What a form gives."""
+    if form in _GRAPHS:
+        slope = _GRAPHS[form][1](x)
+        return slope if form == "alone" else slope * t.tensor(_cotangent(x), dtype=x.dtype)
+    _, expression, slopes = _EXPRESSIONS[form]
     if form == "3_by_x":  # by way of 1 / x is as usual
         return t.reciprocal(x) * 3
     if form == "x_by_y":
         return x * t.reciprocal(*others)
-    if form in _OPERATORS:
-        return _OPERATORS[form][1](x, *others)
-    slope = _GRAPHS[form][1](x)
-    return slope if form == "alone" else slope * t.tensor(_cotangent(x), dtype=x.dtype)
+    y = expression(x, *others)
+    if slopes is None:
+        return y
+    return (y, *slopes(t.tensor(_cotangent(y), dtype=x.dtype), x, *others))
 
 
 def lacks(tensor_class: Any, form: str) -> bool:
@@ -104,12 +131,21 @@ def lacks(tensor_class: Any, form: str) -> bool:
 
 
 def call(found: Any, tensors: Sequence[Any], where: dict[str, Any], form: str) -> Any:
-    """An operator's result, or the gradient that backward leaves in a leaf."""
+    """What an expression gives, and its gradients; or the gradient that backward leaves in a leaf.
+
+    Raises: Missing without the method, Broken without a gradient.
+    """
     x = tensors[0]
-    if form in _OPERATORS:
-        if not hasattr(x, method := f"__{_OPERATORS[form][0]}__"):
+    if form in _EXPRESSIONS:
+        method, expression, slopes = _EXPRESSIONS[form]
+        if not hasattr(x, method):
             raise Missing(f"Tensor has no {method}")
-        return _OPERATORS[form][1](*tensors)
+        y = expression(*tensors)
+        if y is None:  # its body is missing
+            return None
+        y.backward(found(_cotangent(y), **where, requires_grad=False))
+        grads = _gradients(tensors)
+        return y if slopes is None else [y, *grads]
     library = targets.foreign()
     assert library is not None
     value = functools.partial(
@@ -122,6 +158,12 @@ def call(found: Any, tensors: Sequence[Any], where: dict[str, Any], form: str) -
         value().backward(g)
         if form == "again":  # what was there is overwritten
             value().backward(g)
-    if getattr(x, "grad", None) is None:
-        raise Broken("backward gave a leaf no gradient")
-    return x.grad
+    return _gradients(tensors)
+
+
+def _gradients(leaves: Sequence[Any]) -> list[Any]:
+    grads = [getattr(leaf, "grad", None) for leaf in leaves]
+    for name, grad in zip("xy", grads, strict=False):
+        if grad is None:
+            raise Broken(f"backward gave operand {name} no gradient")
+    return grads

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,13 +11,16 @@ import numpy as np
 
 from verify import targets
 from verify.registry import course_autograd
+from verify.registry.layers import SEED
 from verify.registry.planning import sample
 from verify.registry.promises import kept
 from verify.registry.recurrent import set_cell
 from verify.spec import Missing, Row, Sample, Shape
+from verify.targets import alike, array_of
 
 _STATES = {"nn.RNNCell": 1, "nn.RNN": 1, "nn.LSTMCell": 2, "nn.LSTM": 2}
 _CELLS = {"nn.RNN": "rnn_cells", "nn.LSTM": "lstm_cells"}
+_ENOUGH = 20  # elements whose draws are hardly twice the same
 _MOST_OF_SGD: dict[str, Any] = {"lr": 0.1875, "momentum": 0.875, "weight_decay": 0.375}
 _TWO: tuple[Shape, ...] = ((3, 4), (5,)) * 4  # parameters, three steps
 
@@ -59,12 +64,43 @@ def _batch_norm(
 ) -> Any:
     """As for ours, without arithmetic on the statistics."""
     x, weight, bias, *running = tensors
-    made = found(weight.shape[0], eps, momentum, **where)
-    made.weight, made.bias = weight, bias
-    made.running_mean, made.running_var = running or (weight, bias)
-    if not training:
+
+    def layer(statistics: Sequence[Any]) -> Any:
+        made = found(weight.shape[0], eps, momentum, **where)
+        made.weight, made.bias = weight, bias
+        made.running_mean, made.running_var = statistics
+        return made
+
+    def step(made: Any) -> list[Any]:
+        made(x)
+        return [array_of(s, "running statistics") for s in (made.running_mean, made.running_var)]
+
+    begun = running or (weight, bias)
+    made = layer(begun)
+    if training:
+        first = layer(begun)
+        once = step(first)
+        further = zip(step(first), step(layer(once)), strict=True)
+        kept(all(alike(a, b) for a, b in further), "a second batch is taken as the first is")
+    else:
         made.eval()
     return made(x), made.running_mean, made.running_var
+
+
+def _dropout(
+    found: Any, tensors: Sequence[Any], where: Any, p: float | None = None, training: bool = True
+) -> Any:
+    """As for ours; each call drops others."""
+    (x,) = tensors
+    made = found() if p is None else found(p)
+    if not training:
+        made.eval()
+    np.random.seed(SEED)
+    result = made(x)
+    if training and math.prod(x.shape) >= _ENOUGH and 0 < (0.5 if p is None else p) < 1:
+        first, second = (array_of(y, "nn.Dropout") != 0 for y in (result, made(x)))
+        kept((first != second).any() or not first.any(), "each call of a dropout drops others")
+    return result
 
 
 def _embedding(found: Any, tensors: Sequence[Any], where: dict[str, Any], indices: Any) -> Any:
@@ -142,6 +178,7 @@ def _fresh(name: str, known: Callable[..., Any]) -> Callable[..., Any]:
 CALLS: dict[str, Callable[..., Any]] = {
     "autograd.Tensor": course_autograd.call,
     "conv": _conv,
+    "nn.Dropout": _dropout,
     "nn.BatchNorm1d": _batch_norm,
     "nn.BatchNorm2d": _batch_norm,
     "nn.Embedding": _embedding,
@@ -157,6 +194,17 @@ def call_of(row: Row) -> Callable[..., Any] | None:
     return CALLS.get(row.name, row.call)
 
 
+def _dropped(known: Any, t: Any, x: Any, p: float = 0.5, training: bool = True) -> Any:
+    """With the draws that it keeps: those up to 1 - p, or those above p."""
+    library = targets.foreign()
+    assert library is not None
+    rules = {targets.dropout_of(library, device, min(p, 0.5)) for device in targets.DEVICES}
+    if training and p < 1 and "greatest" in rules:
+        np.random.seed(SEED)
+        return x * t.tensor(np.random.rand(*x.shape) > p, dtype=x.dtype) / (1 - p)
+    return known(t, x, p, training)
+
+
 def reference_of(row: Row) -> Callable[..., Any]:
     """A row's reference, with what the course fixes: statistics, and states that are not given."""
     known, name = row.reference, row.name
@@ -164,6 +212,8 @@ def reference_of(row: Row) -> Callable[..., Any]:
         return course_autograd.reference
     if name == "nn.Module":
         return lambda t, x: x + x
+    if name == "nn.Dropout":
+        return functools.partial(_dropped, known)
     if name in ("nn.BatchNorm1d", "nn.BatchNorm2d"):
         # running statistics are no inputs of the course's layers: they have no gradient
         return lambda t, x, weight, bias, *running, **how: known(

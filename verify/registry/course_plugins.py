@@ -36,6 +36,7 @@ def _of_the_library(row: Row) -> Row:
         mixtures=(),  # of the library's own Tensors, which the course leaves open
         layouts=course.layouts(row),
         view=True,
+        apart=True,
         outside=_outside,
         accuracy=dict.fromkeys(targets.DEVICES, "course"),
     )

@@ -75,7 +75,7 @@ def _linear(t: Any, x: Any, weight: Any, bias: Any = None) -> Any:
 
 # --- randomness: both sides draw the same numbers from numpy's global generator
 
-_SEED = 1
+SEED = 1
 
 
 def _dropout_call(
@@ -89,7 +89,7 @@ def _dropout_call(
     made = found() if p is None else found(p)  # its own
     if not training:
         made.eval()
-    np.random.seed(_SEED)
+    np.random.seed(SEED)
     return in_a_graph(made, tensors, where, captured)
 
 
@@ -100,7 +100,7 @@ def dropped(t: Any, x: Any, p: float) -> Any:
 
 
 def _dropout(t: Any, x: Any, p: float = 0.5, training: bool = True, captured: bool = False) -> Any:
-    np.random.seed(_SEED)
+    np.random.seed(SEED)
     if training and p == 1:
         return t.where(t.ones(x.shape, dtype=t.bool), 0.0, x)  # of infinities too
     return dropped(t, x, p) if training else x.clone()

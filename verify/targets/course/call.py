@@ -136,7 +136,7 @@ class CourseCall:
         # a training loop's gradients require gradients: what an optimizer keeps of them shows
         placed, tensors = self._place(inputs, grad=self.row.family in ("optimizer", "autograd"))
         results = self._results(self._outputs(tensors), [laid.value.shape for laid in inputs])
-        self._check(placed)
+        self._check(placed, tensors)
         return results
 
     def _vjp(self, cotangents: Sequence[Laid]) -> list[Array]:
@@ -174,7 +174,7 @@ class CourseCall:
                     f"the gradient of input {k} has dtype {found.dtype}, should have {self.dtype}"
                 )
             grads.append(found)
-        self._check(placed)
+        self._check(placed, tensors)
         if seed_placed.changed:
             raise Broken("the cotangent was changed by backward")
         return grads
@@ -197,7 +197,9 @@ class CourseCall:
         """Stands for the name in a row's call: a layer is made, a function called."""
         names = CONSTRUCTORS.get(self.row.name)
         if names is None:
-            return signatures.call(self.found, positional, (), (), keywords)
+            plain = signatures.call(self.found, positional, (), (), keywords)
+            stateless = self.row.name == "nn.Sequential"
+            return Made(plain, self.library, self.device, self.dtype) if stateless else plain
         made = signatures.call(self.found, (), names, positional, keywords)
         self.made.append(made)
         if self.row.family == "optimizer":
@@ -266,15 +268,28 @@ class CourseCall:
                 raise Broken(text)
         return leeway.results(self.row.name, found, shapes, self._axes())
 
-    def _check(self, placed: Sequence[_Placed]) -> None:
+    def _check(self, placed: Sequence[_Placed], tensors: Sequence[Any]) -> None:
         """Inputs are what they were; an optimizer may write into its parameters."""
         written = self.arguments.get("count", 1) if self.row.family == "optimizer" else 0
-        for i, base in enumerate(placed):
-            if i >= written and base.changed:
+        values = [laid.value for laid in self.problem.inputs]
+        for i, (base, t, then) in enumerate(zip(placed, tensors, values, strict=True)):
+            if i >= written and (base.changed or array_of(t, "").tobytes() != then.tobytes()):
                 raise Broken(f"input {i} was changed by the call")
         for made in self.made:
             if text := held_graphs(made, self.library.tensor_class):
                 raise Broken(text)
+
+
+@functools.cache
+def refuses_more_axes(library: Library, device: str) -> bool:
+    """Whether broadcast_to raises where it is asked for one axis more."""
+    try:
+        x = library.tensor(np.ones((2, 3)), device, "float32", False)
+        op = library.resolve("broadcast_to")
+        array_of(signatures.call(op, (x,), (), (), {"shape": (4, 2, 3)}), "")
+    except Exception:
+        return True
+    return False
 
 
 @functools.cache

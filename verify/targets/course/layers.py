@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from verify.sampling import Array
+from verify.spec import Broken, Shape
 from verify.targets.course import signatures
 from verify.targets.course.library import Library, array_of
 
@@ -30,6 +33,7 @@ CONSTRUCTORS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("optim.SGD", "optim.Adam"), ("params",)),
 }
 _STATISTICS = ("running_mean", "running_var")
+_CHANGING = ("BatchNorm1d", "BatchNorm2d", "Dropout")  # with each call
 
 
 class Made:
@@ -49,6 +53,7 @@ class Made:
         layer, library, device, dtype = self._parts
         known = signatures.attribute(layer, name)
         had = tuple(getattr(getattr(layer, known), "shape", ()) or ())
+        self._check_made(name, getattr(layer, known), tuple(value.shape))
         if name in _STATISTICS:  # a leaf of its own, as a layer's are, or of the kind that is there
             given = array_of(value, name).reshape(had)
             held = getattr(layer, known)
@@ -65,37 +70,70 @@ class Made:
             value = signatures.call(reshape, (value,), (), (), {"shape": had})
         setattr(layer, known, value)
 
+    def _check_made(self, name: str, own: Any, shape: Shape) -> None:
+        """What its constructor made, before it is replaced. Raises: Broken."""
+        layer, library = self._parts[:2]
+        kind = getattr(getattr(library.package, "nn", None), "Parameter", None)
+        if kind is None or not isinstance(own, library.tensor_class):
+            return
+        whose = f"{type(layer).__name__}'s {name}"
+        if name in _STATISTICS and isinstance(own, kind):
+            raise Broken(f"{whose} is a Parameter: optimizers would move it")
+        if name not in _STATISTICS and not isinstance(own, kind):
+            raise Broken(f"{whose} is no Parameter: parameters() does not find it")
+        if math.prod(own.shape) != math.prod(shape):
+            raise Broken(f"{whose} is made with shape {tuple(own.shape)}, should be {shape}")
+
     def __call__(self, *given: Any) -> Any:
+        """Its results; the same again but for a layer that draws or remembers. Raises: Broken."""
         layer, library, device, dtype = self._parts
-        return layer(
-            *(
-                library.tensor(x, device, dtype, False) if isinstance(x, np.ndarray) else x
-                for x in given
-            )
-        )
+        inputs = [
+            library.tensor(x, device, dtype, False) if isinstance(x, np.ndarray) else x
+            for x in given
+        ]
+        found = layer(*inputs)
+        if type(layer).__name__ not in _CHANGING:
+            twice = zip(library.listed(found), library.listed(layer(*inputs)), strict=True)
+            if not all(alike(array_of(a, ""), array_of(b, "")) for a, b in twice):
+                raise Broken("called again with the same input it gives something else")
+        return found
 
     def eval(self) -> None:
         """As for evaluation."""
         self._parts[0].eval()
 
 
+def alike(a: Array, b: Array) -> bool:
+    """Whether two results differ by no more than the order of a sum; NaN where NaN is."""
+    if a.shape != b.shape:
+        return False
+    largest = np.max(np.abs(a), where=np.isfinite(a), initial=0.0)
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(a, b, 0, 1e-3 * largest, equal_nan=True))
+
+
 @functools.cache
-def keeps_other_draws(library: Library, device: str, p: float) -> bool:
-    """Whether its dropout is one, but drops by other draws than numpy's next that exceed 1 - p."""
-    n, drawn = 1000, np.random.RandomState(1).rand(1000) <= 1 - p
+def dropout_of(library: Library, device: str, p: float) -> str:
+    """Whose of numpy's next draws a dropout keeps: "least" (those up to 1 - p), "greatest" (those
+    above p), "other" where it is a dropout by draws of its own, "" where it is none.
+    """
+    n, drawn = 1000, np.random.RandomState(1).rand(1000)
     state = np.random.get_state()
     try:
         made = signatures.call(library.resolve("nn.Dropout"), (), ("p",), (p,), {})
         np.random.seed(1)
         found = array_of(made(library.tensor(np.ones(n), device, "float32", False)), "nn.Dropout")
     except Exception:  # which its cases tell
-        return False
+        return ""
     finally:
         np.random.set_state(state)
     kept = found != 0
+    for rule, right in (("least", drawn <= 1 - p), ("greatest", drawn > p)):
+        if found.shape == (n,) and (kept == right).all():
+            return rule
     likely = abs(kept.mean() - (1 - p)) <= 5 * np.sqrt(p * (1 - p) / n)
     scaled = found.shape == (n,) and np.allclose(found[kept], 1 / (1 - p), 1e-6, 0)
-    return bool(scaled and likely and (kept != drawn).any())
+    return "other" if scaled and likely else ""
 
 
 def held_graphs(made: Any, tensor_class: Any) -> str:
@@ -111,7 +149,6 @@ def held_graphs(made: Any, tensor_class: Any) -> str:
 def _tensors(value: Any, tensor_class: Any) -> Iterator[Any]:
     if isinstance(value, tensor_class):
         yield value
-    elif isinstance(value, dict):
-        yield from (t for t in value.values() if isinstance(t, tensor_class))
-    elif isinstance(value, (list, tuple)):
-        yield from (t for t in value if isinstance(t, tensor_class))
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part, tensor_class)

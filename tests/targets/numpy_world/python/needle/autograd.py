@@ -170,6 +170,16 @@ class Tensor:
 
         return ops.broadcast_to(self, shape)
 
+    def transpose(self, axes=None):
+        from . import ops
+
+        return ops.transpose(self, axes)
+
+    def matmul(self, other):
+        from . import ops
+
+        return ops.matmul(self, other)
+
     __radd__ = __add__
     __rmul__ = __mul__
 
