@@ -194,8 +194,10 @@ def _outside(case: Case, finding: Any = None) -> str:
         why = "which draws dropout keeps" if rule == "other" else ""
     if case.op in ("summation", "max") and _several(asked.get("axes")) and why in ("", _SEVERAL):
         # what takes them must get them right
-        why = _SEVERAL if targets.refuses_axes(library, case.device, case.op, (0, 1)) else ""
-    if why == _MORE_AXES and not targets.refuses_more_axes(library, case.device):
+        several = targets.refuses(library, case.device, case.op, "axes", (0, 1))
+        why = _SEVERAL if several else ""
+    more = (5, 2, 3, 4)
+    if why == _MORE_AXES and not targets.refuses(library, case.device, case.op, "shape", more):
         why = ""
     return f"the course leaves open: {why}" if why else ""
 

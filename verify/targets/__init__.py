@@ -14,8 +14,7 @@ from verify.targets.course import (
     ask,
     dropout_of,
     probe,
-    refuses_axes,
-    refuses_more_axes,
+    refuses,
 )
 from verify.targets.devices import DEVICES, borrowed, resolve
 from verify.targets.draws import DrawCall
@@ -55,8 +54,7 @@ __all__ = [
     "environment",
     "foreign",
     "probe",
-    "refuses_axes",
-    "refuses_more_axes",
+    "refuses",
     "resolve",
     "rounds_factors",
     "source",

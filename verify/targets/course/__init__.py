@@ -1,6 +1,6 @@
 """Somebody else's needle, as the course has its students write it, behind the Target protocol."""
 
-from verify.targets.course.call import CourseCall, refuses_axes, refuses_more_axes
+from verify.targets.course.call import CourseCall, refuses
 from verify.targets.course.layers import alike, dropout_of
 from verify.targets.course.library import Library, array_of
 from verify.targets.course.probe import Found, ask, probe
@@ -14,6 +14,5 @@ __all__ = [
     "ask",
     "dropout_of",
     "probe",
-    "refuses_axes",
-    "refuses_more_axes",
+    "refuses",
 ]
